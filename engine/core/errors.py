@@ -1,0 +1,62 @@
+"""Every error Antiphon raises on purpose, drawn once.
+
+    AntiphonError
+    ├── UsageError              the command line or the workspace cannot be used as given (exit 2)
+    │   └── CampaignError       a workspace file says something the language does not allow
+    ├── StoreError              the database refused, is newer than this program, or is busy
+    │   └── NotOwner            another process owns what this one wanted to write
+    ├── InvalidEvent            an incoming event or field breaks the limits; names the field
+    └── ProviderError           a channel's provider did not accept a message
+        ├── Retryable           try again later: throttled, not sent
+        └── Refused             never try again: recipient, message, configuration or account
+
+A class's docstring is its default message. Messages name where, what was found, what is allowed
+and what to do; they never hold an address or a secret.
+"""
+
+
+class AntiphonError(Exception):
+    """Something Antiphon was asked to do cannot be done."""
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+
+class UsageError(AntiphonError):
+    """The command cannot be carried out as given."""
+
+
+class CampaignError(UsageError):
+    """The workspace has errors."""
+
+
+class StoreError(AntiphonError):
+    """The database could not do what was asked."""
+
+
+class NotOwner(StoreError):
+    """Another engine owns this database; stop it, or send the command to it."""
+
+
+class InvalidEvent(AntiphonError):
+    """The event breaks the limits of the tracking API."""
+
+    def __init__(self, message: str | None = None, *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class ProviderError(AntiphonError):
+    """The provider did not accept the message."""
+
+
+class Retryable(ProviderError):
+    """The provider could not take the message now."""
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float | None = None):
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Refused(ProviderError):
+    """The provider will never take this message."""

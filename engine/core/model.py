@@ -1,0 +1,650 @@
+"""The nouns, frozen: what the core is told, what it decides, and the compiled campaign language.
+
+Everything here is plain data without behaviour. Instants are integer microseconds since
+1970-01-01T00:00Z (`Instant`): they sort, merge and pack without a time zone to get wrong; text and
+`datetime` exist only at the edges (`clocktime`). Read next: `segments`, `journeys`, `policy`,
+`play`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Literal, NewType, TypeAlias
+
+from msgspec import Struct, field
+
+Instant: TypeAlias = int
+"""Microseconds since the epoch, UTC."""
+
+ProfileId = NewType("ProfileId", int)
+EnrollmentId = NewType("EnrollmentId", int)
+
+NEVER: Final[Instant] = 2**62
+"""An instant that does not come: the `until` of a verdict that only an event can change."""
+
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+
+Scalar: TypeAlias = str | int | float | bool | None
+
+
+# --- the segment language, compiled -------------------------------------------------------------
+
+Operator: TypeAlias = Literal[
+    "is", "is_not", "in", "not_in", "gt", "gte", "lt", "lte", "between",
+    "contains", "not_contains", "starts_with", "ends_with", "matches", "exists",
+    "before", "after", "within_last", "within_next", "anniversary_within",
+]  # fmt: skip
+
+
+class Comparison(Struct, frozen=True):
+    """One test of a value. `operand` is a scalar, or a tuple for `in`, `not_in`, `between`.
+
+    Dates (`before`, `after`) are instants; spans (`within_*`) are microseconds.
+    """
+
+    operator: Operator
+    operand: Any
+
+
+class Filter(Struct, frozen=True):
+    """A dotted path and the tests its value must all pass; `*` in the path means any element."""
+
+    path: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+
+
+class EventMatch(Struct, frozen=True):
+    """Events of one name that pass every filter. Paths start at `properties` or `context`."""
+
+    event: str
+    where: tuple[Filter, ...] = ()
+
+
+class Window(Struct, frozen=True):
+    """Which event times count: the last `within` microseconds, or [since, until), or ever."""
+
+    within: int | None = None
+    since: Instant | None = None
+    until: Instant | None = None
+
+
+class TraitCondition(Struct, frozen=True, tag="trait"):
+    filter: Filter
+
+
+class FollowedBy(Struct, frozen=True):
+    """An event at most `within` microseconds after the one it follows."""
+
+    match: EventMatch
+    within: int
+
+
+class EventCondition(Struct, frozen=True, tag="event"):
+    """How many matching events lie in the window.
+
+    With `not_followed_by`, an event counts only once the span has passed without the follower.
+    """
+
+    match: EventMatch
+    count: tuple[Comparison, ...] = (Comparison("gte", 1),)
+    window: Window = Window()
+    not_followed_by: FollowedBy | None = None
+
+
+class SessionCondition(Struct, frozen=True, tag="session"):
+    """At least one session (events no further apart than the gap) in the window passes.
+
+    `duration` compares microseconds from first to last event, `events` their number.
+    """
+
+    duration: tuple[Comparison, ...] = ()
+    events: tuple[Comparison, ...] = ()
+    window: Window = Window()
+
+
+class SegmentCondition(Struct, frozen=True, tag="segment"):
+    segment: str
+
+
+class All(Struct, frozen=True, tag="all"):
+    conditions: tuple["Condition", ...]
+
+
+class AnyOf(Struct, frozen=True, tag="any"):
+    conditions: tuple["Condition", ...]
+
+
+class Not(Struct, frozen=True, tag="not"):
+    condition: "Condition"
+
+
+Condition: TypeAlias = (
+    TraitCondition | EventCondition | SessionCondition | SegmentCondition | All | AnyOf | Not
+)
+"""`none: [...]` compiles to `Not(AnyOf(...))`."""
+
+
+class Verdict(Struct, frozen=True):
+    """Whether a condition holds, and until when that answer stands if no event arrives."""
+
+    matches: bool
+    until: Instant = NEVER
+
+
+# --- journeys, compiled: a flat graph of steps by id --------------------------------------------
+
+
+class Duration(Struct, frozen=True):
+    """An exact span, or calendar steps counted in the profile's zone (`P1M`, `P1D`)."""
+
+    exact: int = 0
+    months: int = 0
+    days: int = 0
+
+
+class Expression(Struct, frozen=True):
+    """A value computed when its step is processed; `reads` are the dotted paths it needs.
+
+    One whole expression keeps its type; text around it makes a string.
+    """
+
+    source: str
+    reads: tuple[str, ...] = ()
+
+
+Value: TypeAlias = Scalar | list[Any] | dict[str, Any] | Expression
+StepId: TypeAlias = str
+
+
+class Delay(Struct, frozen=True, tag="delay"):
+    id: StepId
+    duration: Duration
+    next: StepId | None = None
+
+
+class DelayUntil(Struct, frozen=True, tag="delay_until"):
+    """Wait for the next such wall time, the present instant included.
+
+    `days` are 0 (Monday) to 6; `zone` is an IANA name or "profile".
+    """
+
+    id: StepId
+    at_minute: int
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    zone: str = "profile"
+    next: StepId | None = None
+
+
+class WaitFor(Struct, frozen=True, tag="wait_for"):
+    id: StepId
+    match: EventMatch
+    timeout: Duration
+    counting_from: Literal["entry", "step", "ever"] = "step"
+    then: StepId | None = None
+    on_timeout: StepId | None = None
+
+
+class Branch(Struct, frozen=True, tag="branch"):
+    """The first arm whose condition holds, else `otherwise`."""
+
+    id: StepId
+    arms: tuple[tuple[Condition, StepId | None], ...]
+    otherwise: StepId | None = None
+
+
+class ExperimentStep(Struct, frozen=True, tag="experiment"):
+    id: StepId
+    experiment: str
+    arms: dict[str, StepId | None]
+
+
+class Split(Struct, frozen=True, tag="split"):
+    """Random paths without inference; sticky per profile by hash of the campaign and step."""
+
+    id: StepId
+    weights: dict[str, int]
+    arms: dict[str, StepId | None]
+
+
+class Send(Struct, frozen=True, tag="send"):
+    """`expires` counts from the instant the step is reached; `topic` None means the campaign's."""
+
+    id: StepId
+    channel: str
+    template: str
+    topic: str | None = None
+    expires: int | None = None
+    next: StepId | None = None
+
+
+class Update(Struct, frozen=True, tag="update"):
+    id: StepId
+    traits: dict[str, Value]
+    even_in_holdout: bool = False
+    next: StepId | None = None
+
+
+class Track(Struct, frozen=True, tag="track"):
+    id: StepId
+    event: str
+    properties: dict[str, Value]
+    even_in_holdout: bool = False
+    next: StepId | None = None
+
+
+class Exit(Struct, frozen=True, tag="exit"):
+    id: StepId
+
+
+Step: TypeAlias = (
+    Delay | DelayUntil | WaitFor | Branch | ExperimentStep | Split | Send | Update | Track | Exit
+)
+
+
+# --- campaigns ----------------------------------------------------------------------------------
+
+
+class EventTrigger(Struct, frozen=True, tag="event"):
+    """`key` is a dotted path (`properties.cart_id`): one enrollment per profile and its value."""
+
+    match: EventMatch
+    key: str | None = None
+
+
+class SegmentTrigger(Struct, frozen=True, tag="segment"):
+    segment: str
+    on: Literal["enter", "exit"] = "enter"
+    backfill: Literal["none", "current"] = "none"
+
+
+class ScheduleTrigger(Struct, frozen=True, tag="schedule"):
+    """A five-field cron line read in `zone` ("profile" or an IANA name)."""
+
+    cron: str
+    zone: str
+
+
+Trigger: TypeAlias = EventTrigger | SegmentTrigger | ScheduleTrigger
+
+
+class Reentry(Struct, frozen=True):
+    when: Literal["never", "after_exit", "after_gap"] = "never"
+    gap: int = 0
+    while_active: Literal["ignore", "restart", "parallel"] = "ignore"
+
+
+class Holdout(Struct, frozen=True):
+    """A share of profiles, in [0, 1], kept silent; sticky within its named period."""
+
+    share: float
+    seed: str
+    period: str = ""
+
+
+class Campaign(Struct, frozen=True):
+    """One version of one campaign file. `version` is the hash of everything that it pins."""
+
+    name: str
+    version: str
+    trigger: Trigger
+    steps: dict[StepId, Step]
+    first: StepId | None
+    title: str = ""
+    state: Literal["draft", "live", "paused", "archived"] = "live"
+    programme: str | None = None
+    audience: Condition | None = None
+    is_continuous: bool = False
+    reentry: Reentry = Reentry()
+    holdout: Holdout | None = None
+    exit_when: EventMatch | None = None
+    goal: str | None = None
+    priority: int = 50
+    topic: str = ""
+    when_capped: Literal["defer", "drop"] = "defer"
+
+
+class Variant(Struct, frozen=True):
+    name: str
+    weight: int
+
+
+class Experiment(Struct, frozen=True):
+    """One phase of one experiment: its seed and weights never change.
+
+    `layer` is (layer seed, start, end) with the half-open range [start, end) in [0, 1].
+    """
+
+    name: str
+    campaign: str
+    variants: tuple[Variant, ...]
+    seed: str
+    phase: int = 1
+    coverage: float = 1.0
+    hash_version: Literal["2", "s256"] = "2"
+    layer: tuple[str, float, float] | None = None
+    control: str = "control"
+    metrics: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    analysis: dict[str, Any] = field(default_factory=dict)
+
+
+class Topic(Struct, frozen=True):
+    name: str
+    title: str = ""
+    is_transactional: bool = False
+
+
+class Cap(Struct, frozen=True):
+    """At most `max` messages in any window of `per` microseconds; None means every one."""
+
+    max: int
+    per: int
+    channel: str | None = None
+    topic: str | None = None
+
+
+class QuietHours(Struct, frozen=True):
+    """Local wall minutes [from, to), over midnight where `to_minute` is smaller."""
+
+    from_minute: int
+    to_minute: int
+
+
+class TemplateFacts(Struct, frozen=True):
+    """What the core must know of a template: its content hash and the values it cannot do without.
+
+    `requires` are dotted paths (`profile.first_name`, `event.cart_value`) read without a default
+    and outside every condition.
+    """
+
+    hash: str
+    requires: tuple[str, ...] = ()
+
+
+class Program(Struct, frozen=True):
+    """A whole workspace compiled: all that `play` needs to know that is not about a person.
+
+    `campaigns` holds the applied versions; `pinned` older ones that still have people inside, by
+    (campaign, version). `experiments` are by (name, phase); `phases` names each one's current.
+    """
+
+    release: int
+    zone: str
+    campaigns: dict[str, Campaign]
+    segments: dict[str, Condition] = field(default_factory=dict)
+    pinned: dict[tuple[str, str], Campaign] = field(default_factory=dict)
+    experiments: dict[tuple[str, int], Experiment] = field(default_factory=dict)
+    phases: dict[str, int] = field(default_factory=dict)
+    topics: dict[str, Topic] = field(default_factory=dict)
+    templates: dict[tuple[str, str], TemplateFacts] = field(default_factory=dict)
+    caps: tuple[Cap, ...] = ()
+    quiet_hours: QuietHours | None = None
+    consent_unknown: Literal["refuse", "allow"] = "refuse"
+    global_holdout: Holdout | None = None
+    programme_holdouts: dict[str, Holdout] = field(default_factory=dict)
+    session_gap: int = 30 * MINUTE
+    pii_traits: frozenset[str] = frozenset()
+
+
+# --- a person, as loaded for a batch ------------------------------------------------------------
+
+
+class Event(Struct, frozen=True, gc=False):
+    """A dated fact. `at` is when it happened, `accepted_at` when we committed it.
+
+    `traits` are changes it brings with it, applied before it is evaluated. `is_old` events update
+    features but start no journey (rule 8).
+    """
+
+    seq: int
+    name: str
+    at: Instant
+    accepted_at: Instant
+    properties: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    traits: dict[str, Any] = field(default_factory=dict)
+    is_old: bool = False
+
+
+class Contact(Struct, frozen=True):
+    """What may reach one address: why it is suppressed, and the topics its owner withdrew from.
+
+    `withdrawn` holds topic names, or "*" for all marketing.
+    """
+
+    suppressed: str | None = None
+    withdrawn: frozenset[str] = frozenset()
+
+
+class Profile(Struct):
+    """A person's current facts. `addresses` has an entry for each channel that can reach them.
+
+    `consent` is channel -> topic -> granted; absent means unknown.
+    """
+
+    id: ProfileId
+    zone: str
+    traits: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, dict[str, bool]] = field(default_factory=dict)
+    addresses: dict[str, Contact] = field(default_factory=dict)
+
+
+class LedgerEntry(Struct, array_like=True):
+    """One message that counts towards caps; `ghost_of` names the campaign of a ghost."""
+
+    at: Instant
+    channel: str
+    topic: str
+    ghost_of: str | None = None
+
+
+class Membership(Struct, array_like=True):
+    matches: bool
+    until: Instant
+    since: Instant
+
+
+class Exposed(Struct, array_like=True):
+    """The first exposure of this profile to an experiment or holdout: it wins for ever."""
+
+    variant: str
+    phase: int
+    at: Instant
+
+
+class State(Struct, array_like=True):
+    """What the core remembers of one profile: one msgpack blob, bounded by the definitions.
+
+    `features` is keyed by the content hash of the feature's definition. `entries` remembers the
+    last entry and exit per campaign (and key) for re-entry. `schedules` is the next fire per
+    scheduled campaign. `armed_at` is the instant of the profile's one timer row.
+    """
+
+    features: dict[str, Any] = field(default_factory=dict)
+    memberships: dict[str, Membership] = field(default_factory=dict)
+    exposures: dict[str, Exposed] = field(default_factory=dict)
+    ledger: list[LedgerEntry] = field(default_factory=list)
+    entries: dict[str, tuple[Instant, Instant]] = field(default_factory=dict)
+    schedules: dict[str, Instant] = field(default_factory=dict)
+    armed_at: Instant = NEVER
+    release: int = 0
+
+
+class Enrollment(Struct):
+    """One profile's passage through one campaign version.
+
+    `step` is where they stand, `visit` counts arrivals, `due_at` when the step acts by itself.
+    `status` becomes done (ran off the end), exited (exit step, exit_when, left the audience) or
+    dropped (nothing left to do because a merge or operator closed it). `message` is the id of a
+    message that the gate defers while the step waits for it.
+    """
+
+    id: EnrollmentId
+    campaign: str
+    version: str
+    key: str
+    entered_at: Instant
+    step: StepId | None
+    step_at: Instant
+    due_at: Instant = NEVER
+    visit: int = 0
+    status: Literal["active", "done", "exited", "dropped"] = "active"
+    trigger_seq: int = 0
+    trigger: dict[str, Any] = field(default_factory=dict)
+    variants: dict[str, str] = field(default_factory=dict)
+    is_held_out: bool = False
+    held_by: str = ""
+    message: int | None = None
+    reason: str = ""
+
+
+class Person(Struct):
+    """Everything about one profile that a batch may read or change.
+
+    `is_new` is true until the profile's first batch commits: its segments start as "not in".
+    """
+
+    profile: Profile
+    state: State
+    enrollments: list[Enrollment] = field(default_factory=list)
+    is_new: bool = False
+
+
+# --- gates --------------------------------------------------------------------------------------
+
+
+class Draft(Struct, frozen=True):
+    """A message the gate is asked about."""
+
+    campaign: str
+    channel: str
+    template: str
+    topic: Topic
+    priority: int
+    when_capped: Literal["defer", "drop"] = "defer"
+    expires_at: Instant = NEVER
+    requires: tuple[str, ...] = ()
+
+
+class Allow(Struct, frozen=True, tag="allow"):
+    pass
+
+
+class Defer(Struct, frozen=True, tag="defer"):
+    until: Instant
+    why: str
+
+
+class Drop(Struct, frozen=True, tag="drop"):
+    why: str
+
+
+Decision: TypeAlias = Allow | Defer | Drop
+
+
+# --- effects: what the core wants done, as data -------------------------------------------------
+
+
+class SendMessage(Struct, frozen=True, tag="send"):
+    """Queue a message. `context` is what its template may read besides the profile."""
+
+    enrollment: EnrollmentId
+    message: int
+    step: StepId
+    visit: int
+    draft: Draft
+    variant: str
+    template_hash: str
+    context: dict[str, Any]
+    at: Instant
+
+
+class Ghost(SendMessage, frozen=True, tag="ghost"):
+    """What the holdout would have been sent: recorded exactly like a message, never attempted."""
+
+    held_by: str = ""
+
+
+class Hold(Struct, frozen=True, tag="hold"):
+    """A message the gate deferred: a row with its reason; the enrollment waits at its step."""
+
+    enrollment: EnrollmentId
+    message: int
+    step: StepId
+    visit: int
+    draft: Draft
+    variant: str
+    at: Instant
+    until: Instant
+    why: str
+
+
+class Discard(Struct, frozen=True, tag="drop"):
+    """A message, or a ghosted side effect, that will not happen: a row with its reason."""
+
+    enrollment: EnrollmentId
+    message: int
+    step: StepId
+    visit: int
+    draft: Draft | None
+    variant: str
+    at: Instant
+    why: str
+
+
+class Expose(Struct, frozen=True, tag="expose"):
+    """The instant assignment mattered. `experiment` is "holdout:<name>" for a holdout.
+
+    `would_allow` is each arm's answer of the gate at this instant ("allow" or the reason), or
+    None where a wait comes before the arm's first send.
+    """
+
+    experiment: str
+    phase: int
+    variant: str
+    at: Instant
+    probability: float
+    campaign: str
+    enrollment: EnrollmentId
+    would_allow: dict[str, str | None] = field(default_factory=dict)
+
+
+class SetTrait(Struct, frozen=True, tag="set_trait"):
+    name: str
+    value: Any
+    at: Instant
+
+
+class Emit(Struct, frozen=True, tag="emit"):
+    """An event of our own, already played for this profile; the log keeps it."""
+
+    event: str
+    properties: dict[str, Any]
+    at: Instant
+
+
+class Wake(Struct, frozen=True, tag="wake"):
+    """Nothing can change for this profile before `at` unless an event arrives."""
+
+    at: Instant
+
+
+class Entered(Struct, frozen=True, tag="entered"):
+    enrollment: EnrollmentId
+    campaign: str
+    at: Instant
+
+
+class Exited(Struct, frozen=True, tag="exited"):
+    enrollment: EnrollmentId
+    campaign: str
+    at: Instant
+    why: str
+
+
+Effect: TypeAlias = (
+    SendMessage | Ghost | Hold | Discard | Expose | SetTrait | Emit | Wake | Entered | Exited
+)
+
+Evaluate: TypeAlias = Callable[[Expression, Mapping[str, Any]], Any]
+"""Sandboxed evaluation of an expression over plain data; raises LookupError on a missing value."""
