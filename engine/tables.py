@@ -1,0 +1,422 @@
+"""The whole database, one section a noun, readable from top to bottom.
+
+Instants are integer microseconds since the epoch (UTC). Ids are integers handed out in blocks by
+`counter`, so that rows of one time lie together and pages are dirtied once. Nothing here moves
+data: hot paths write plain tuples (`engine.store`), SQLModel sessions serve reading and
+administration. Migrations are proved equal to this file.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.sql.elements import quoted_name
+from sqlmodel import Field, SQLModel
+
+EVENTS_PER_PART = 500_000
+
+Id = BigInteger().with_variant(Integer, "sqlite")
+"""SQLite makes only an INTEGER primary key the row's own number; a BIGINT costs a second tree."""
+
+
+def _key() -> Any:
+    """A primary key handed out by `counter`, never by the database."""
+    return Field(sa_column=Column(Id, primary_key=True, autoincrement=False))
+
+
+def _text_key() -> Any:
+    return Field(sa_column=Column(Text, primary_key=True))
+
+
+def _instant(*, optional: bool = False) -> Any:
+    return Field(sa_column=Column(BigInteger, nullable=optional))
+
+
+def _number() -> Any:
+    return Field(sa_column=Column(BigInteger, nullable=False))
+
+
+def _text(*, optional: bool = False) -> Any:
+    return Field(sa_column=Column(Text, nullable=optional))
+
+
+def _bytes(*, optional: bool = False) -> Any:
+    return Field(sa_column=Column(LargeBinary, nullable=optional))
+
+
+# --- the house itself ---------------------------------------------------------------------------
+
+
+class Setting(SQLModel, table=True):
+    """One fact about this database that must survive restarts (`key_check`, `created_at`)."""
+
+    __tablename__ = "setting"
+    name: str = _text_key()
+    value: str = _text()
+
+
+class Counter(SQLModel, table=True):
+    """The last id handed out per noun. Taking a block locks the row until commit: on PostgreSQL
+    that makes the order of `event.seq` the order of commits."""
+
+    __tablename__ = "counter"
+    name: str = _text_key()
+    value: int = _number()
+
+
+class Partition(SQLModel, table=True):
+    """A share of the profiles (id modulo the number of partitions) and who may write for it.
+
+    `position` is the last event played. `attempts` counts tries of the batch after it, counted
+    before it is tried, so that a batch that kills the process is found out.
+    """
+
+    __tablename__ = "partition"
+    number: int = _key()
+    owner: str = _text()
+    epoch: int = _number()
+    lease_until: int = _instant()
+    position: int = _number()
+    attempts: int = _number()
+
+
+class WriteKey(SQLModel, table=True):
+    """A key of the tracking API; only its hash is kept. `kind` is server or browser."""
+
+    __tablename__ = "write_key"
+    id: str = _text_key()
+    kind: str = _text()
+    label: str = _text()
+    hash: bytes = _bytes()
+    created_at: int = _instant()
+    revoked_at: int | None = _instant(optional=True)
+
+
+class ScheduleRun(SQLModel, table=True):
+    """One firing of one recurring job; the primary key lets only one process claim it."""
+
+    __tablename__ = "schedule_run"
+    schedule: str = _text_key()
+    fire_at: int = _key()
+    claimed_by: str = _text()
+    finished_at: int | None = _instant(optional=True)
+
+
+# --- people -------------------------------------------------------------------------------------
+
+
+class Profile(SQLModel, table=True):
+    """A person. `external_id` is the id the caller uses: the user id, else the anonymous one.
+
+    `traits` is JSON; a pii trait stands there as "blind:<hex>" and in `sealed` encrypted under
+    `data_key`. `addresses` maps channel to the address hash (hex) that leads to `contact`.
+    """
+
+    __tablename__ = "profile"
+    id: int = _key()
+    external_id: str = _text()
+    created_at: int = _instant()
+    zone: str = _text()
+    zone_from: str = _text()
+    traits: str = _text()
+    sealed: str = _text()
+    addresses: str = _text()
+    consent: str = _text()
+    data_key: bytes | None = _bytes(optional=True)
+    merged_into: int | None = _instant(optional=True)
+    erased_at: int | None = _instant(optional=True)
+
+
+class Identity(SQLModel, table=True):
+    """An id that leads to a profile. `kind` is user or anonymous."""
+
+    __tablename__ = "identity"
+    kind: str = _text_key()
+    value: str = _text_key()
+    profile_id: int = _number()
+    created_at: int = _instant()
+
+
+class ProfileState(SQLModel, table=True):
+    """What the core remembers of a profile (`engine.core.model.State` as msgpack)."""
+
+    __tablename__ = "profile_state"
+    profile_id: int = _key()
+    state: bytes = _bytes()
+
+
+class Timer(SQLModel, table=True):
+    """The one instant at which a profile must be looked at again, if nothing happens before."""
+
+    __tablename__ = "timer"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    due: int = _key()
+    profile_id: int = _key()
+
+
+class Membership(SQLModel, table=True):
+    """Who is inside which segment now, and since when."""
+
+    __tablename__ = "membership"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    segment: str = _text_key()
+    profile_id: int = _key()
+    since: int = _instant()
+
+
+class Contact(SQLModel, table=True):
+    """What may reach one address. Withdrawals update this row, attempts lock it first.
+
+    `withdrawn` is a JSON list of topics, ["*"] for all marketing. Found by keyed hash only.
+    """
+
+    __tablename__ = "contact"
+    address_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    channel: str = _text()
+    suppressed: str | None = _text(optional=True)
+    suppressed_at: int | None = _instant(optional=True)
+    withdrawn: str = _text()
+    updated_at: int = _instant()
+
+
+class ConsentChange(SQLModel, table=True):
+    """The ledger of consent: who, channel, topic, when, and what proves it. Never changed."""
+
+    __tablename__ = "consent_change"
+    id: int = _key()
+    profile_id: int = _number()
+    channel: str = _text()
+    topic: str = _text()
+    granted: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    at: int = _instant()
+    source: str = _text()
+    proof: str = _text()
+
+
+# --- events -------------------------------------------------------------------------------------
+
+
+class Event(SQLModel, table=True):
+    """A dated fact, in the first of the parts `event_1`, `event_2`, … that the view `event` joins.
+
+    Random keys dirty a page each, so every part has its own indexes and no more than
+    EVENTS_PER_PART rows. `message_hash` is the first 16 bytes of SHA-256(source, messageId):
+    unique here, and looked up in every part that is younger than the dedupe window.
+    `flags`: 1 = too old to start a journey, 2 = our own and already played, 4 = a merge.
+    """
+
+    __tablename__ = "event_1"
+    __table_args__ = (
+        Index("event_1_message", "message_hash", unique=True),
+        Index("event_1_profile", "profile_id", "at"),
+    )
+    seq: int = _key()
+    message_hash: bytes = _bytes()
+    profile_id: int = _number()
+    name: str = _text()
+    at: int = _instant()
+    accepted_at: int = _instant()
+    flags: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    properties: str = _text()
+    context: str = _text()
+    traits: str | None = _text(optional=True)
+
+
+def event_part(number: int) -> Table:
+    """The table of one part of the event log, made from the declaration above."""
+    first: Table = SQLModel.metadata.tables["event_1"]
+    if number == 1:
+        return first
+    name = f"event_{number}"
+    known = SQLModel.metadata.tables.get(name)
+    if known is not None:
+        return known
+    part = first.to_metadata(MetaData(), name=name)
+    for index in part.indexes:
+        index.name = quoted_name(str(index.name).replace("event_1_", f"{name}_"), None)
+    return part
+
+
+# --- journeys and messages ----------------------------------------------------------------------
+
+
+class Enrollment(SQLModel, table=True):
+    """One profile's passage through one campaign version.
+
+    `status` is active until the passage ends: done (ran off its end), exited (exit step,
+    exit_when, left the audience) or dropped (closed by a merge or an operator).
+    """
+
+    __tablename__ = "enrollment"
+    __table_args__ = (Index("enrollment_profile", "profile_id"),)
+    id: int = _key()
+    profile_id: int = _number()
+    campaign: str = _text()
+    version: str = _text()
+    key: str = _text()
+    status: str = _text()
+    entered_at: int = _instant()
+    step: str | None = _text(optional=True)
+    step_at: int = _instant()
+    due_at: int = _instant()
+    visit: int = _number()
+    trigger_seq: int = _number()
+    trigger: str = _text()
+    variants: str = _text()
+    held_by: str = _text()
+    message: int | None = _instant(optional=True)
+    reason: str = _text()
+
+
+class Message(SQLModel, table=True):
+    """What we send, would have sent, or decided not to send, and why, in a marketer's words.
+
+    `status`: deferred (a gate said not now) -> queued -> attempting (an attempt row is committed)
+    -> sent (the provider accepted) | unknown (no one can tell) | failed (refused for good);
+    or ghost (held out), dropped (a gate said no, or it expired). Only the outbox moves a message
+    that is queued or attempting.
+    """
+
+    __tablename__ = "message"
+    __table_args__ = (
+        Index("message_step", "enrollment_id", "step", "visit", unique=True),
+        Index(
+            "message_queue",
+            "channel",
+            "due_at",
+            "id",
+            sqlite_where=Column("status") == "queued",
+            postgresql_where=Column("status") == "queued",
+        ),
+    )
+    id: int = _key()
+    profile_id: int = _number()
+    enrollment_id: int = _number()
+    campaign: str = _text()
+    version: str = _text()
+    step: str = _text()
+    visit: int = _number()
+    variant: str = _text()
+    channel: str = _text()
+    topic: str = _text()
+    template: str = _text()
+    template_hash: str = _text()
+    status: str = _text()
+    reason: str = _text()
+    held_by: str = _text()
+    at: int = _instant()
+    due_at: int = _instant()
+    expires_at: int = _instant()
+    context: str = _text()
+
+
+class Attempt(SQLModel, table=True):
+    """One call of a provider, committed before the call. `outcome` is "" until it is known:
+    accepted, refused, throttled, not_sent or ambiguous."""
+
+    __tablename__ = "attempt"
+    message_id: int = _key()
+    number: int = _key()
+    provider: str = _text()
+    started_at: int = _instant()
+    finished_at: int | None = _instant(optional=True)
+    outcome: str = _text()
+    provider_id: str = _text()
+    detail: str = _text()
+    body_digest: str = _text()
+
+
+class Delivery(SQLModel, table=True):
+    """The furthest that verified provider callbacks say a message came; never moves back."""
+
+    __tablename__ = "delivery"
+    message_id: int = _key()
+    status: str = _text()
+    at: int = _instant()
+    opened_at: int | None = _instant(optional=True)
+    clicked_at: int | None = _instant(optional=True)
+
+
+class DeliveryEvent(SQLModel, table=True):
+    """Provider callbacks already taken in, by hash of (provider, their event id)."""
+
+    __tablename__ = "delivery_event"
+    event_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    message_id: int = _number()
+    kind: str = _text()
+    at: int = _instant()
+
+
+class Parked(SQLModel, table=True):
+    """A poison item: tried five times, then put aside with its reason so that others go on."""
+
+    __tablename__ = "parked"
+    id: int = _key()
+    kind: str = _text()
+    profile_id: int = _number()
+    ref: int = _number()
+    reason: str = _text()
+    attempts: int = _number()
+    payload: str = _text()
+    parked_at: int = _instant()
+    replayed_at: int | None = _instant(optional=True)
+
+
+# --- versions and experiments -------------------------------------------------------------------
+
+
+class Release(SQLModel, table=True):
+    """One applied state of the workspace, whole: `bundle` is its files, compressed."""
+
+    __tablename__ = "release"
+    number: int = _key()
+    digest: str = _text()
+    applied_at: int = _instant()
+    bundle: bytes = _bytes()
+
+
+class CampaignVersion(SQLModel, table=True):
+    """Which release first held a campaign version; people inside finish on theirs."""
+
+    __tablename__ = "campaign_version"
+    campaign: str = _text_key()
+    version: str = _text_key()
+    release: int = _number()
+
+
+class ExperimentPhase(SQLModel, table=True):
+    """One phase of one experiment. Seed, weights and arms never change within it."""
+
+    __tablename__ = "experiment_phase"
+    experiment: str = _text_key()
+    phase: int = _key()
+    seed: str = _text()
+    digest: str = _text()
+    definition: str = _text()
+    started_at: int = _instant()
+
+
+class Exposure(SQLModel, table=True):
+    """The first time an experiment's or holdout's assignment mattered for a unit."""
+
+    __tablename__ = "exposure"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    experiment: str = _text_key()
+    phase: int = _key()
+    profile_id: int = _key()
+    variant: str = _text()
+    at: int = _instant()
+    probability: float = Field(sa_column=Column(Float, nullable=False))
+    campaign: str = _text()
+    enrollment_id: int = _number()
+    would_allow: str = _text()
