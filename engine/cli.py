@@ -1,0 +1,112 @@
+"""The `antiphon` command: a table of commands, each imported only when it is called.
+
+A command is a module of `engine.commands` with HELP, `add_arguments(parser)` and
+`run(arguments) -> exit code`. Exit codes: 0 fine, 1 the answer is no, 2 wrong usage or bad input,
+which prints one clear line and never a traceback.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
+
+COMMANDS: Final = {
+    "init": "a new workspace with a working first campaign",
+    "check": "read a workspace like a compiler: errors with file and line",
+    "schema": "the JSON Schema of the campaign language, for editors",
+    "plan": "what apply would change, and whom it would touch",
+    "apply": "make the workspace's files the live ones",
+    "serve": "API, engine, scheduler and pages in one process",
+    "ingest": "load events or profiles from JSONL, CSV or Parquet",
+    "tick": "run the engine up to an instant",
+    "simulate": "replay history on a virtual clock against a throwaway database",
+    "test": "run the expectations in tests/*.yaml",
+    "segment": "list, preview, members, explain",
+    "profile": "show one person: traits, segments, consent, timeline",
+    "messages": "what was sent, held or dropped, and why",
+    "explain": "the whole story of one message",
+    "parked": "poison items put aside: list, replay",
+    "experiment": "list, report, size",
+    "analyze": "experiment statistics on any CSV, Parquet or JSONL file",
+    "preview": "render a template for one profile",
+    "keys": "create, list and revoke keys of the tracking API",
+    "migrate": "bring the database to this program's schema",
+    "demo": "play a year of real shop orders and open the report",
+}
+"""Every command in the order of help; the module of each is engine.commands.<name>."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what `[project.scripts]` calls."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    name = next((word for word in given if not word.startswith("-")), None)
+    if name is None or name not in COMMANDS or given[0] != name:
+        return _help_or_refuse(given)
+    module = import_module(f"engine.commands.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"antiphon {name}",
+        description=module.HELP,
+        epilog=getattr(module, "EXAMPLE", None),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    parsed = parser.parse_args(given[1:])
+    return _answer(module.run, parsed)
+
+
+def _answer(run: object, parsed: argparse.Namespace) -> int:
+    from engine.core.errors import AntiphonError
+
+    assert callable(run)
+    try:
+        return int(run(parsed))
+    except AntiphonError as error:
+        print(f"antiphon: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader (head, less) has enough; Python would complain at exit
+        return 0
+
+
+def _help_or_refuse(given: Sequence[str]) -> int:
+    if given and given[0] in ("--version", "-V"):
+        from importlib.metadata import version
+
+        print(f"antiphon {version('antiphon')}")
+        return 0
+    if not given or given[0] in ("--help", "-h", "help"):
+        print(_overview())
+        return 0
+    from difflib import get_close_matches
+
+    near = get_close_matches(given[0], COMMANDS, n=1)
+    hint = f' Did you mean "{near[0]}"?' if near else ""
+    print(
+        f'antiphon: there is no command "{given[0]}".{hint} `antiphon --help` lists them.',
+        file=sys.stderr,
+    )
+    return 2
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {what}" for name, what in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: antiphon COMMAND [...]",
+            "",
+            "Campaigns as code: journeys, holdouts and honest uplift over email, SMS, push, web.",
+            "",
+            *lines,
+            "",
+            "`antiphon COMMAND --help` shows its arguments and an example.",
+            "Start here: antiphon init shop && cd shop && antiphon check",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
