@@ -141,6 +141,7 @@ class Identity(SQLModel, table=True):
     """An id that leads to a profile. `kind` is user or anonymous."""
 
     __tablename__ = "identity"
+    __table_args__ = (Index("identity_profile", "profile_id"),)
     kind: str = _text_key()
     value: str = _text_key()
     profile_id: int = _number()

@@ -4,7 +4,10 @@
     ├── UsageError              the command line or the workspace cannot be used as given (exit 2)
     │   └── CampaignError       a workspace file says something the language does not allow
     ├── StoreError              the database refused, is newer than this program, or is busy
-    │   └── NotOwner            another process owns what this one wanted to write
+    │   ├── NotOwner            another process owns what this one wanted to write
+    │   ├── Overloaded          more is waiting than we may hold: come back later
+    │   └── CommitUnknown       nobody can tell whether a transaction was committed
+    ├── JourneyLoop             campaigns set each other off without end
     ├── InvalidEvent            an incoming event or field breaks the limits; names the field
     └── ProviderError           a channel's provider did not accept a message
         ├── Retryable           try again later: throttled, not sent
@@ -36,6 +39,22 @@ class StoreError(AntiphonError):
 
 class NotOwner(StoreError):
     """Another engine owns this database; stop it, or send the command to it."""
+
+
+class Overloaded(StoreError):
+    """More events are waiting to be written than fit; send again in a moment."""
+
+    def __init__(self, message: str | None = None, *, retry_after_seconds: float = 1.0):
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class CommitUnknown(StoreError):
+    """The database was lost during a commit; send the same messageId again."""
+
+
+class JourneyLoop(AntiphonError):
+    """Campaigns set each other off without end for one profile."""
 
 
 class InvalidEvent(AntiphonError):

@@ -392,8 +392,9 @@ class Program(Struct, frozen=True):
 class Event(Struct, frozen=True, gc=False):
     """A dated fact. `at` is when it happened, `accepted_at` when we committed it.
 
-    `traits` are changes it brings with it, applied before it is evaluated. `is_old` events update
-    features but start no journey (rule 8).
+    `traits`, `consent`, `addresses` (None: the channel's address is gone) and `zone` are changes it
+    brings with it, applied before it is evaluated. `is_old` events update features but start no
+    journey (rule 8).
     """
 
     seq: int
@@ -404,6 +405,9 @@ class Event(Struct, frozen=True, gc=False):
     context: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
     is_old: bool = False
+    consent: dict[str, dict[str, bool]] | None = None
+    addresses: dict[str, "Contact | None"] | None = None
+    zone: str = ""
 
 
 class Contact(Struct, frozen=True):
@@ -457,7 +461,10 @@ class State(Struct, array_like=True):
 
     `features` is keyed by the content hash of the feature's definition. `entries` remembers the
     last entry and exit per campaign (and key) for re-entry. `schedules` is the next fire per
-    scheduled campaign. `armed_at` is the instant of the profile's one timer row.
+    scheduled campaign. `armed_at` is the instant of the profile's one timer row. `heard` names, per
+    active enrollment, the waits whose event has already come. `audiences` is until when each
+    continuous audience that someone stands in is known to hold, and `backfilled` the campaigns that
+    have asked about the members their segment had before them.
     """
 
     features: dict[str, Any] = field(default_factory=dict)
@@ -468,6 +475,9 @@ class State(Struct, array_like=True):
     schedules: dict[str, Instant] = field(default_factory=dict)
     armed_at: Instant = NEVER
     release: int = 0
+    heard: dict[int, list[StepId]] = field(default_factory=dict)
+    audiences: dict[str, Instant] = field(default_factory=dict)
+    backfilled: list[str] = field(default_factory=list)
 
 
 class Enrollment(Struct):
@@ -580,7 +590,10 @@ class Hold(Struct, frozen=True, tag="hold"):
 
 
 class Discard(Struct, frozen=True, tag="drop"):
-    """A message, or a ghosted side effect, that will not happen: a row with its reason."""
+    """A message, side effect or entry that will not happen: a row with its reason.
+
+    A refused entry has an enrollment id of its own, which no enrollment will ever bear.
+    """
 
     enrollment: EnrollmentId
     message: int
@@ -590,6 +603,7 @@ class Discard(Struct, frozen=True, tag="drop"):
     variant: str
     at: Instant
     why: str
+    campaign: str = ""
 
 
 class Expose(Struct, frozen=True, tag="expose"):

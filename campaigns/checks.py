@@ -1,0 +1,278 @@
+"""What no file can see alone: names that lead nowhere, cycles, plans that contradict each other."""
+
+from collections.abc import Collection, Iterator, Mapping
+
+from campaigns.compile import compile_campaign, compile_segment_files
+from campaigns.condition_forms import (
+    AllForm,
+    AnyForm,
+    ConditionForm,
+    NoneForm,
+    NotForm,
+    SegmentForm,
+)
+from campaigns.conditions import Conditions
+from campaigns.experiment_plans import check_experiments, located
+from campaigns.journeys import HOLDING
+from campaigns.metrics import check_metrics
+from campaigns.problems import Problem, advice
+from campaigns.reading import Text
+from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
+from campaigns.settings_forms import CHANNEL_KINDS
+from campaigns.step_forms import JourneyStep, SendStep, blocks
+from campaigns.workspace import SETTINGS_FILE, Workspace
+from engine.core.clocktime import check_cron
+
+
+def check_workspace(
+    workspace: Workspace, *, names: Mapping[str, Collection[str]]
+) -> tuple[list[Problem], list[Problem]]:
+    """(problems, notices): what is wrong, and what is allowed but worth knowing.
+
+    Args:
+        names: Every name that some file declares, by folder, also of files that did not read.
+    """
+    problems: list[Problem] = []
+    ran = {str(found.step.experiment) for found in located(workspace)}
+    known = {**names, "experiments": {*names["experiments"], *ran}}
+    conditions = Conditions(
+        workspace, names=known, blind=lambda trait, kind, value: "blind:", problems=problems
+    )
+    _check_settings(conditions)
+    compile_segment_files(conditions)
+    _check_cycles(conditions)
+    for form in workspace.campaigns.values():
+        compile_campaign(conditions, form)
+        _check_campaign(conditions, form)
+    check_experiments(conditions)
+    check_metrics(conditions, workspace.metrics)
+    for test in workspace.tests.values():
+        _check_test(conditions, test)
+    return problems, list(_notices(workspace))
+
+
+def _check_settings(conditions: Conditions) -> None:
+    settings = conditions.workspace.settings
+    for name, channel in settings.channels.items():
+        if channel.kind is None and name not in CHANNEL_KINDS:
+            conditions.report(
+                SETTINGS_FILE,
+                name.line,
+                str(name),
+                f'the channel "{name}" needs its kind, one of {", ".join(CHANNEL_KINDS)}: '
+                "kind: email.",
+            )
+        if "backup" in channel.settings:
+            conditions.report(
+                SETTINGS_FILE,
+                channel.line,
+                "backup",
+                f'channels.{name}: "backup" is not available in this version.',
+            )
+    channels = {str(name) for name in settings.channels}
+    topics = {str(name) for name in settings.topics}
+    for cap in settings.caps:
+        if cap.channel is not None:
+            conditions.known("channel", cap.channel, channels, SETTINGS_FILE)
+        if cap.topic is not None and conditions.known("topic", cap.topic, topics, SETTINGS_FILE):
+            topic = settings.topics[cap.topic]
+            if topic.transactional:
+                conditions.report(
+                    SETTINGS_FILE,
+                    cap.topic.line,
+                    str(cap.topic),
+                    f'the topic "{cap.topic}" is transactional, and so is never capped. Delete '
+                    "this cap.",
+                )
+
+
+def _check_campaign(conditions: Conditions, form: CampaignFile) -> None:
+    settings = conditions.workspace.settings
+    if form.topic is not None:
+        topics = {str(name) for name in settings.topics}
+        conditions.known("topic", form.topic, topics, form.file)
+    if form.programme is not None:
+        programmes = {str(name) for name in settings.programmes}
+        conditions.known("programme", form.programme, programmes, form.file)
+    if form.goal is not None:
+        conditions.known("metric", form.goal.metric, conditions.names["metrics"], form.file)
+    if isinstance(form.trigger, ScheduleTriggerForm):
+        schedule = form.trigger.schedule
+        try:
+            check_cron(str(schedule.cron))
+        except ValueError as error:
+            message = f"cron: {str(error).rstrip('.')}."
+            conditions.report(form.file, schedule.cron.line, str(schedule.cron), message)
+        if schedule.audience is not None and form.audience is not None:
+            conditions.report(
+                form.file,
+                schedule.audience.line,
+                str(schedule.audience),
+                "the audience stands twice, here and under `audience`. Keep one.",
+            )
+
+
+def _check_cycles(conditions: Conditions) -> None:
+    """Report each segment that is defined by itself, once, at the reference that closes it."""
+    segments = conditions.workspace.segments
+    references = {name: list(_references(form.when)) for name, form in segments.items()}
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        for reference in references.get(name, ()):
+            if reference in path:
+                circle = " -> ".join((*path[path.index(reference) :], reference))
+                conditions.report(
+                    segments[name].file,
+                    reference.line,
+                    str(reference),
+                    f"the segment is defined by itself: {circle}. Break the circle.",
+                )
+            elif reference not in done:
+                visit(str(reference), (*path, str(reference)))
+        done.add(name)
+
+    for name in segments:
+        if name not in done:
+            visit(name, (name,))
+
+
+def _references(form: ConditionForm) -> Iterator[Text]:
+    match form:
+        case SegmentForm():
+            yield form.segment
+        case AllForm():
+            inner = form.all
+        case AnyForm():
+            inner = form.any
+        case NoneForm():
+            inner = form.none
+        case NotForm():
+            inner = [form.not_]
+        case _:
+            return
+    if not isinstance(form, SegmentForm):
+        for condition in inner:
+            yield from _references(condition)
+
+
+def _check_test(conditions: Conditions, test: TestFile) -> None:
+    workspace, file = conditions.workspace, test.file
+    for event in test.given.events:
+        conditions.match(event.event, {}, file)
+        declared = workspace.events.get(str(event.event))
+        if declared is None:
+            continue
+        known = {str(name): form for name, form in declared.properties.items()}
+        for name in event.properties:
+            if name not in known:
+                conditions.report(
+                    file,
+                    name.line,
+                    str(name),
+                    f'the event "{event.event}" declares no property "{name}".'
+                    f"{advice(name, known)}",
+                )
+        for required, form in known.items():
+            if form.required and required not in event.properties:
+                conditions.report(
+                    file,
+                    event.line,
+                    required,
+                    f'the event "{event.event}" needs the property "{required}".',
+                )
+    channels = {str(name) for name in workspace.settings.channels}
+    topics = {str(name) for name in workspace.settings.topics}
+    for channel, granted in test.given.profile.consent.items():
+        conditions.known("channel", channel, channels, file)
+        for topic in granted:
+            conditions.known("topic", topic, topics, file)
+    _check_force(conditions, test)
+    for expected in test.expect:
+        if isinstance(expected, ExpectedSendAt):
+            _check_expected(conditions, expected, channels, file)
+
+
+def _check_force(conditions: Conditions, test: TestFile) -> None:
+    variants = {
+        str(found.step.experiment): {str(name) for name in found.step.variants}
+        for found in located(conditions.workspace)
+    }
+    for name, variant in test.force.items():
+        if name == "holdout":
+            if variant not in ("in", "out"):
+                conditions.report(
+                    test.file,
+                    variant.line,
+                    str(variant),
+                    f'holdout is in or out, not "{variant}".',
+                )
+        elif name not in variants:
+            conditions.report(
+                test.file,
+                name.line,
+                str(name),
+                f'there is no experiment "{name}".{advice(name, [*variants, "holdout"])}',
+            )
+        elif variant not in variants[name]:
+            conditions.report(
+                test.file,
+                variant.line,
+                str(variant),
+                f'the experiment "{name}" has no variant "{variant}".'
+                f"{advice(variant, variants[name])}",
+            )
+
+
+def _check_expected(
+    conditions: Conditions, expected: ExpectedSendAt, channels: Collection[str], file: str
+) -> None:
+    send, workspace = expected.send, conditions.workspace
+    if send.campaign is not None:
+        conditions.known("campaign", send.campaign, conditions.names["campaigns"], file)
+    if not conditions.known("channel", send.channel, channels, file):
+        return
+    folder = workspace.channel_kind(send.channel)
+    if (folder, str(send.template)) not in workspace.templates:
+        names = {name for channel, name in workspace.templates if channel == folder}
+        conditions.report(
+            file,
+            send.template.line,
+            str(send.template),
+            f'there is no template "{send.template}" in templates/{folder}/.'
+            f"{advice(send.template, names)}",
+        )
+
+
+def _notices(workspace: Workspace) -> Iterator[Problem]:
+    """Arms whose first message comes after a wait: what the gate would say is not known yet."""
+    for found in located(workspace):
+        for name, variant in found.step.variants.items():
+            if _waits_before_sending(variant.do) is True:
+                yield Problem(
+                    found.campaign.file,
+                    name.line,
+                    str(name),
+                    f'the arm "{name}" waits before its first message, so only intention-to-treat '
+                    "is offered: everyone assigned is analysed, also whom no message could reach.",
+                )
+
+
+def _waits_before_sending(steps: list[JourneyStep]) -> bool | None:
+    """True if a step holds people before any send, False if a send comes first, None if neither."""
+    for step in steps:
+        if isinstance(step, SendStep):
+            return False
+        if isinstance(step, HOLDING):
+            return True if _sends(steps) else None
+        inner = [_waits_before_sending(block) for _, block in blocks(step)]
+        if any(answer is not None for answer in inner):
+            return True in inner
+    return None
+
+
+def _sends(steps: list[JourneyStep]) -> bool:
+    return any(
+        isinstance(step, SendStep) or any(_sends(block) for _, block in blocks(step))
+        for step in steps
+    )

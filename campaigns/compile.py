@@ -1,0 +1,288 @@
+"""A checked Workspace -> the Program that the core plays: immutable, content-hashed.
+
+The same workspace gives the same versions on every machine: what depends on a key (markers of pii
+values) or on a moment (phases) stays out of the hashes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from msgspec import structs, to_builtins
+
+from campaigns.conditions import Blind, Conditions, pii_traits
+from campaigns.experiment_plans import Located, compile_experiment, design, digest, located
+from campaigns.journeys import Journeys
+from campaigns.problems import InvalidWorkspace, Problem
+from campaigns.schema import (
+    CampaignFile,
+    EventTriggerForm,
+    ScheduleTriggerForm,
+    SegmentTriggerForm,
+)
+from campaigns.settings_forms import HoldoutForm, SettingsForm
+from campaigns.workspace import Workspace
+from engine.core.model import (
+    Campaign,
+    Cap,
+    Condition,
+    EventTrigger,
+    Experiment,
+    Holdout,
+    Program,
+    QuietHours,
+    Reentry,
+    ScheduleTrigger,
+    SegmentCondition,
+    SegmentTrigger,
+    TemplateFacts,
+    Topic,
+    Trigger,
+)
+
+
+class Phase(NamedTuple):
+    """The current phase of an experiment, chosen when it was applied.
+
+    `digest` is that of `phase_digests` at its start: another one means another phase.
+    """
+
+    number: int
+    seed: str
+    digest: str = ""
+
+
+_NOT_PINNED: Final = ("version", "title", "state")
+"""What may change without making another version: words, and whether it runs at all."""
+
+
+def compile_workspace(
+    workspace: Workspace,
+    *,
+    release: int,
+    phases: Mapping[str, Phase],
+    templates: Mapping[tuple[str, str], TemplateFacts],
+    blind: Blind,
+) -> Program:
+    """Everything the core needs to know of a workspace.
+
+    Args:
+        phases: By experiment. One that is missing is in its first phase, seeded by its name.
+        templates: What rendering knows of each (channel, template).
+        blind: Makes the marker of a pii value, as it stands in `profile.traits`.
+    Raises:
+        InvalidWorkspace: If the workspace was not checked.
+    """
+    problems: list[Problem] = []
+    conditions = Conditions(workspace, names=names_of(workspace), blind=blind, problems=problems)
+    versions = campaign_versions(workspace)
+    campaigns = {
+        name: structs.replace(compile_campaign(conditions, form), version=versions[name])
+        for name, form in workspace.campaigns.items()
+    }
+    segments = compile_segment_files(conditions)
+    if problems:
+        raise InvalidWorkspace(problems)
+    experiments: dict[tuple[str, int], Experiment] = {}
+    numbers: dict[str, int] = {}
+    for found in located(workspace):
+        name = str(found.step.experiment)
+        phase = phases.get(name) or Phase(1, name)
+        numbers[name] = phase.number
+        experiments[name, phase.number] = compile_experiment(
+            found, phase=phase.number, seed=phase.seed
+        )
+    settings = workspace.settings
+    return Program(
+        release=release,
+        zone=str(settings.zone),
+        campaigns=campaigns,
+        segments=segments,
+        experiments=experiments,
+        phases=numbers,
+        topics=_topics(settings),
+        templates=_by_channel(workspace, templates),
+        caps=_caps(settings),
+        quiet_hours=_quiet_hours(settings),
+        consent_unknown=settings.consent.unknown,
+        global_holdout=_holdout(settings.global_holdout, "global"),
+        programme_holdouts={
+            str(name): holdout
+            for name, form in settings.programmes.items()
+            if (holdout := _holdout(form.holdout, f"programme:{name}"))
+        },
+        session_gap=settings.sessions.gap,
+        pii_traits=frozenset(pii_traits(workspace)),
+    )
+
+
+def campaign_versions(workspace: Workspace) -> dict[str, str]:
+    """Each campaign's version: the hash of its graph, its steps' values and its experiments.
+
+    Segments and templates are not in it: they resolve to what is applied when they are used.
+    """
+    return {
+        name: _version(campaign, located_in(workspace, name))
+        for name, campaign in _unkeyed(workspace).items()
+    }
+
+
+def phase_digests(workspace: Workspace) -> dict[str, str]:
+    """The digest of each experiment's design; coverage, which may grow, is not part of it."""
+    return {name: digest(one) for name, one in designs(workspace).items()}
+
+
+def designs(workspace: Workspace) -> dict[str, dict[str, Any]]:
+    """What assignment and treatment of each experiment depend on, part by part."""
+    campaigns = _unkeyed(workspace)
+    return {
+        str(found.step.experiment): design(
+            found, workspace=workspace, campaign=campaigns[str(found.campaign.name)]
+        )
+        for found in located(workspace)
+    }
+
+
+def located_in(workspace: Workspace, campaign: str) -> list[Located]:
+    """The experiments of one campaign."""
+    return [found for found in located(workspace) if found.campaign.name == campaign]
+
+
+def names_of(workspace: Workspace) -> dict[str, set[str]]:
+    """Every declared name by folder; experiments may also be declared where they run."""
+    return {
+        "events": set(workspace.events),
+        "segments": set(workspace.segments),
+        "campaigns": set(workspace.campaigns),
+        "metrics": set(workspace.metrics),
+        "tests": set(workspace.tests),
+        "experiments": set(workspace.experiments)
+        | {str(found.step.experiment) for found in located(workspace)},
+    }
+
+
+def compile_segment_files(conditions: Conditions) -> dict[str, Condition]:
+    """Every segment's condition."""
+    return {
+        name: conditions.condition(form.when, form.file)
+        for name, form in conditions.workspace.segments.items()
+    }
+
+
+def compile_campaign(conditions: Conditions, form: CampaignFile) -> Campaign:
+    """One campaign without its version; what is wrong is reported to the conditions' problems."""
+    name, file = str(form.name), form.file
+    steps, first = Journeys(conditions, form).compile()
+    audience = form.audience.segment if form.audience else None
+    if audience is not None:
+        conditions.segment(audience, file)
+    elif isinstance(form.trigger, ScheduleTriggerForm):
+        audience = form.trigger.schedule.audience
+    return Campaign(
+        name=name,
+        version="",
+        trigger=_trigger(conditions, form),
+        steps=steps,
+        first=first,
+        title=str(form.title or ""),
+        state=form.state,
+        programme=str(form.programme) if form.programme else None,
+        audience=SegmentCondition(str(audience)) if audience else None,
+        is_continuous=bool(form.audience and form.audience.continuously),
+        reentry=Reentry(form.reentry.when, form.reentry.gap or 0, form.reentry.while_active),
+        holdout=_holdout(form.holdout, f"campaign:{name}"),
+        exit_when=conditions.match(form.exit_when.event, form.exit_when.where, file)
+        if form.exit_when
+        else None,
+        goal=str(form.goal.metric) if form.goal else None,
+        priority=form.priority,
+        topic=str(form.topic or ""),
+        when_capped=form.when_capped,
+    )
+
+
+def _trigger(conditions: Conditions, form: CampaignFile) -> Trigger:
+    match form.trigger:
+        case EventTriggerForm() as trigger:
+            if trigger.key is not None:
+                conditions.check_path(trigger.event, trigger.key, form.file)
+            found = conditions.match(trigger.event, trigger.where, form.file)
+            return EventTrigger(found, str(trigger.key) if trigger.key else None)
+        case SegmentTriggerForm(segment=change):
+            name = change.enter or change.exit
+            assert name is not None
+            conditions.segment(name, form.file)
+            on = "exit" if change.enter is None else "enter"
+            return SegmentTrigger(str(name), "enter" if on == "enter" else "exit", change.backfill)
+        case ScheduleTriggerForm(schedule=schedule):
+            if schedule.audience is not None:
+                conditions.segment(schedule.audience, form.file)
+            return ScheduleTrigger(str(schedule.cron), str(schedule.zone or "profile"))
+
+
+def _unkeyed(workspace: Workspace) -> dict[str, Campaign]:
+    """The campaigns with pii values as written: only ever hashed, never kept."""
+    conditions = Conditions(
+        workspace,
+        names=names_of(workspace),
+        blind=lambda trait, kind, value: f"{trait}={value}",
+        problems=[],
+    )
+    return {name: compile_campaign(conditions, form) for name, form in workspace.campaigns.items()}
+
+
+def _version(campaign: Campaign, experiments: list[Located]) -> str:
+    pinned = to_builtins(campaign)
+    for key in _NOT_PINNED:
+        pinned.pop(key, None)
+    plans = {
+        str(found.step.experiment): {
+            "weights": found.weights,
+            "control": found.control,
+            "layer": found.layer.model_dump(mode="json") if found.layer else None,
+        }
+        for found in experiments
+    }
+    return digest({"campaign": pinned, "experiments": plans})
+
+
+def _by_channel(
+    workspace: Workspace, templates: Mapping[tuple[str, str], TemplateFacts]
+) -> dict[tuple[str, str], TemplateFacts]:
+    """Templates stand in the folder of their kind; steps name them by channel."""
+    found = dict(templates)
+    for channel in workspace.settings.channels:
+        kind = workspace.channel_kind(channel)
+        found |= {
+            (str(channel), name): facts for (its, name), facts in templates.items() if its == kind
+        }
+    return found
+
+
+def _topics(settings: SettingsForm) -> dict[str, Topic]:
+    return {
+        str(name): Topic(str(name), str(form.title or name), form.transactional)
+        for name, form in settings.topics.items()
+    }
+
+
+def _caps(settings: SettingsForm) -> tuple[Cap, ...]:
+    return tuple(
+        Cap(
+            form.max,
+            form.per,
+            str(form.channel) if form.channel else None,
+            str(form.topic) if form.topic else None,
+        )
+        for form in settings.caps
+    )
+
+
+def _quiet_hours(settings: SettingsForm) -> QuietHours | None:
+    form = settings.quiet_hours
+    return QuietHours(form.from_, form.to) if form else None
+
+
+def _holdout(form: HoldoutForm | None, level: str) -> Holdout | None:
+    if form is None or form.share == 0:
+        return None
+    return Holdout(form.share, f"holdout:{level}", str(form.period or ""))

@@ -1,0 +1,302 @@
+"""A folder (or the bytes of one) -> a checked Workspace, or every problem with its file and line.
+
+The only module of `campaigns` that reads files. Variables come in as `environ`.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from campaigns.checks import check_workspace
+from campaigns.forms import Form, FormT, Named
+from campaigns.problems import InvalidWorkspace, Problem, advice, nearest
+from campaigns.reading import Map, Unreadable, read_yaml
+from campaigns.schema import FILES
+from campaigns.secrets import fill_secrets, refuse_secrets
+from campaigns.settings_forms import SettingsForm
+from campaigns.wording import LATER, problems_of
+from campaigns.workspace import (
+    SETTINGS_FILE,
+    TEMPLATE_EXTENSIONS,
+    TEMPLATE_FOLDER,
+    TemplateFile,
+    Workspace,
+    template_of,
+)
+
+LATER_FOLDERS: Final = ("models", "lists", "catalog")
+FILES_MAX: Final = 20_000
+FILE_BYTES_MAX: Final = 2_000_000
+"""Templates may hold inlined images; YAML has a smaller limit of its own (`reading`)."""
+
+_YAML: Final = (".yaml", ".yml")
+
+
+def load_workspace(directory: Path, *, environ: Mapping[str, str] | None) -> Workspace:
+    """Read and check the workspace in a folder.
+
+    Args:
+        environ: Where `${env:NAME}` looks; None leaves secrets unread, as `check` in CI needs.
+    Raises:
+        InvalidWorkspace: A CampaignError; `.problems` holds everything that was found.
+    """
+    return load_bundle(
+        read_bundle(directory), environ=environ, base=directory, strays=_strays(directory)
+    )
+
+
+def read_bundle(directory: Path) -> dict[str, bytes]:
+    """The files that make up a workspace, by path: YAML of its folders and all templates.
+
+    Raises:
+        InvalidWorkspace: If it is no workspace, or a file is too large to be part of one.
+    """
+    if not (directory / SETTINGS_FILE).is_file():
+        raise InvalidWorkspace(
+            [
+                Problem(
+                    SETTINGS_FILE,
+                    0,
+                    "",
+                    f'there is no {SETTINGS_FILE} in "{directory}". Name the folder of a '
+                    "workspace, or make one: antiphon init DIR.",
+                )
+            ]
+        )
+    bundle: dict[str, bytes] = {}
+    problems: list[Problem] = []
+    for path in _paths(directory):
+        name = path.relative_to(directory).as_posix()
+        size = path.stat().st_size
+        if size > FILE_BYTES_MAX:
+            problems.append(
+                Problem(
+                    name,
+                    0,
+                    f"{size:,} bytes",
+                    f"the file has {size:,} bytes; at most {FILE_BYTES_MAX:,} are read.",
+                )
+            )
+            continue
+        bundle[name] = path.read_bytes()
+        if len(bundle) > FILES_MAX:
+            problems.append(Problem(name, 0, "", f"more than {FILES_MAX:,} files are not read."))
+            break
+    if problems:
+        raise InvalidWorkspace(problems)
+    return bundle
+
+
+def load_bundle(
+    files: Mapping[str, bytes],
+    *,
+    environ: Mapping[str, str] | None,
+    base: Path | None = None,
+    strays: tuple[Problem, ...] = (),
+) -> Workspace:
+    """Check a workspace given as bytes by path, such as an applied one from the database.
+
+    Args:
+        base: Where a relative `${file:…}` starts; without it only absolute paths are read.
+        strays: Problems of the folder itself that the bytes cannot show.
+    """
+    reader = _Reader(files, environ=environ, base=base)
+    reader.problems.extend(strays)
+    workspace, names = reader.workspace()
+    if workspace is None:
+        raise InvalidWorkspace(reader.problems)
+    problems, notices = check_workspace(workspace, names=names)
+    if reader.problems or problems:
+        raise InvalidWorkspace([*reader.problems, *problems])
+    return replace(workspace, notices=tuple(sorted(notices)))
+
+
+class _Reader:
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        environ: Mapping[str, str] | None,
+        base: Path | None,
+    ) -> None:
+        self.files = files
+        self.environ = environ
+        self.base = base
+        self.problems: list[Problem] = []
+        self.trees: dict[str, Map] = {}
+        self.names: dict[str, set[str]] = {folder: set() for folder in FILES}
+
+    def workspace(self) -> tuple[Workspace | None, Mapping[str, set[str]]]:
+        """The workspace as far as it could be read, and every name it declares.
+
+        Names of files that have problems of their own are among them, so that one slip does not
+        make every mention of the name a problem too.
+        """
+        settings = self._settings()
+        named: dict[str, dict[str, Any]] = {folder: {} for folder in FILES}
+        for path in sorted(self.files):
+            folder, _, rest = path.partition("/")
+            if folder in FILES and rest and path.endswith(_YAML):
+                self._named(path, folder, FILES[folder], named[folder])
+        templates = self._templates(settings)
+        if settings is None:
+            return None, self.names
+        workspace = Workspace(
+            settings,
+            events=named["events"],
+            segments=named["segments"],
+            campaigns=named["campaigns"],
+            experiments=named["experiments"],
+            metrics=named["metrics"],
+            tests=named["tests"],
+            templates=templates,
+            files=self.files,
+            trees=self.trees,
+        )
+        return workspace, self.names
+
+    def _settings(self) -> SettingsForm | None:
+        if SETTINGS_FILE not in self.files:
+            self.problems.append(Problem(SETTINGS_FILE, 0, "", "the file is missing."))
+            return None
+        tree = self._tree(SETTINGS_FILE)
+        if tree is None:
+            return None
+        filled, problems = fill_secrets(
+            tree, file=SETTINGS_FILE, read=None if self.environ is None else self._secret
+        )
+        self.problems.extend(problems)
+        return self._form(SETTINGS_FILE, SettingsForm, filled)
+
+    def _secret(self, kind: str, name: str) -> str | None:
+        assert self.environ is not None
+        if kind == "env":
+            return self.environ.get(name)
+        path = Path(name)
+        if not path.is_absolute():
+            if self.base is None:
+                return None
+            path = self.base / path
+        try:
+            return path.read_text("utf-8").rstrip("\r\n")
+        except (OSError, ValueError):
+            return None
+
+    def _named(self, path: str, folder: str, form_class: type[Named], into: dict[str, Any]) -> None:
+        tree = self._tree(path)
+        if tree is None:
+            return
+        kind = form_class.KIND
+        if isinstance(tree.get(kind), str):
+            self.names[folder].add(str(tree[kind]))
+        elif kind not in tree and (other := _belongs_to(tree)):
+            self.problems.append(
+                Problem(
+                    path,
+                    1,
+                    FILES[other].KIND,
+                    f"this file declares a {FILES[other].KIND}; move it to {other}/.",
+                )
+            )
+            return
+        self.problems.extend(refuse_secrets(tree, file=path))
+        form = self._form(path, form_class, tree)
+        if form is None:
+            return
+        form._file = path
+        name = str(form.name)
+        if name in into:
+            first = into[name]
+            self.problems.append(
+                Problem(
+                    path,
+                    form.name.line,
+                    name,
+                    f'the {kind} "{name}" is already declared at {first.file}:{first.name.line}. '
+                    "Names are unique; rename one.",
+                )
+            )
+            return
+        into[name] = form
+
+    def _tree(self, path: str) -> Map | None:
+        try:
+            tree = read_yaml(path, self.files[path])
+        except Unreadable as error:
+            self.problems.append(error.problem)
+            return None
+        self.trees[path] = tree
+        return tree
+
+    def _form(self, path: str, form_class: type[FormT], tree: Map) -> FormT | None:
+        forms: dict[int, type[Form]] = {}
+        try:
+            return form_class.model_validate(tree, context={"forms": forms})
+        except ValidationError as error:
+            self.problems.extend(problems_of(error, file=path, tree=tree, forms=forms))
+            return None
+
+    def _templates(
+        self, settings: SettingsForm | None
+    ) -> dict[tuple[str, str], tuple[TemplateFile, ...]]:
+        kinds = {
+            str(name): channel.kind or str(name)
+            for name, channel in (settings.channels if settings else {}).items()
+        }
+        found: dict[tuple[str, str], list[TemplateFile]] = {}
+        for path in sorted(self.files):
+            if not path.startswith(f"{TEMPLATE_FOLDER}/"):
+                continue
+            parts = template_of(path)
+            if parts is None:
+                self._stray_template(path, "templates/<channel>/<name>[.<locale>].<ext>")
+                continue
+            channel, name, file = parts
+            extensions = TEMPLATE_EXTENSIONS.get(kinds.get(channel, channel), ())
+            if extensions and file.extension not in extensions:
+                allowed = ", ".join(f".{extension}" for extension in extensions)
+                self._stray_template(path, f"{allowed} for {channel}")
+                continue
+            found.setdefault((channel, name), []).append(file)
+        return {key: tuple(files) for key, files in found.items()}
+
+    def _stray_template(self, path: str, allowed: str) -> None:
+        self.problems.append(
+            Problem(path, 0, path, f"this is not the name of a template. Allowed: {allowed}.")
+        )
+
+
+def _belongs_to(tree: Map) -> str | None:
+    return next((folder for folder, form in FILES.items() if form.KIND in tree), None)
+
+
+def _paths(directory: Path) -> Iterator[Path]:
+    yield directory / SETTINGS_FILE
+    for folder in (*FILES, TEMPLATE_FOLDER):
+        for path in sorted((directory / folder).rglob("*")):
+            is_hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
+            if is_hidden or path.is_symlink() or not path.is_file():
+                continue
+            if folder == TEMPLATE_FOLDER or path.suffix in _YAML:
+                yield path
+
+
+def _strays(directory: Path) -> tuple[Problem, ...]:
+    """Folders that hold YAML but are not read: later ones, and slips of the pen."""
+    problems = []
+    for path in sorted(directory.iterdir()):
+        if not path.is_dir() or path.name.startswith(".") or path.name in FILES:
+            continue
+        first = next((file for file in sorted(path.rglob("*")) if file.is_file()), None)
+        if first is None or path.name == TEMPLATE_FOLDER:
+            continue
+        name = first.relative_to(directory).as_posix()
+        if path.name in LATER_FOLDERS:
+            problems.append(Problem(name, 0, path.name, f'the folder "{path.name}" {LATER}.'))
+        elif first.suffix in _YAML and nearest(path.name, FILES):
+            message = f'the folder "{path.name}" is not read.{advice(path.name, FILES)}'
+            problems.append(Problem(name, 0, path.name, message))
+    return tuple(problems)

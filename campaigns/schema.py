@@ -1,0 +1,332 @@
+"""Everything a user writes in YAML, file by file, and its JSON Schema for editors.
+
+`Settings` is antiphon.yaml; the others are told apart by their folder and named by their first
+key. Read next: `load`, which reads files into these, and `compile`, which turns them into the
+core's nouns.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic.json_schema import models_json_schema
+
+from campaigns.condition_forms import ConditionForm, MatchForm, Where
+from campaigns.forms import (
+    Currency,
+    EventName,
+    Flag,
+    Form,
+    Free,
+    Key,
+    Named,
+    Path,
+    Priority,
+    Quantile,
+    Slug,
+    Span,
+    When,
+    Words,
+    ZoneOrProfile,
+    one_of,
+    share_shorthand,
+)
+from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
+from campaigns.step_forms import ExperimentPlan, JourneyStep, VariantForm
+
+
+class PropertyForm(Form):
+    """What one property of an event carries; `properties` declares what is inside it."""
+
+    type: ValueType = "string"
+    required: Flag = False
+    pii: Flag = False
+    title: Words | None = None
+    properties: dict[Key, "PropertyForm"] = Field(default_factory=dict)
+
+
+class EventFile(Named):
+    KIND: ClassVar = "event"
+
+    event: EventName
+    title: Words | None = None
+    description: Words | None = None
+    properties: dict[Key, PropertyForm] = Field(default_factory=dict)
+
+
+class SegmentFile(Named):
+    KIND: ClassVar = "segment"
+
+    segment: Slug
+    title: Words | None = None
+    description: Words | None = None
+    when: ConditionForm
+
+
+# --- campaigns ----------------------------------------------------------------------------------
+
+
+class EventTriggerForm(Form):
+    event: EventName
+    where: Where = Field(default_factory=dict)
+    key: Path | None = None
+
+
+class SegmentChangeForm(Form):
+    enter: Slug | None = None
+    exit: Slug | None = None
+    backfill: Annotated[Literal["none", "current"], BeforeValidator(one_of("none", "current"))] = (
+        "none"
+    )
+
+    @model_validator(mode="after")
+    def _is_one_change(self) -> "SegmentChangeForm":
+        if (self.enter is None) == (self.exit is None):
+            raise ValueError("a segment trigger names one change: enter: NAME or exit: NAME")
+        if self.exit is not None and self.backfill == "current":
+            raise ValueError("backfill: current needs enter: nobody is leaving right now")
+        return self
+
+
+class SegmentTriggerForm(Form):
+    segment: SegmentChangeForm
+
+
+class ScheduleForm(Form):
+    cron: Words
+    zone: ZoneOrProfile | None = None
+    audience: Slug | None = None
+
+
+class ScheduleTriggerForm(Form):
+    schedule: ScheduleForm
+
+
+TRIGGERS: Final = ("event", "segment", "schedule")
+LATER_TRIGGERS: Final = ("date", "api")
+
+
+def trigger_kind(value: Any) -> str | None:
+    """The kind of trigger that a mapping is, by its keys."""
+    if isinstance(value, Mapping):
+        return next((kind for kind in TRIGGERS if kind in value), None)
+    return None
+
+
+TriggerForm: TypeAlias = Annotated[
+    Annotated[EventTriggerForm, Tag("event")]
+    | Annotated[SegmentTriggerForm, Tag("segment")]
+    | Annotated[ScheduleTriggerForm, Tag("schedule")],
+    Discriminator(trigger_kind),
+]
+
+
+class AudienceForm(Form):
+    """Who may enter; with `continuously`, who leaves it also leaves the journey."""
+
+    segment: Slug
+    continuously: Flag = False
+
+
+REENTRY: Final = ("never", "after_exit", "after_gap")
+WHILE_ACTIVE: Final = ("ignore", "restart", "parallel")
+
+
+class ReentryForm(Form):
+    when: Annotated[
+        Literal["never", "after_exit", "after_gap"], BeforeValidator(one_of(*REENTRY))
+    ] = "never"
+    gap: Span | None = None
+    while_active: Annotated[
+        Literal["ignore", "restart", "parallel"], BeforeValidator(one_of(*WHILE_ACTIVE))
+    ] = "ignore"
+
+    @model_validator(mode="after")
+    def _has_a_gap(self) -> "ReentryForm":
+        if self.when == "after_gap" and self.gap is None:
+            raise ValueError("when: after_gap needs the gap: gap: 7d")
+        if self.when != "after_gap" and self.gap is not None:
+            raise ValueError(f"gap means nothing with when: {self.when}. Write when: after_gap")
+        return self
+
+
+class GoalForm(Form):
+    metric: Slug
+
+
+STATES: Final = ("draft", "live", "paused", "archived")
+
+
+class CampaignFile(Named):
+    KIND: ClassVar = "campaign"
+
+    campaign: Slug
+    title: Words | None = None
+    description: Words | None = None
+    state: Annotated[
+        Literal["draft", "live", "paused", "archived"], BeforeValidator(one_of(*STATES))
+    ] = "live"
+    programme: Slug | None = None
+    trigger: TriggerForm
+    audience: AudienceForm | None = None
+    reentry: ReentryForm = Field(default_factory=ReentryForm)
+    holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+    exit_when: MatchForm | None = None
+    goal: GoalForm | None = None
+    priority: Priority = 50
+    topic: Slug | None = None
+    when_capped: Annotated[Literal["defer", "drop"], BeforeValidator(one_of("defer", "drop"))] = (
+        "defer"
+    )
+    journey: list[JourneyStep] = Field(min_length=1)
+
+
+class ExperimentFile(Named, ExperimentPlan):
+    """An experiment's plan apart from the journey; the step in the journey says what arms do."""
+
+    KIND: ClassVar = "experiment"
+
+    experiment: Slug
+    title: Words | None = None
+    hypothesis: Words | None = None
+    variants: dict[Key, VariantForm] = Field(default_factory=dict)
+
+
+# --- metrics ------------------------------------------------------------------------------------
+
+MEASURES: Final = ("happened", "count", "sum")
+LATER_MEASURES: Final = ("mean_per_event", "last", "distinct", "quantile", "ratio")
+
+
+class MinusForm(MatchForm):
+    value: Path | None = None
+
+
+class MetricFile(Named):
+    """One number per unit from its events, counted from its first exposure."""
+
+    KIND: ClassVar = "metric"
+
+    metric: Slug
+    title: Words | None = None
+    description: Words | None = None
+    event: EventName
+    where: Where = Field(default_factory=dict)
+    measure: Annotated[Literal["happened", "count", "sum"], BeforeValidator(one_of(*MEASURES))] = (
+        "happened"
+    )
+    value: Path | None = None
+    minus: MinusForm | None = None
+    within: Span | None = None
+    over: Annotated[Literal["period"] | None, BeforeValidator(one_of("period"))] = None
+    winsorize: Quantile | None = None
+    covariate: Span | None = None
+    better: Annotated[Literal["higher", "lower"], BeforeValidator(one_of("higher", "lower"))] = (
+        "higher"
+    )
+    source: Annotated[Literal["events"], BeforeValidator(one_of("events"))] = "events"
+    currency: Currency | None = None
+
+    @model_validator(mode="after")
+    def _says_what_and_when(self) -> "MetricFile":
+        if self.measure == "sum" and self.value is None:
+            raise ValueError("measure: sum needs the value to add up: value: properties.revenue")
+        if self.measure != "sum" and self.value is not None:
+            raise ValueError(f"measure: {self.measure} reads no value. Delete it, or sum it")
+        if (self.within is None) == (self.over is None):
+            raise ValueError("a metric counts for a time: within: 14d, or over: period")
+        if self.winsorize is not None and self.measure == "happened":
+            raise ValueError("winsorize means nothing where only 0 and 1 are possible")
+        if self.minus is not None and self.measure == "happened":
+            raise ValueError("minus needs measure: sum or count")
+        if self.minus is not None and (self.measure == "sum") != (self.minus.value is not None):
+            raise ValueError("minus is measured like the metric: a sum needs minus.value too")
+        return self
+
+
+# --- tests --------------------------------------------------------------------------------------
+
+
+class GivenProfile(Form):
+    id: Words
+    traits: dict[Path, Free] = Field(default_factory=dict)
+    consent: dict[Slug, dict[Slug, Flag]] = Field(default_factory=dict)
+
+
+class GivenEvent(Form):
+    at: When
+    event: EventName
+    properties: dict[Path, Free] = Field(default_factory=dict)
+    context: dict[Path, Free] = Field(default_factory=dict)
+
+
+class GivenForm(Form):
+    profile: GivenProfile
+    events: list[GivenEvent] = Field(default_factory=list)
+
+
+class ExpectedSend(Form):
+    channel: Slug
+    template: Slug
+    campaign: Slug | None = None
+
+
+class ExpectedSendAt(Form):
+    at: When
+    send: ExpectedSend
+
+
+class ExpectedSilence(Form):
+    nothing_until: When
+
+
+EXPECTED: Final = ("send", "nothing_until")
+
+
+def expected_kind(value: Any) -> str | None:
+    """The kind of expectation that a mapping is, by its keys."""
+    if isinstance(value, Mapping):
+        return next((kind for kind in EXPECTED if kind in value), None)
+    return None
+
+
+Expected: TypeAlias = Annotated[
+    Annotated[ExpectedSendAt, Tag("send")] | Annotated[ExpectedSilence, Tag("nothing_until")],
+    Discriminator(expected_kind),
+]
+
+
+class TestFile(Named):
+    """Given a profile and events, these messages and no others up to the last instant named."""
+
+    __test__ = False  # pytest must not take it for a test of ours
+
+    KIND: ClassVar = "test"
+
+    test: Words
+    given: GivenForm
+    force: dict[Slug, Key] = Field(default_factory=dict)
+    expect: list[Expected] = Field(min_length=1)
+
+
+FILES: Final[dict[str, type[Named]]] = {
+    "events": EventFile,
+    "segments": SegmentFile,
+    "campaigns": CampaignFile,
+    "experiments": ExperimentFile,
+    "metrics": MetricFile,
+    "tests": TestFile,
+}
+"""The form of the files in each folder."""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of any one file of a workspace."""
+    forms: list[type[Form]] = [SettingsForm, *FILES.values()]
+    references, schema = models_json_schema([(form, "validation") for form in forms], by_alias=True)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A file of an Antiphon workspace",
+        "oneOf": [references[form, "validation"] for form in forms],
+        **schema,
+    }

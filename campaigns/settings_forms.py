@@ -1,0 +1,153 @@
+"""antiphon.yaml: the workspace's channels, topics, traits, defaults, holdouts and layers."""
+
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from campaigns.comparisons import TYPES
+from campaigns.forms import (
+    CountMax,
+    Currency,
+    Flag,
+    Form,
+    Free,
+    Key,
+    Path,
+    Share,
+    Slug,
+    Span,
+    WallTime,
+    Words,
+    Zone,
+    listed,
+    one_of,
+    share_shorthand,
+)
+from campaigns.reading import Map, Text
+from engine.core.model import HOUR, MINUTE
+
+CHANNEL_KINDS: Final = ("email", "sms", "push", "web")
+ZONE_SOURCES: Final = ("trait", "device", "country", "workspace")
+
+ValueType: TypeAlias = Annotated[str, BeforeValidator(one_of(*TYPES))]
+ZoneSource: TypeAlias = Annotated[
+    Literal["trait", "device", "country", "workspace"], BeforeValidator(one_of(*ZONE_SOURCES))
+]
+
+
+class ConsentForm(Form):
+    """What an unknown consent means. There is no default: someone must have decided."""
+
+    unknown: Annotated[Literal["refuse", "allow"], BeforeValidator(one_of("refuse", "allow"))]
+
+
+class TopicForm(Form):
+    title: Words | None = None
+    transactional: Flag = False
+
+
+class TraitDeclaration(Form):
+    type: ValueType = "string"
+    pii: Flag = False
+    purpose: Words | None = None
+    title: Words | None = None
+
+
+class ChannelForm(Form):
+    """A channel and the provider's own settings, which the provider checks."""
+
+    model_config = ConfigDict(extra="allow")
+    provider: Slug = Field(default_factory=lambda: Text("sandbox"))
+    kind: Annotated[
+        Literal["email", "sms", "push", "web"] | None, BeforeValidator(one_of(*CHANNEL_KINDS))
+    ] = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The provider's settings by name, `${env:…}` filled in."""
+        return dict(self.model_extra or {})
+
+
+class QuietHoursForm(Form):
+    from_: WallTime = Field(alias="from")
+    to: WallTime
+
+    @model_validator(mode="after")
+    def _has_a_length(self) -> "QuietHoursForm":
+        if self.from_ == self.to:
+            raise ValueError("quiet hours that end when they start are none. Delete them")
+        return self
+
+
+class CapForm(Form):
+    """At most `max` messages in any window of `per`, on one channel, one topic or overall."""
+
+    max: CountMax
+    per: Span
+    channel: Slug | None = None
+    topic: Slug | None = None
+
+
+class HoldoutForm(Form):
+    share: Share
+    period: Words | None = None
+
+    @model_validator(mode="after")
+    def _leaves_someone(self) -> "HoldoutForm":
+        if self.share >= 1:
+            raise ValueError("a holdout of 100% keeps everyone silent. To stop, pause the campaign")
+        return self
+
+
+class ProgrammeForm(Form):
+    title: Words | None = None
+    holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+
+
+class LayerDeclaration(Form):
+    title: Words | None = None
+
+
+class SessionsForm(Form):
+    gap: Span = 30 * MINUTE
+
+
+class TriggerAgeForm(Form):
+    """How old an event may be and still start a journey, by the way that it came in."""
+
+    api: Span = 24 * HOUR
+    file: Span = HOUR
+
+
+def _both_ages(value: Any) -> Any:
+    """`max_trigger_age: 6h` means the same for both ways in."""
+    if not isinstance(value, Text):
+        return value
+    ages = Map(line=value.line)
+    for way in ("api", "file"):
+        ages[way] = value
+        ages.key_lines[way] = value.line
+    return ages
+
+
+class SettingsForm(Form):
+    zone: Zone = Field(default_factory=lambda: Text("UTC"))
+    zones: Annotated[list[ZoneSource], BeforeValidator(listed)] = Field(
+        default_factory=lambda: cast(list[ZoneSource], list(ZONE_SOURCES)), min_length=1
+    )
+    consent: ConsentForm
+    topics: dict[Slug, TopicForm] = Field(default_factory=dict)
+    traits: dict[Path, TraitDeclaration] = Field(default_factory=dict)
+    channels: dict[Slug, ChannelForm] = Field(default_factory=dict)
+    quiet_hours: QuietHoursForm | None = None
+    caps: list[CapForm] = Field(default_factory=list)
+    global_holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+    programmes: dict[Slug, ProgrammeForm] = Field(default_factory=dict)
+    layers: dict[Slug, LayerDeclaration] = Field(default_factory=dict)
+    sessions: SessionsForm = Field(default_factory=SessionsForm)
+    currency: Currency | None = None
+    collect: Span | None = None
+    max_trigger_age: Annotated[TriggerAgeForm, BeforeValidator(_both_ages)] = Field(
+        default_factory=TriggerAgeForm
+    )
+    connections: dict[Key, Free] = Field(default_factory=dict)

@@ -1,0 +1,238 @@
+"""Journeys as written: a list of steps, blocks nested inside, the next step implicit."""
+
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias, cast
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+
+from campaigns.condition_forms import ConditionForm, MatchForm
+from campaigns.durations import WEEKDAYS
+from campaigns.forms import (
+    Alpha,
+    AnyDuration,
+    EventName,
+    Flag,
+    Form,
+    Free,
+    Key,
+    Path,
+    Share,
+    Slug,
+    Span,
+    StepName,
+    WallTime,
+    Weekday,
+    Weight,
+    ZoneOrProfile,
+    listed,
+    one_of,
+)
+
+LATER_STEPS: Final = ("first_possible", "recommend", "webhook", "repeat")
+"""Steps of the full language that this version does not have."""
+
+
+class StepForm(Form):
+    """Every step may carry an `id`; it names the step in reports and over versions."""
+
+    id: StepName | None = None
+
+
+class DelayStep(StepForm):
+    delay: AnyDuration
+
+
+class DelayUntilFacts(Form):
+    at: WallTime
+    days: list[Weekday] = Field(
+        default_factory=lambda: cast(list[Weekday], list(WEEKDAYS)), min_length=1
+    )
+    zone: ZoneOrProfile | None = None
+
+
+class DelayUntilStep(StepForm):
+    delay_until: DelayUntilFacts
+
+
+class WaitFacts(MatchForm):
+    timeout: AnyDuration
+    counting_from: Annotated[
+        Literal["entry", "step", "ever"], BeforeValidator(one_of("entry", "step", "ever"))
+    ] = "step"
+
+
+class WaitForStep(StepForm):
+    wait_for: WaitFacts
+    then: list["JourneyStep"] = Field(default_factory=list)
+    on_timeout: list["JourneyStep"] = Field(default_factory=list)
+
+
+class ArmForm(Form):
+    if_: ConditionForm = Field(alias="if")
+    do: list["JourneyStep"] = Field(default_factory=list)
+
+
+class BranchStep(StepForm):
+    branch: list[ArmForm] = Field(min_length=1)
+    else_: list["JourneyStep"] = Field(default_factory=list, alias="else")
+
+
+class VariantForm(Form):
+    weight: Weight | None = None
+    do: list["JourneyStep"] = Field(default_factory=list)
+
+
+class MetricsForm(Form):
+    """What an experiment is judged by. Names come from metrics/*.yaml."""
+
+    primary: Annotated[list[Slug], BeforeValidator(listed)] = Field(min_length=1)
+    secondary: Annotated[list[Slug], BeforeValidator(listed)] = Field(default_factory=list)
+    guardrails: Annotated[list[Slug], BeforeValidator(listed)] = Field(default_factory=list)
+
+
+METHODS: Final = ("sequential", "fixed", "bayesian")
+CORRECTIONS: Final = ("holm", "bh", "bonferroni", "none")
+
+
+class AnalysisForm(Form):
+    method: Annotated[
+        Literal["sequential", "fixed", "bayesian"], BeforeValidator(one_of(*METHODS))
+    ] = "sequential"
+    alpha: Alpha = 0.05
+    correction: Annotated[
+        Literal["holm", "bh", "bonferroni", "none"], BeforeValidator(one_of(*CORRECTIONS))
+    ] = "holm"
+
+
+class LayerForm(Form):
+    """A place in a layer: the experiment reaches only units from `from` up to `to`."""
+
+    name: Slug
+    from_: Share = Field(default=0.0, alias="from")
+    to: Share = 1.0
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> "LayerForm":
+        if self.from_ >= self.to:
+            raise ValueError(f"the range {self.from_:g} to {self.to:g} holds nobody")
+        return self
+
+
+class ExperimentPlan(Form):
+    """What may stand at the step or in experiments/*.yaml, but only in one of them."""
+
+    metrics: MetricsForm | None = None
+    analysis: AnalysisForm | None = None
+    coverage: Share | None = None
+    layer: LayerForm | None = None
+    control: Key | None = None
+    allocation: Annotated[Literal["fixed"], BeforeValidator(one_of("fixed"))] = "fixed"
+
+
+class ExperimentStepForm(StepForm, ExperimentPlan):
+    experiment: Slug
+    variants: dict[Key, VariantForm] = Field(min_length=2)
+
+
+class SplitStep(StepForm):
+    split: dict[Key, VariantForm] = Field(min_length=2)
+
+
+class SendFacts(Form):
+    channel: Slug
+    template: Slug
+    topic: Slug | None = None
+    expires: Span | None = None
+
+
+class SendStep(StepForm):
+    send: SendFacts
+
+
+class UpdateFacts(Form):
+    traits: dict[Path, Free] = Field(min_length=1)
+    even_in_holdout: Flag = False
+
+
+class UpdateStep(StepForm):
+    update: UpdateFacts
+
+
+class TrackFacts(Form):
+    event: EventName
+    properties: dict[Path, Free] = Field(default_factory=dict)
+    even_in_holdout: Flag = False
+
+
+class TrackStep(StepForm):
+    track: TrackFacts
+
+
+class ExitStep(StepForm):
+    exit: Flag
+
+    @model_validator(mode="after")
+    def _does_exit(self) -> "ExitStep":
+        if not self.exit:
+            raise ValueError("exit: false does nothing. Write exit: true, or delete the step")
+        return self
+
+
+STEPS: Final = (
+    "delay", "delay_until", "wait_for", "branch", "experiment", "split", "send", "update",
+    "track", "exit",
+)  # fmt: skip
+
+
+def step_kind(value: Any) -> str | None:
+    """The kind of step that a mapping is, by its keys."""
+    if isinstance(value, Mapping):
+        return next((kind for kind in STEPS if kind in value), None)
+    if isinstance(value, Form):
+        return next((kind for kind in STEPS if kind in type(value).model_fields), None)
+    return None
+
+
+JourneyStep: TypeAlias = Annotated[
+    Annotated[DelayStep, Tag("delay")]
+    | Annotated[DelayUntilStep, Tag("delay_until")]
+    | Annotated[WaitForStep, Tag("wait_for")]
+    | Annotated[BranchStep, Tag("branch")]
+    | Annotated[ExperimentStepForm, Tag("experiment")]
+    | Annotated[SplitStep, Tag("split")]
+    | Annotated[SendStep, Tag("send")]
+    | Annotated[UpdateStep, Tag("update")]
+    | Annotated[TrackStep, Tag("track")]
+    | Annotated[ExitStep, Tag("exit")],
+    Discriminator(step_kind),
+]
+
+for _form in (WaitForStep, ArmForm, BranchStep, VariantForm, ExperimentStepForm, SplitStep):
+    _form.model_rebuild()
+
+
+def blocks(step: StepForm) -> Iterator[tuple[str, list[JourneyStep]]]:
+    """The blocks nested in a step, each with the word that leads to it."""
+    match step:
+        case WaitForStep():
+            yield "then", step.then
+            yield "on_timeout", step.on_timeout
+        case BranchStep():
+            for index, arm in enumerate(step.branch):
+                yield f"if{index}", arm.do
+            yield "else", step.else_
+        case ExperimentStepForm():
+            for name, variant in step.variants.items():
+                yield str(name), variant.do
+        case SplitStep():
+            for name, variant in step.split.items():
+                yield str(name), variant.do
+
+
+def walk(steps: list[JourneyStep], prefix: str = "") -> Iterator[tuple[str, StepForm]]:
+    """Every step with its id: the author's, or its place (`2`, `2.then.0`), blocks included."""
+    for index, step in enumerate(steps):
+        step_id = str(step.id or f"{prefix}{index}")
+        yield step_id, step
+        for word, block in blocks(step):
+            yield from walk(block, f"{step_id}.{word}.")

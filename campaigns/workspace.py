@@ -1,0 +1,101 @@
+"""A workspace as read: every file in its form, templates by name, and the bytes it came from."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import PurePosixPath
+from typing import Final
+
+from campaigns.problems import Problem
+from campaigns.reading import Map
+from campaigns.schema import (
+    CampaignFile,
+    EventFile,
+    ExperimentFile,
+    MetricFile,
+    SegmentFile,
+    TestFile,
+)
+from campaigns.settings_forms import SettingsForm
+
+SETTINGS_FILE: Final = "antiphon.yaml"
+TEMPLATE_FOLDER: Final = "templates"
+TEMPLATE_EXTENSIONS: Final = {
+    "email": ("mjml", "html", "txt"),
+    "sms": ("txt",),
+    "push": ("json", "txt"),
+    "web": ("html",),
+}
+
+_TEMPLATE_NAME = re.compile(
+    r"(?P<name>[a-z0-9][a-z0-9_-]*)(?:\.(?P<locale>[a-z]{2,3}(?:-[A-Za-z0-9]{2,8})?))?"
+    r"\.(?P<extension>[a-z]+)"
+)
+
+
+@dataclass(frozen=True)
+class TemplateFile:
+    """One file of a template; `locale` is "" for the one that serves every other locale."""
+
+    path: str
+    locale: str
+    extension: str
+
+
+@dataclass(frozen=True, repr=False)
+class Workspace:
+    """A checked workspace. `trees` holds the YAML as written, without secrets; `notices` what
+    is allowed but worth knowing.
+    """
+
+    settings: SettingsForm
+    events: Mapping[str, EventFile] = field(default_factory=dict)
+    segments: Mapping[str, SegmentFile] = field(default_factory=dict)
+    campaigns: Mapping[str, CampaignFile] = field(default_factory=dict)
+    experiments: Mapping[str, ExperimentFile] = field(default_factory=dict)
+    metrics: Mapping[str, MetricFile] = field(default_factory=dict)
+    tests: Mapping[str, TestFile] = field(default_factory=dict)
+    templates: Mapping[tuple[str, str], tuple[TemplateFile, ...]] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    trees: Mapping[str, Map] = field(default_factory=dict)
+    notices: tuple[Problem, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Workspace {self.content_hash}: {len(self.campaigns)} campaigns>"
+
+    @property
+    def content_hash(self) -> str:
+        """The hash of all files as written: names of secrets count, their values do not."""
+        return content_hash(self.files)
+
+    def channel_kind(self, channel: str) -> str:
+        """email, sms, push or web: what its messages are, and the folder of its templates."""
+        form = self.settings.channels.get(channel)  # type: ignore[call-overload]
+        return (form.kind if form else None) or channel
+
+    def template_hash(self, channel: str, name: str) -> str:
+        """The hash of every locale's file of one template."""
+        found = self.templates.get((self.channel_kind(channel), name), ())
+        return content_hash({file.path: self.files[file.path] for file in found})
+
+
+def content_hash(files: Mapping[str, bytes]) -> str:
+    """16 hex digits over paths and bytes, whatever their order."""
+    digest = sha256()
+    for path in sorted(files):
+        digest.update(f"{path}\0{len(files[path])}\0".encode())
+        digest.update(files[path])
+    return digest.hexdigest()[:16]
+
+
+def template_of(path: str) -> tuple[str, str, TemplateFile] | None:
+    """(channel, name, file) of `templates/email/welcome.de.mjml`, or None for any other path."""
+    parts = PurePosixPath(path).parts
+    if len(parts) != 3 or parts[0] != TEMPLATE_FOLDER:
+        return None
+    match = _TEMPLATE_NAME.fullmatch(parts[2])
+    if not match:
+        return None
+    file = TemplateFile(path, match["locale"] or "", match["extension"])
+    return parts[1], match["name"], file

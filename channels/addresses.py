@@ -1,0 +1,91 @@
+"""Is this an e-mail address, is this a phone number: the normal form, or why not.
+
+Checks form only: whether anyone reads it, a bounce will tell. A ValueError never repeats the
+address, so its text may be logged.
+"""
+
+import re
+from typing import Final
+
+# RFC 5321 dot-atom, letters beyond ASCII allowed (RFC 6531). Quoted local parts are refused: no
+# mailbox provider hands them out and most forms and vendors break on them.
+_LOCAL: Final = re.compile(r"[^\s\x00-\x1f\x7f\"(),:;<>@\[\\\]]+")
+_LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def normal_email(text: str) -> str:
+    """The address with its domain in lower-case A-labels; the local part is left alone.
+
+    >>> normal_email(" Ada@Bücher.Example ")
+    'Ada@xn--bcher-kva.example'
+
+    Raises:
+        ValueError: If it is not an address, naming the fault and not the address.
+    """
+    text = text.strip()
+    if text.count("@") != 1:
+        raise ValueError("an e-mail address has exactly one @")
+    local, domain = text.split("@")
+    if not local or len(local.encode()) > 64:
+        raise ValueError("the part before the @ must have 1 to 64 bytes")
+    if not _LOCAL.fullmatch(local) or not local.isprintable():
+        raise ValueError("the part before the @ has a character that is not allowed there")
+    if local.startswith(".") or local.endswith(".") or ".." in local:
+        raise ValueError("the part before the @ has a dot at its edge or two in a row")
+    ascii_domain = _normal_domain(domain)
+    if len(local.encode()) + len(ascii_domain) + 1 > 254:
+        raise ValueError("an e-mail address has at most 254 characters")
+    return f"{local}@{ascii_domain}"
+
+
+def _normal_domain(domain: str) -> str:
+    if not domain.isascii():
+        import idna
+
+        try:
+            domain = idna.encode(domain, uts46=True).decode()
+        except idna.IDNAError:
+            raise ValueError("the part after the @ is not a valid domain name") from None
+    domain = domain.lower()
+    labels = domain.split(".")
+    if len(labels) < 2:
+        raise ValueError("the part after the @ needs a dot, as in example.com")
+    if len(domain) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise ValueError("the part after the @ is not a valid domain name")
+    if labels[-1].isdigit():
+        raise ValueError("the part after the @ is not a domain name but a number")
+    return domain
+
+
+def normal_phone(text: str, *, region: str | None = None) -> str:
+    """The number as E.164 (`+` and at most 15 digits).
+
+    Args:
+        region: Two-letter country in which a number without + is read, such as "DE".
+    Raises:
+        ValueError: If it is no valid number, or one that cannot receive SMS, naming the fault.
+    """
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(text, region)
+    except phonenumbers.NumberParseException as error:
+        if error.error_type == phonenumbers.NumberParseException.INVALID_COUNTRY_CODE:
+            raise ValueError("a phone number starts with + and its country code") from None
+        raise ValueError("this is not a phone number") from None
+    if not phonenumbers.is_valid_number(number):
+        raise ValueError("no country has given out a phone number like this one")
+    kind = phonenumbers.number_type(number)
+    if kind in _DEAF:
+        raise ValueError(f"{_DEAF[kind]} cannot receive text messages")
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+# phonenumbers.PhoneNumberType, as numbers so that importing this module stays cheap.
+_DEAF: Final = {
+    0: "a landline",
+    3: "a toll-free number",
+    4: "a premium-rate number",
+    5: "a shared-cost number",
+    10: "a voicemail number",
+}

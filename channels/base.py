@@ -1,0 +1,167 @@
+"""The words every channel speaks: a message out, a receipt back, delivery events later.
+
+A provider is a translation between these nouns and one vendor. It decides nothing: who may be
+reached, when and how often is settled before a message gets here. Read next: `sandbox`, the
+shortest provider, and `email_smtp`, a real one.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from msgspec import Struct, field
+
+from engine.core.model import NEVER, Instant
+
+Channel: TypeAlias = Literal["email", "sms", "push", "web"]
+Clock: TypeAlias = Callable[[], Instant]
+"""Gives the present instant; the virtual clock of a simulation is one of these."""
+
+EventKind: TypeAlias = Literal[
+    "queued", "sent", "delivered", "deferred", "bounced", "undelivered", "rejected", "failed",
+    "opened", "clicked", "displayed", "dismissed", "complained", "unsubscribed", "subscribed",
+    "autoresponded", "inbound", "unknown",
+]  # fmt: skip
+"""django-anymail's tracking types, with `undelivered` (SMS), `displayed` and `dismissed`."""
+
+BounceClass: TypeAlias = Literal["hard", "soft", "block", "message", "undetermined"]
+"""hard: no such address, suppress. soft: try later. block: policy, never suppress the person.
+message: our fault (size, encoding). undetermined: counted as soft."""
+
+Scope: TypeAlias = Literal["recipient", "message", "config", "account"]
+
+
+class OutMessage(Struct, frozen=True):
+    """One message to one address, fully rendered.
+
+    `data` is the payload of push and web. `unsubscribe_url` makes an e-mail marketing: it gets the
+    one-click headers of RFC 8058. `idempotency_key` is the same on every attempt.
+    """
+
+    id: int
+    channel: Channel
+    to: str
+    subject: str = ""
+    html: str = ""
+    text: str = ""
+    data: dict[str, Any] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict)
+    from_: str = ""
+    reply_to: str = ""
+    campaign: str = ""
+    topic: str = ""
+    idempotency_key: str = ""
+    unsubscribe_url: str = ""
+    expires_at: Instant = NEVER
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+# --- the provider's immediate answer ------------------------------------------------------------
+
+
+class Accepted(Struct, frozen=True, tag="accepted"):
+    """The provider took responsibility; `provider_id` is its name for the message."""
+
+    provider_id: str
+
+
+class RefusedBy(Struct, frozen=True, tag="refused"):
+    """It will never take this. Faults of config and account pause the channel, not the person.
+
+    `bounce` says what a refused recipient means for the address; None when it says nothing.
+    """
+
+    scope: Scope
+    code: str
+    text: str
+    bounce: BounceClass | None = None
+
+
+class Throttled(Struct, frozen=True, tag="throttled"):
+    """Not now; nothing was sent. None seconds: the provider named no time."""
+
+    retry_after_seconds: float | None = None
+    why: str = ""
+
+
+class NotSent(Struct, frozen=True, tag="not_sent"):
+    """It failed before the message left us; a retry cannot be a duplicate."""
+
+    why: str
+
+
+class Ambiguous(Struct, frozen=True, tag="ambiguous"):
+    """It failed after the message left us; a retry may be a duplicate."""
+
+    why: str
+
+
+Receipt: TypeAlias = Accepted | RefusedBy | Throttled | NotSent | Ambiguous
+
+
+# --- what happened later ------------------------------------------------------------------------
+
+
+class DeliveryEvent(Struct, frozen=True):
+    """A fact about a message that a provider reports, in our words; `raw` keeps theirs.
+
+    `event_id` is what duplicates share. `is_machine` marks opens and clicks by scanners and
+    privacy relays: recorded, never counted.
+    """
+
+    kind: EventKind
+    message: int | None
+    event_id: str
+    at: Instant
+    recipient: str | None = None
+    reason: str = ""
+    bounce_class: BounceClass | None = None
+    is_machine: bool = False
+    raw: dict[str, Any] = field(default_factory=dict)
+
+
+class Capabilities(Struct, frozen=True):
+    """What a provider can do and, as important, what it cannot.
+
+    `idempotency_hours` is how long it honours a key; 0 means a retry after an ambiguous outcome
+    may duplicate. `reports` are the delivery events it is able to send.
+    """
+
+    idempotency_hours: int = 0
+    reports: frozenset[EventKind] = frozenset()
+    has_webhook: bool = False
+    is_sandbox: bool = False
+
+
+class Provider(Protocol):
+    """One vendor on one channel. `deliver` never raises for what the vendor answers."""
+
+    name: str
+    channel: Channel
+    capabilities: Capabilities
+
+    async def deliver(self, message: OutMessage) -> Receipt: ...
+
+    async def close(self) -> None: ...
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]: ...
+
+
+class Random(Protocol):
+    """The one thing we need of a generator: a float in [0, 1)."""
+
+    def random(self) -> float: ...
+
+
+class OpenProvider(Protocol):
+    """What a provider's module offers under the name `open_channel`."""
+
+    def __call__(
+        self,
+        channel: Channel,
+        settings: Mapping[str, Any],
+        *,
+        directory: Path,
+        rng: Random,
+        now: Clock,
+    ) -> Provider: ...

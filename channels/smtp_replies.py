@@ -1,0 +1,74 @@
+"""What an SMTP server's answer means, as a table.
+
+Enhanced codes (RFC 3463) decide where a server gives one; bare codes are vaguer than they look.
+"""
+
+import re
+from typing import Final
+
+from channels.base import BounceClass, Receipt, RefusedBy, Throttled
+
+_ENHANCED: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
+
+HARD: Final = frozenset({"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.4.4", "5.2.1"})
+"""No such user or domain, or the mailbox is disabled: suppress at once."""
+
+VAGUE: Final = frozenset({"5.1.0", "5.0.0"})
+"""Hard only if the words say that there is no such user."""
+
+MESSAGE: Final = frozenset({"5.3.4", "5.2.3"})
+"""Too large; with 5.6.x (content, encoding) our own fault."""
+
+BLOCK: Final = frozenset({"5.4.5", "5.4.6"})
+"""Loops; with 5.7.x (policy) never a reason to suppress the person."""
+
+_NO_USER: Final = re.compile(
+    r"user unknown|unknown user|no such|does not exist|doesn't exist|unknown recipient"
+    r"|recipient not found|invalid recipient|mailbox not found",
+    re.IGNORECASE,
+)
+
+
+def enhanced_code(text: str) -> str | None:
+    """The first enhanced status code in an answer, such as "5.1.1"."""
+    found = _ENHANCED.search(text)
+    return found.group() if found else None
+
+
+def bounce_class(code: int, text: str) -> BounceClass:
+    """What a permanent refusal says about the address."""
+    status = enhanced_code(text)
+    if status is None:
+        # 552 and 554 without a code are quotas and policies as often as dead addresses.
+        if code in (552, 554):
+            return "block"
+        return "hard" if code in (550, 551, 553) and _NO_USER.search(text) else "undetermined"
+    if status in HARD or (status in VAGUE and _NO_USER.search(text)):
+        return "hard"
+    if status in MESSAGE or status.startswith("5.6."):
+        return "message"
+    if status in BLOCK or status.startswith("5.7."):
+        return "block"
+    if status == "5.2.2" or status.startswith("4."):
+        return "soft"
+    return "undetermined"
+
+
+def receipt_of_reply(code: int, text: str) -> Receipt:
+    """The receipt of a negative answer to RCPT or DATA: 4xx is later, 5xx is never.
+
+    The text is kept with addresses masked, so that it may be stored and shown.
+    """
+    shown = mask_addresses(text)
+    if code < 500:
+        return Throttled(None, f"{code} {shown}")
+    if code in (530, 535, 538):
+        return RefusedBy("config", str(code), shown)
+    kind = bounce_class(code, text)
+    name = enhanced_code(text) or str(code)
+    return RefusedBy("message" if kind == "message" else "recipient", name, shown, kind)
+
+
+def mask_addresses(text: str) -> str:
+    """The text with every e-mail address replaced, on one line, at most 300 characters."""
+    return re.sub(r"[^\s<>()@]+@[^\s<>()@]+", "<address>", " ".join(text.split()))[:300]

@@ -1,0 +1,177 @@
+"""HTTP out, once for every provider: one client factory, one way to class what came of a call.
+
+Impure: it resolves names and opens connections. The client connects to the address it has checked
+and follows no redirect. httpx slows with many connections per client, so a provider opens several
+small clients rather than one large one.
+"""
+
+import asyncio
+import socket
+from collections.abc import Iterable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+
+import httpcore
+import httpx
+
+from channels.base import Ambiguous, NotSent, Receipt, RefusedBy, Throttled
+from channels.egress import EgressRefused, EgressRules, check_address, check_url
+from engine.core.model import SECOND, Instant
+
+CONNECTIONS: Final = 8
+TIMEOUT_SECONDS: Final = 10.0
+BODY_BYTES: Final = 1024 * 1024
+
+
+def open_client(
+    *,
+    rules: EgressRules,
+    base_url: str = "",
+    headers: dict[str, str] | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    connections: int = CONNECTIONS,
+    http2: bool = False,
+) -> httpx.AsyncClient:
+    """A client that reaches only what the rules allow. Close it; open few: TLS costs 20 ms."""
+    return httpx.AsyncClient(
+        transport=_GuardedTransport(rules, connections=connections, http2=http2),
+        base_url=base_url,
+        headers={"User-Agent": "antiphon", **(headers or {})},
+        timeout=httpx.Timeout(timeout_seconds),
+        follow_redirects=False,
+        trust_env=False,  # a proxy from the environment would connect where we did not check
+    )
+
+
+class _GuardedTransport(httpx.AsyncHTTPTransport):
+    def __init__(self, rules: EgressRules, *, connections: int, http2: bool) -> None:
+        super().__init__(trust_env=False)
+        self.rules = rules
+        # httpx offers no seam for the network below its pool; httpcore does. Rewriting the URL to
+        # the checked address was refused: the pool would share connections between hosts.
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=httpx.create_ssl_context(trust_env=False),
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=30.0,
+            http2=http2,
+            network_backend=_GuardedNetwork(rules),
+        )
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        check_url(str(request.url), rules=self.rules)
+        return await super().handle_async_request(request)
+
+
+class _GuardedNetwork(httpcore.AsyncNetworkBackend):
+    """Resolves, checks every address, and connects to one of those it checked."""
+
+    def __init__(self, rules: EgressRules) -> None:
+        self.rules = rules
+        self.inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        try:
+            resolving = asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            found = await asyncio.wait_for(resolving, timeout)
+        except OSError as error:
+            raise httpcore.ConnectError(f"cannot resolve the host: {error.strerror}") from error
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        for address in addresses:
+            check_address(address, rules=self.rules)
+        for last, address in enumerate(addresses, start=1):
+            try:
+                return await self.inner.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if last == len(addresses):
+                    raise
+        raise httpcore.ConnectError("the host has no address")
+
+    async def connect_unix_socket(
+        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
+    ) -> httpcore.AsyncNetworkStream:
+        raise EgressRefused("unix sockets are not reachable")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+# --- what came of a call ------------------------------------------------------------------------
+
+
+async def call(
+    client: httpx.AsyncClient, request: httpx.Request, *, now: Instant
+) -> httpx.Response | Receipt:
+    """Send a request: the response if it is 2xx with a body of bounded size, else a receipt.
+
+    Never raises for the network or the provider; only a 2xx is left for the provider to read.
+    """
+    try:
+        response = await client.send(request, stream=True)
+        try:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > BODY_BYTES:
+                    return Ambiguous("the answer is larger than 1 MB")
+        finally:
+            await response.aclose()
+    except EgressRefused as error:
+        return RefusedBy("config", "egress", str(error))
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
+        return NotSent(f"cannot connect: {error or type(error).__name__}")
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+        return NotSent(f"the request cannot be written: {error}")
+    except httpx.HTTPError as error:
+        # The bytes may have arrived: a reset, a timeout or half an answer proves nothing.
+        return Ambiguous(f"{type(error).__name__}: {error}")
+    complete = httpx.Response(
+        response.status_code,
+        headers=[
+            (name, value)
+            for name, value in response.headers.multi_items()
+            if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
+        ],
+        content=bytes(body),
+        request=request,
+    )
+    return receipt_of(complete, now=now) or complete
+
+
+def receipt_of(response: httpx.Response, *, now: Instant) -> Receipt | None:
+    """The receipt that a status alone decides; None for 2xx."""
+    status, code = response.status_code, f"http {response.status_code}"
+    text = response.text[:500]
+    if 200 <= status < 300:
+        return None
+    if status == 429:
+        return Throttled(retry_after_seconds(response.headers, now=now), text)
+    if status == 503 and "retry-after" in response.headers:
+        return Throttled(retry_after_seconds(response.headers, now=now), text)
+    if status >= 500 or status == 408:
+        return Ambiguous(f"{code}: {text}")
+    if status in (400, 413, 422):
+        return RefusedBy("message", code, text)
+    return RefusedBy("config", code, text)
+
+
+def retry_after_seconds(headers: httpx.Headers, *, now: Instant) -> float | None:
+    """Retry-After as seconds from now, whether it was seconds or a date; None if neither."""
+    value = headers.get("retry-after", "").strip()
+    if value.isdigit() and len(value) < 10:
+        return float(value)
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now / SECOND)

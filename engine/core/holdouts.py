@@ -1,0 +1,78 @@
+"""Who is kept silent, and when that began to count.
+
+Three holdouts nest: global, then programme, then campaign, each with its own seed, so they are
+independent. Assignment is a pure hash until it first matters; from then on the stored exposure
+wins, under "holdout:<name>" and, where a holdout has a period, "holdout:<name>@<period>".
+
+Which exposures are written, at the first send that every gate allows (message and ghost alike):
+
+- To the global holdout for everyone, held out or treated.
+- To the programme's for everyone whom the global one did not hold.
+- To the campaign's for everyone whom no outer one held.
+
+So each holdout is analysed among the people it could still decide about, at the same instant on
+both sides, and an outer holdout never dilutes an inner comparison. A transactional message skips
+holdouts and so exposes nobody. Source: `language.md`, rule 3.
+Read next: `sends`.
+"""
+
+from typing import Final
+
+from engine.core.model import Campaign, Enrollment, Expose, Exposed, Holdout, Person, Program
+from engine.core.scene import Scene
+from experiments.assignment import is_held_out
+
+HELD_OUT: Final = "held_out"
+TREATED: Final = "treated"
+
+
+def holder_of(person: Person, campaign: Campaign, *, program: Program) -> str:
+    """The outermost holdout that keeps this person from the campaign, or "" for none.
+
+    One of "global", "programme:<name>" and the campaign's own name.
+    """
+    for label, holdout in _levels(campaign, program):
+        known = person.state.exposures.get(exposure_name(label, holdout))
+        if known is not None:
+            is_held = known.variant == HELD_OUT
+        else:
+            seed = f"{holdout.seed}@{holdout.period}" if holdout.period else holdout.seed
+            is_held = is_held_out(str(person.profile.id), seed=seed, share=holdout.share)
+        if is_held:
+            return label
+    return ""
+
+
+def expose_to_holdouts(scene: Scene, enrollment: Enrollment, campaign: Campaign) -> None:
+    """Record that a send was allowed, once for each holdout that had a say in it."""
+    exposures = scene.state.exposures
+    for label, holdout in _levels(campaign, scene.program):
+        is_held = enrollment.held_by == label
+        name = exposure_name(label, holdout)
+        if name not in exposures:
+            variant = HELD_OUT if is_held else TREATED
+            probability = holdout.share if is_held else 1 - holdout.share
+            exposures[name] = Exposed(variant, 1, scene.now)
+            scene.effects.append(
+                Expose(name, 1, variant, scene.now, probability, campaign.name, enrollment.id)
+            )
+        if is_held:
+            return
+
+
+def exposure_name(label: str, holdout: Holdout) -> str:
+    """The name under which a holdout's exposures are kept."""
+    return f"holdout:{label}@{holdout.period}" if holdout.period else f"holdout:{label}"
+
+
+def _levels(campaign: Campaign, program: Program) -> list[tuple[str, Holdout]]:
+    """The holdouts a campaign lies under, outermost first."""
+    levels = []
+    if program.global_holdout is not None:
+        levels.append(("global", program.global_holdout))
+    programme = campaign.programme
+    if programme is not None and programme in program.programme_holdouts:
+        levels.append((f"programme:{programme}", program.programme_holdouts[programme]))
+    if campaign.holdout is not None:
+        levels.append((campaign.name, campaign.holdout))
+    return levels

@@ -1,0 +1,108 @@
+"""One person's passage through a campaign: walk on, hear an event, leave.
+
+`advance` is the parent loop and holds every `if` about where someone stands; what a step does is in
+`steps`. A paused campaign holds everyone where they are: waits are noted, nothing advances, and
+what fell due meanwhile acts once the campaign is live again. Leaving is always allowed.
+Read next: `steps`, `entry`.
+"""
+
+from typing import Literal
+
+from engine.core.errors import JourneyLoop
+from engine.core.model import NEVER, Campaign, Draft, Enrollment, Event, Exited, Send, StepId
+from engine.core.reentry import remember_exit
+from engine.core.scene import Outcome, Scene
+from engine.core.segments import matches_event
+from engine.core.sends import discard, draft_of
+from engine.core.steps import STEPS
+
+
+def advance(scene: Scene, enrollment: Enrollment, *, arrived: bool) -> None:
+    """Run steps until one holds or the journey ends.
+
+    Args:
+        arrived: True when the enrollment has just come to its step, False when the step it stands
+            at has fallen due or heard its event.
+    Raises:
+        JourneyLoop: If steps lead in a circle; `check` refuses such a campaign.
+    """
+    campaign = scene.campaign_of(enrollment)
+    if campaign is None:
+        leave(scene, enrollment, "dropped", "its campaign version is gone")
+        return
+    for _ in range(len(campaign.steps) + 1):
+        if enrollment.step is None:
+            leave(scene, enrollment, "done", "finished")
+            return
+        step = campaign.steps[enrollment.step]
+        onward = STEPS[type(step)](scene, enrollment, campaign, step, arrived)
+        if onward is Outcome.HOLD:
+            return
+        if onward is Outcome.EXIT:
+            leave(scene, enrollment, "exited", "exit step")
+            return
+        enrollment.step, enrollment.step_at, enrollment.due_at = onward, scene.now, NEVER
+        enrollment.visit += 1
+        enrollment.message = None
+        arrived = True
+    raise JourneyLoop(
+        f'campaign "{campaign.name}" ({campaign.version}): its steps lead in a circle through'
+        f' "{enrollment.step}"; a journey visits each step at most once'
+    )
+
+
+def hear(scene: Scene, event: Event) -> None:
+    """Let those inside react to an event: first who exits by it, then whose wait it ends."""
+    ears = scene.roster.ears
+    for enrollment in scene.active():
+        listener = ears.get((enrollment.campaign, enrollment.version))
+        if listener is None or event.name not in listener.names:
+            continue
+        if listener.exit_when is not None and matches_event(listener.exit_when, event):
+            leave(scene, enrollment, "exited", f"exit_when: {event.name}")
+    for enrollment in scene.active():
+        listener = ears.get((enrollment.campaign, enrollment.version))
+        if listener is None or event.name not in listener.waits:
+            continue
+        for step in listener.waits[event.name]:
+            is_here = enrollment.step == step.id
+            if (is_here or step.counting_from != "step") and matches_event(step.match, event):
+                _note(scene, enrollment, step.id, is_here)
+
+
+def leave(
+    scene: Scene,
+    enrollment: Enrollment,
+    status: Literal["done", "exited", "dropped"],
+    why: str,
+) -> None:
+    """End an enrollment; a message it still held back is discarded for the same reason."""
+    campaign = scene.campaign_of(enrollment)
+    if enrollment.message is not None:
+        discard(scene, enrollment, why, draft=_held_draft(scene, enrollment, campaign))
+    enrollment.status, enrollment.reason = status, why
+    enrollment.due_at, enrollment.message = NEVER, None
+    scene.state.heard.pop(enrollment.id, None)
+    if campaign is not None:
+        remember_exit(scene, enrollment, campaign)
+    scene.effects.append(Exited(enrollment.id, enrollment.campaign, scene.now, why))
+
+
+def _note(scene: Scene, enrollment: Enrollment, step: StepId, is_here: bool) -> None:
+    """Remember that a wait's event came; go on if the person stands there and may move."""
+    heard = scene.state.heard.setdefault(enrollment.id, [])
+    if step not in heard:
+        heard.append(step)
+    if not is_here:
+        return
+    if enrollment.campaign in scene.roster.paused:
+        enrollment.due_at = min(enrollment.due_at, scene.now)  # Acts on resume, as the event.
+    else:
+        advance(scene, enrollment, arrived=False)
+
+
+def _held_draft(scene: Scene, enrollment: Enrollment, campaign: Campaign | None) -> Draft | None:
+    step = campaign.steps.get(enrollment.step or "") if campaign is not None else None
+    if campaign is None or not isinstance(step, Send):
+        return None
+    return draft_of(campaign, step, program=scene.program, reached_at=enrollment.step_at)

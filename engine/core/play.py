@@ -1,0 +1,246 @@
+"""The core loop: one person's events and due instants in order, to every consequence.
+
+`play` changes the person in place and returns effects as data; it reads no clock, draws no random
+number and touches nothing outside its arguments, so the same input always gives the same output.
+
+One event, in this order: its traits are set (the caller has stored them; only an `update` step
+returns SetTrait), features observe it, the segments it can have touched are asked again, continuous
+audiences are checked, exit_when, waits, triggers. Events of our own that follow from it (a segment
+entered or left, a `track` step) are played next, at the same instant, first come first served.
+
+Then what falls due, in time order, and at one instant: segments and audiences whose verdict stops
+holding, enrollments by (priority, due instant, id), schedules by name, and last all sends, which
+compete for what room a cap leaves. An event comes before a timer of the same instant. So the events
+of one profile may be cut into batches between any two instants without changing anything.
+
+The first play of a new release (`State.release`) re-evaluates every segment, arms schedules and
+backfills, at `floor`, or for a new person with their first event. Whatever changes a program, a
+pause included, must therefore come as a new release, and the caller plays every profile once.
+Read next: `scene`, `journeys`, `entry`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from engine.core.audiences import check_audiences
+from engine.core.clocktime import iso
+from engine.core.entry import backfill, start_journeys
+from engine.core.errors import JourneyLoop
+from engine.core.journeys import advance, hear
+from engine.core.model import (
+    NEVER,
+    Effect,
+    Enrollment,
+    Evaluate,
+    Event,
+    Instant,
+    Person,
+    Program,
+    Send,
+    Wake,
+)
+from engine.core.roster import roster_of
+from engine.core.scene import Happening, Scene
+from engine.core.schedules import arm_schedules, cross_schedules, fire
+from engine.core.segments import Segments
+
+DUE_ITEMS_MAX: Final = 1_000
+"""Timers of one profile that may act at one instant; more means they set each other off."""
+
+
+def play(
+    person: Person,
+    events: Sequence[Event],
+    *,
+    program: Program,
+    segments: Segments,
+    floor: Instant,
+    horizon: Instant,
+    evaluate: Evaluate,
+    new_id: Callable[[str], int],
+) -> list[Effect]:
+    """Play a person's events and due instants up to the horizon, included.
+
+    Args:
+        events: In the order committed (by `accepted_at`, then `seq`); those past the horizon are
+            left alone.
+        segments: Compiled from the same program.
+        floor: The owner's clock when the batch began; no item is played earlier, so a late timer
+            acts now and not in the past.
+        new_id: Hands out ids; asked for "enrollment" or "message".
+    Returns:
+        Every effect in order. The last is a Wake if the profile's one timer must be armed anew.
+    Raises:
+        JourneyLoop: If campaigns set each other off without end.
+    """
+    scene = Scene(
+        person,
+        program=program,
+        roster=roster_of(program),
+        segments=segments,
+        evaluate=evaluate,
+        new_id=new_id,
+        now=floor,
+    )
+    # The armed timer is never later than what the profile waits for: a bound that costs nothing.
+    due = person.state.armed_at
+    meets_release = person.state.release != program.release
+    if meets_release and not (person.is_new and events):
+        _meet_release(scene)
+        meets_release = False
+        due = _next_due(scene)
+    for event in events:
+        if event.accepted_at > horizon:
+            break
+        if due < event.accepted_at:
+            _play_due(scene, before=event.accepted_at, floor=floor)
+        scene.now = max(event.accepted_at, floor)
+        scene.seq, scene.is_old, scene.emitted = event.seq, event.is_old, 0
+        _play_event(scene, Happening(event), meets_release=meets_release)
+        meets_release = False
+        due = _next_due(scene)
+    if due <= horizon:
+        due = _play_due(scene, before=horizon + 1, floor=floor)
+    _arm(scene, due, horizon)
+    return scene.effects
+
+
+def _play_event(scene: Scene, happening: Happening, *, meets_release: bool = False) -> None:
+    """Play an event, then whatever of our own has followed from it."""
+    _play_one(scene, happening, meets_release=meets_release)
+    if scene.queue:
+        _play_following(scene)
+
+
+def _play_following(scene: Scene) -> None:
+    """Play our own events, first come first served; `Scene.emit` bounds how many can come."""
+    while scene.queue:
+        _play_one(scene, scene.queue.popleft())
+
+
+def _play_one(scene: Scene, happening: Happening, *, meets_release: bool = False) -> None:
+    event, crossing = happening
+    touched = scene.segments.touched_by(event)
+    if event.consent or event.addresses or event.zone:
+        scene.reveal(event)
+    if event.traits:
+        touched = {*touched, *scene.learn(event.traits)}
+    scene.segments.observe(scene.state.features, event)
+    if meets_release:
+        _take_up_release(scene)
+    elif touched:
+        scene.refresh(sorted(touched))
+    if crossing is not None:
+        cross_schedules(scene, crossing)
+    if scene.person.enrollments:
+        check_audiences(scene)
+        hear(scene, event)
+    start_journeys(scene, event, crossing)
+
+
+def _meet_release(scene: Scene) -> None:
+    """Play the arrival of a release by itself, not with an event."""
+    _take_up_release(scene)
+    check_audiences(scene)
+    _play_following(scene)
+
+
+def _take_up_release(scene: Scene) -> None:
+    """Ask every segment of a new release, drop what it no longer knows, arm what it schedules."""
+    state, segments = scene.state, scene.segments
+    state.release = scene.program.release
+    for name in state.memberships.keys() - scene.program.segments.keys():
+        del state.memberships[name]
+    for key in state.features.keys() - segments.feature_keys:
+        del state.features[key]
+    scene.refresh(scene.roster.segments)
+    arm_schedules(scene)
+    backfill(scene)
+
+
+def _play_due(scene: Scene, *, before: Instant, floor: Instant) -> Instant:
+    """Play everything that falls due before an instant; when the next thing is due after it."""
+    n_items = 0
+    scene.seq, scene.is_old = 0, False
+    while (due := _next_due(scene)) < before:
+        now = max(due, floor)
+        if now > scene.now:
+            n_items = 0
+        n_items += 1
+        if n_items > DUE_ITEMS_MAX:
+            raise JourneyLoop(
+                f"profile {scene.person.profile.id}: more than {DUE_ITEMS_MAX:,} timers acted at"
+                f" {iso(now)}; a campaign without any delay probably starts itself again"
+            )
+        scene.now, scene.emitted = now, 0
+        _play_due_item(scene, due)
+        _play_following(scene)
+    return due
+
+
+def _play_due_item(scene: Scene, due: Instant) -> None:
+    """The first thing due at this instant; the rest follows when asked again."""
+    state = scene.state
+    names = sorted(name for name, each in state.memberships.items() if each.until <= due)
+    if names:
+        scene.refresh(names)
+        return
+    if any(until <= due for until in state.audiences.values()):
+        check_audiences(scene)
+        return
+    standing = [each for each in _moving(scene) if each.due_at <= due]
+    walking = [each for each in standing if not _is_sending(scene, each)]
+    if walking:
+        advance(scene, min(walking, key=scene.importance), arrived=False)
+        return
+    fires = [name for name, at in state.schedules.items() if at <= due]
+    if fires:
+        fire(scene, min(fires))
+        return
+    advance(scene, min(standing, key=scene.importance), arrived=False)
+
+
+def _next_due(scene: Scene) -> Instant:
+    """The earliest instant at which anything of this profile acts by itself."""
+    state = scene.state
+    due = NEVER
+    for membership in state.memberships.values():
+        if membership.until < due:
+            due = membership.until
+    for at in state.audiences.values():
+        due = min(due, at)
+    for at in state.schedules.values():
+        due = min(due, at)
+    if scene.person.enrollments:
+        for enrollment in _moving(scene):
+            due = min(due, enrollment.due_at)
+    return due
+
+
+def _moving(scene: Scene) -> list[Enrollment]:
+    """Active enrollments of campaigns that are not paused."""
+    paused = scene.roster.paused
+    return [
+        each
+        for each in scene.person.enrollments
+        if each.status == "active" and each.campaign not in paused
+    ]
+
+
+def _is_sending(scene: Scene, enrollment: Enrollment) -> bool:
+    campaign = scene.campaign_of(enrollment)
+    return campaign is not None and isinstance(campaign.steps.get(enrollment.step or ""), Send)
+
+
+def _arm(scene: Scene, due: Instant, horizon: Instant) -> None:
+    """Re-arm the profile's one timer lazily: only if it fired, or would fire too late.
+
+    A timer that turns out too early costs one empty play; moving every timer costs a write each.
+    """
+    state = scene.state
+    has_fired = state.armed_at <= horizon
+    if has_fired:
+        state.armed_at = NEVER
+    if due < state.armed_at:
+        state.armed_at = due
+        scene.effects.append(Wake(due))

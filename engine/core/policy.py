@@ -1,0 +1,195 @@
+"""May this message go out now? The gates of every message, in one order, each with its reason.
+
+Suppression, consent, address, missing values, frequency caps, quiet hours: the first gate that
+says no gives the reason, in words a marketer reads. `gate` is pure: it is asked when a step is
+reached, again whenever a deferral ends, and for every arm of an experiment. What it never decides
+is who is held out: message or ghost is forked only after the last gate (`sends`).
+Read next: `sends`, `holdouts`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from engine.core.clocktime import iso, quiet_until
+from engine.core.model import (
+    DAY,
+    HOUR,
+    MINUTE,
+    Allow,
+    Cap,
+    Decision,
+    Defer,
+    Draft,
+    Drop,
+    Instant,
+    LedgerEntry,
+    Person,
+    Program,
+)
+from engine.core.paths import MISSING, follow
+
+ALLOW: Final = Allow()
+EXPIRED: Final = "expired"
+
+CHANNEL_WORDS: Final = {
+    "email": ("email", "emails"),
+    "sms": ("text message", "text messages"),
+    "push": ("push message", "push messages"),
+    "web": ("web message", "web messages"),
+}
+
+ADDRESS_MISSING: Final = {
+    "email": "no email address",
+    "sms": "no phone number",
+    "push": "no push token",
+    "web": "no web visitor id",
+}
+
+
+def gate(
+    draft: Draft,
+    person: Person,
+    *,
+    program: Program,
+    now: Instant,
+    ghost: bool,
+    values: Mapping[str, Any] | None = None,
+) -> Decision:
+    """What the gates say to a message at an instant.
+
+    A transactional topic skips consent to topics, caps and quiet hours; nothing skips suppression.
+
+    Args:
+        ghost: Whether caps count for a held-out person: the real messages and this campaign's own
+            ghosts, never another campaign's.
+        values: What the template may read besides the profile (`event`, `campaign`, ...). None
+            leaves all but `profile.` paths unchecked.
+    """
+    if now >= draft.expires_at:
+        return Drop(EXPIRED)
+    refusal = (
+        _suppression(draft, person)
+        or _consent(draft, person, program)
+        or _address(draft, person)
+        or _missing_value(draft, person, values)
+    )
+    if refusal:
+        return Drop(refusal)
+    if draft.topic.is_transactional:
+        return ALLOW
+    return _cap(draft, person, program, now, ghost) or _quiet(draft, person, program, now) or ALLOW
+
+
+def _suppression(draft: Draft, person: Person) -> str | None:
+    contact = person.profile.addresses.get(draft.channel)
+    if contact is None or contact.suppressed is None:
+        return None
+    return f"suppressed: {contact.suppressed}"
+
+
+def _consent(draft: Draft, person: Person, program: Program) -> str | None:
+    if draft.topic.is_transactional:
+        return None
+    topic = draft.topic.name
+    contact = person.profile.addresses.get(draft.channel)
+    if contact is not None and (topic in contact.withdrawn or "*" in contact.withdrawn):
+        return f"unsubscribed from {topic} by {draft.channel}"
+    granted = person.profile.consent.get(draft.channel, {})
+    answers = (granted.get(topic), granted.get("*"))  # "*" is said of every marketing topic.
+    if False in answers:
+        return f"no consent for {topic} by {draft.channel}"
+    if True not in answers and program.consent_unknown == "refuse":
+        return f"consent for {topic} by {draft.channel} is unknown"
+    return None
+
+
+def _address(draft: Draft, person: Person) -> str | None:
+    if draft.channel in person.profile.addresses:
+        return None
+    return ADDRESS_MISSING.get(draft.channel, f"no address for {draft.channel}")
+
+
+def _missing_value(draft: Draft, person: Person, values: Mapping[str, Any] | None) -> str | None:
+    for path in draft.requires:
+        root, *keys = path.split(".")
+        if root == "profile":
+            found = follow(person.profile.traits, keys)
+        elif values is None:
+            continue
+        else:
+            found = follow(values.get(root, MISSING), keys)
+        # Null and empty text would print as a hole ("Hi ,"), so they count as missing here.
+        if found is MISSING or found is None or (isinstance(found, str) and not found.strip()):
+            return f"missing value: {path}"
+    return None
+
+
+def _cap(
+    draft: Draft, person: Person, program: Program, now: Instant, ghost: bool
+) -> Decision | None:
+    """The cap that opens last decides: until then the message could not go out anyway."""
+    latest: tuple[Instant, Cap] | None = None
+    for cap in program.caps:
+        opening = _next_opening(cap, draft, person.state.ledger, now, ghost)
+        if opening is not None and (latest is None or opening > latest[0]):
+            latest = (opening, cap)
+    if latest is None:
+        return None
+    opening, cap = latest
+    if cap.max == 0:
+        return Drop(_cap_words(cap))
+    why = f"{_cap_words(cap)}, next opening {iso(opening)}"
+    if draft.when_capped == "drop":
+        return Drop(why)
+    if opening >= draft.expires_at:
+        return Drop(f"{why}, after it expires")
+    return Defer(opening, why)
+
+
+def _next_opening(
+    cap: Cap, draft: Draft, ledger: list[LedgerEntry], now: Instant, ghost: bool
+) -> Instant | None:
+    """When the cap lets this message through, or None if it does now.
+
+    A message counts in the half-open span [at, at + per).
+    """
+    if cap.channel not in (None, draft.channel) or cap.topic not in (None, draft.topic.name):
+        return None
+    if cap.max == 0:
+        return now + cap.per
+    times = sorted(
+        entry.at
+        for entry in ledger
+        if entry.at > now - cap.per
+        and cap.channel in (None, entry.channel)
+        and cap.topic in (None, entry.topic)
+        and (entry.ghost_of is None or (ghost and entry.ghost_of == draft.campaign))
+    )
+    return times[-cap.max] + cap.per if len(times) >= cap.max else None
+
+
+def _cap_words(cap: Cap) -> str:
+    one, many = CHANNEL_WORDS.get(cap.channel or "", ("message", "messages"))
+    about = f" about {cap.topic}" if cap.topic else ""
+    return f"cap: {cap.max} {one if cap.max == 1 else many}{about} in {_span_words(cap.per)}"
+
+
+def _span_words(span: int) -> str:
+    """A span in its largest whole unit."""
+    for unit, word in ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute")):
+        if span % unit == 0:
+            n_units = span // unit
+            return f"{n_units} {word}" if n_units == 1 else f"{n_units} {word}s"
+    return f"{span / 1_000_000:g} seconds"
+
+
+def _quiet(draft: Draft, person: Person, program: Program, now: Instant) -> Decision | None:
+    if program.quiet_hours is None:
+        return None
+    until = quiet_until(program.quiet_hours, person.profile.zone, now=now)
+    if until is None:
+        return None
+    why = f"quiet hours until {iso(until)}"
+    if until >= draft.expires_at:
+        return Drop(f"{why}, after it expires")
+    return Defer(until, why)

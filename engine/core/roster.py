@@ -1,0 +1,161 @@
+"""Who listens to what: a program turned inside out, so that an event meets only what it can change.
+
+Everything here follows from the program alone and is built once per program, not per profile.
+Read next: `play`.
+"""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from engine.core.model import (
+    Campaign,
+    EventMatch,
+    EventTrigger,
+    Program,
+    ScheduleTrigger,
+    SegmentCondition,
+    SegmentTrigger,
+    Send,
+    StepId,
+    WaitFor,
+)
+
+Crossing = tuple[str, str]
+"""A segment's name and "enter" or "exit"."""
+
+ROSTERS_MAX = 8
+"""Programs remembered at once: the applied one, a replay's, a test's."""
+
+
+class Ears(NamedTuple):
+    """What one campaign version listens for while someone is inside.
+
+    Attributes:
+        names: Every event name that matters; most events end here.
+        exit_when: The event that ends the journey.
+        waits: Wait steps by the name of the event they wait for.
+    """
+
+    names: frozenset[str]
+    exit_when: EventMatch | None
+    waits: dict[str, tuple[WaitFor, ...]]
+
+
+class Roster:
+    """A program by what it reacts to.
+
+    Attributes:
+        versions: Every version people may stand in, by (campaign, version).
+        ears: What each of them listens for.
+        transactional: Versions that send only transactional messages: no holdout applies.
+        paused: Campaigns whose people hold where they are.
+        triggers: Live campaigns started by an event, by its name, most important first.
+        crossings: Live campaigns started by a segment, by (segment, "enter" or "exit").
+        schedules: Live campaigns started by the clock.
+        backfills: Live campaigns that also enroll those already inside their segment.
+        ledger_span: Microseconds that the longest cap looks back.
+        mentioned: Every event name that any condition, wait or trigger is about.
+    """
+
+    def __init__(self, program: Program) -> None:
+        applied = {(each.name, each.version): each for each in program.campaigns.values()}
+        self.program = program
+        self.versions = {**program.pinned, **applied}
+        self.ears = {ref: _ears_of(campaign) for ref, campaign in self.versions.items()}
+        self.transactional = frozenset(
+            ref for ref, campaign in self.versions.items() if _is_transactional(campaign, program)
+        )
+        self.paused = frozenset(
+            each.name for each in program.campaigns.values() if each.state == "paused"
+        )
+        self.segments = tuple(sorted(program.segments))
+        self.ledger_span = max((cap.per for cap in program.caps), default=0)
+        self.has_continuous = any(each.is_continuous for each in self.versions.values())
+        self.triggers: dict[str, list[tuple[Campaign, EventTrigger]]] = {}
+        self.crossings: dict[Crossing, list[Campaign]] = {}
+        self.schedules: dict[str, tuple[Campaign, ScheduleTrigger]] = {}
+        self.backfills: list[tuple[Campaign, str]] = []
+        for campaign in by_importance(program.campaigns.values()):
+            if campaign.state == "live":
+                self._listen(campaign)
+
+        self.schedules_of: dict[str, list[str]] = {}
+        """The scheduled campaigns whose audience is exactly one segment, by that segment."""
+        for name, (campaign, _) in self.schedules.items():
+            if isinstance(campaign.audience, SegmentCondition):
+                self.schedules_of.setdefault(campaign.audience.segment, []).append(name)
+        self.mentioned = frozenset(_event_names(program))
+
+    def is_followed(self, name: str, crossing: Crossing) -> bool:
+        """Whether anything could react to this crossing of a segment's border."""
+        return (
+            name in self.mentioned
+            or crossing in self.crossings
+            or crossing[0] in self.schedules_of
+        )
+
+    def _listen(self, campaign: Campaign) -> None:
+        trigger = campaign.trigger
+        if isinstance(trigger, EventTrigger):
+            self.triggers.setdefault(trigger.match.event, []).append((campaign, trigger))
+        elif isinstance(trigger, SegmentTrigger):
+            self.crossings.setdefault((trigger.segment, trigger.on), []).append(campaign)
+            if trigger.backfill == "current" and trigger.on == "enter":
+                self.backfills.append((campaign, trigger.segment))
+        else:
+            self.schedules[campaign.name] = (campaign, trigger)
+
+
+_rosters: dict[int, Roster] = {}
+
+
+def roster_of(program: Program) -> Roster:
+    """The roster of a program, built at most once while it is in use.
+
+    Programs are frozen but not hashable (they hold dicts), so they are told apart by identity; the
+    roster holds its program, so an identity in the table cannot belong to another one.
+    """
+    roster = _rosters.get(id(program))
+    if roster is None:
+        while len(_rosters) >= ROSTERS_MAX:
+            _rosters.pop(next(iter(_rosters)), None)
+        roster = _rosters[id(program)] = Roster(program)
+    return roster
+
+
+def by_importance(campaigns: Iterable[Campaign]) -> list[Campaign]:
+    """Campaigns by falling priority, then name: the one order in which they act."""
+    return sorted(campaigns, key=lambda campaign: (-campaign.priority, campaign.name))
+
+
+def _ears_of(campaign: Campaign) -> Ears:
+    waits: dict[str, tuple[WaitFor, ...]] = {}
+    for step in campaign.steps.values():
+        if isinstance(step, WaitFor):
+            waits[step.match.event] = (*waits.get(step.match.event, ()), step)
+    names = set(waits)
+    if campaign.exit_when is not None:
+        names.add(campaign.exit_when.event)
+    return Ears(frozenset(names), campaign.exit_when, waits)
+
+
+def _event_names(part: Any) -> Iterator[str]:
+    if isinstance(part, EventMatch):
+        yield part.event
+    elif isinstance(part, Struct):
+        for name in part.__struct_fields__:
+            yield from _event_names(getattr(part, name))
+    elif isinstance(part, (dict, tuple)):
+        for each in part.values() if isinstance(part, dict) else part:
+            yield from _event_names(each)
+
+
+def _is_transactional(campaign: Campaign, program: Program) -> bool:
+    topics: set[StepId] = {
+        step.topic if step.topic is not None else campaign.topic
+        for step in campaign.steps.values()
+        if isinstance(step, Send)
+    } or {campaign.topic}
+    return all(name in program.topics and program.topics[name].is_transactional for name in topics)

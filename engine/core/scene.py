@@ -1,0 +1,187 @@
+"""What is being played: one person, one instant, and what has followed so far.
+
+The scene keeps the few things every verb of the core must agree on: effects in order, events of our
+own waiting to be played, segments re-evaluated when (and only when) they can have changed.
+Read next: `play`, which sets it; `journeys`, which acts on it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping
+from enum import Enum
+from typing import Any, NamedTuple, TypeAlias
+
+from engine.core.errors import JourneyLoop
+from engine.core.model import (
+    Campaign,
+    Effect,
+    Emit,
+    Enrollment,
+    Evaluate,
+    Event,
+    Instant,
+    Membership,
+    Person,
+    Program,
+    StepId,
+)
+from engine.core.roster import Crossing, Roster
+from engine.core.segments import Segments
+
+EMITTED_MAX = 32
+"""Events of our own that one item may cause, beyond one for every segment."""
+
+SEGMENT_ENTERED = "Segment Entered"
+SEGMENT_EXITED = "Segment Exited"
+
+
+class Outcome(Enum):
+    """What a step did instead of leading on to the next one."""
+
+    HOLD = "hold"
+    EXIT = "exit"
+
+
+Onward: TypeAlias = StepId | Outcome | None
+"""Where a step leads: a step, the end of the journey (None), or nowhere yet."""
+
+
+class Happening(NamedTuple):
+    """An event to play. `crossing` is set only on our own, so nobody can forge one."""
+
+    event: Event
+    crossing: Crossing | None = None
+
+
+class Scene:
+    """One person on stage. `seq` is that of the outside event being played, 0 for a timer."""
+
+    __slots__ = (
+        "effects",
+        "emitted",
+        "evaluate",
+        "is_old",
+        "new_id",
+        "now",
+        "person",
+        "program",
+        "queue",
+        "roster",
+        "segments",
+        "seq",
+        "state",
+    )
+
+    def __init__(
+        self,
+        person: Person,
+        *,
+        program: Program,
+        roster: Roster,
+        segments: Segments,
+        evaluate: Evaluate,
+        new_id: Callable[[str], int],
+        now: Instant,
+    ) -> None:
+        self.person = person
+        self.state = person.state
+        self.program = program
+        self.roster = roster
+        self.segments = segments
+        self.evaluate = evaluate
+        self.new_id = new_id
+        self.now = now
+        self.seq = 0
+        self.is_old = False
+        self.emitted = 0
+        self.effects: list[Effect] = []
+        self.queue: deque[Happening] = deque()
+
+    def emit(
+        self, name: str, properties: Mapping[str, Any], *, crossing: Crossing | None = None
+    ) -> None:
+        """Record an event of our own; it is played after what is being played now.
+
+        Raises:
+            JourneyLoop: If one item has caused more of them than any honest cascade would.
+        """
+        self.emitted += 1
+        if self.emitted > EMITTED_MAX + len(self.roster.segments):
+            raise JourneyLoop(
+                f'profile {self.person.profile.id}: "{name}" is event number {self.emitted} that'
+                f" one event or timer set off; at most {EMITTED_MAX} besides one per segment are"
+                " allowed. Two campaigns probably trigger each other; give one an audience that"
+                " ends, or reentry: {when: after_gap}"
+            )
+        values = dict(properties)
+        self.effects.append(Emit(name, values, self.now))
+        if crossing is not None and not self.roster.is_followed(name, crossing):
+            return
+        # What follows from old news is old news too: it starts no journey (rule 8).
+        event = Event(self.seq, name, self.now, self.now, values, is_old=self.is_old)
+        self.queue.append(Happening(event, crossing))
+
+    def refresh(self, names: Iterable[str]) -> None:
+        """Ask these segments again; what changed becomes Segment Entered or Segment Exited.
+
+        A segment without a membership is new to the person: its verdict is taken silently, unless
+        the person is new too and so was "not in" before.
+        """
+        memberships = self.state.memberships
+        evaluate = self.segments.evaluate
+        features, traits, now = self.state.features, self.person.profile.traits, self.now
+        for name in names:
+            matches, until = evaluate(name, features, traits, now=now)
+            known = memberships.get(name)
+            if known is None:
+                memberships[name] = Membership(matches, until, now)
+                if matches and self.person.is_new:
+                    self._cross(name, True)
+            elif known.matches is matches:
+                known.until = until
+            else:
+                known.matches, known.until, known.since = matches, until, now
+                self._cross(name, matches)
+
+    def reveal(self, event: Event) -> None:
+        """Take over the consent, addresses and zone that an event brings."""
+        profile = self.person.profile
+        for channel, topics in (event.consent or {}).items():
+            profile.consent.setdefault(channel, {}).update(topics)
+        for channel, contact in (event.addresses or {}).items():
+            if contact is None:
+                profile.addresses.pop(channel, None)
+            else:
+                profile.addresses[channel] = contact
+        profile.zone = event.zone or profile.zone
+
+    def learn(self, traits: Mapping[str, Any]) -> Collection[str]:
+        """Set traits; the names of segments that may have changed."""
+        known = self.person.profile.traits
+        changed = [
+            name for name, value in traits.items() if name not in known or known[name] != value
+        ]
+        if not changed:
+            return ()
+        known.update((name, traits[name]) for name in changed)
+        return self.segments.touched_by_traits(changed)
+
+    def active(self) -> list[Enrollment]:
+        """Enrollments still under way, in the one order in which they act."""
+        active = [each for each in self.person.enrollments if each.status == "active"]
+        if len(active) > 1:
+            active.sort(key=self.importance)
+        return active
+
+    def importance(self, enrollment: Enrollment) -> tuple[int, Instant, int]:
+        """Sorts by falling priority, then due instant, then id."""
+        campaign = self.campaign_of(enrollment)
+        priority = campaign.priority if campaign is not None else 0
+        return (-priority, enrollment.due_at, enrollment.id)
+
+    def campaign_of(self, enrollment: Enrollment) -> Campaign | None:
+        """The version this enrollment runs on, or None if the program no longer has it."""
+        return self.roster.versions.get((enrollment.campaign, enrollment.version))
+
+    def _cross(self, segment: str, is_inside: bool) -> None:
+        name, on = (SEGMENT_ENTERED, "enter") if is_inside else (SEGMENT_EXITED, "exit")
+        self.emit(name, {"segment": segment}, crossing=(segment, on))

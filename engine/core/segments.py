@@ -1,0 +1,299 @@
+"""Segments: who is in, and until when that is certain.
+
+`compile_segments` turns the conditions of a program into features (what to remember of a profile)
+and closures (the verdict from what is remembered). `Segments.observe` folds an event into a
+profile's features, `Segments.evaluate` answers `(matches, until)`; neither reads a clock, copies a
+feature or looks at history. Read next: `conditions`, `features`, `docs/segments.md`.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Final
+
+from engine.core.comparisons import Answer
+from engine.core.conditions import Ask, Compiled, Compiler
+from engine.core.errors import CampaignError
+from engine.core.explanation import explain_condition
+from engine.core.features import KINDS, Features, Fold, content
+from engine.core.filters import EventTest, compile_where, matches_event
+from engine.core.last_seen import LastSeen
+from engine.core.model import (
+    Branch,
+    Campaign,
+    Condition,
+    Event,
+    EventMatch,
+    Instant,
+    Program,
+    WaitFor,
+)
+from engine.core.sessions import NOT_BEHAVIOUR
+
+__all__ = ["Segments", "compile_segments", "for_program", "matches_event"]
+
+_NO_EXTRA: Final[Mapping[str, Condition]] = {}
+
+
+def compile_segments(
+    definitions: Mapping[str, Condition],
+    *,
+    extra: Mapping[str, Condition] = _NO_EXTRA,
+    matches: Iterable[EventMatch] = (),
+    session_gap: int,
+) -> "Segments":
+    """Compile every condition and wait of a program into one set of features.
+
+    Args:
+        definitions: Segments by name; they may refer to each other.
+        extra: Other conditions that `Segments.answer` is asked for, by a name for errors.
+        matches: Events whose last occurrence `Segments.last_seen` is asked for.
+        session_gap: Microseconds without an event after which a session is over.
+    Raises:
+        CampaignError: Naming the segment or condition, and what it may not say.
+    """
+    compiler = Compiler(definitions, session_gap=session_gap)
+    segments: dict[str, Compiled] = {}
+    for name in definitions:
+        with _named(f'segment "{name}"'):
+            segments[name] = compiler.compile_segment(name)
+    asked: list[tuple[Condition, Ask]] = []
+    for name, condition in extra.items():
+        with _named(name):
+            asked.append((condition, compiler.compile(condition).ask))
+    waits = []
+    for match in matches:
+        with _named(f'wait for "{match.event}"'):
+            compile_where(match.where)
+        waits.append((match, compiler.register.add(LastSeen(match))))
+    return Segments(compiler, segments, asked, waits)
+
+
+def for_program(program: Program) -> "Segments":
+    """The segments of a program with every other condition that its campaigns can ask for."""
+    extra: dict[str, Condition] = {}
+    matches: list[EventMatch] = []
+    for campaign in (*program.campaigns.values(), *program.pinned.values()):
+        _collect(campaign, extra, matches)
+    return compile_segments(
+        program.segments, extra=extra, matches=matches, session_gap=program.session_gap
+    )
+
+
+class Segments:
+    """A program's conditions, compiled. Made by `compile_segments`; holds nothing of a profile."""
+
+    def __init__(
+        self,
+        compiler: Compiler,
+        segments: Mapping[str, Compiled],
+        asked: Iterable[tuple[Condition, Ask]],
+        waits: Iterable[tuple[EventMatch, str]],
+    ) -> None:
+        self._compiler = compiler
+        self._definitions = dict(compiler.register.definitions)
+        self.feature_keys: frozenset[str] = frozenset(self._definitions)
+        """Content hashes of all features."""
+        self._asks = {name: compiled.ask for name, compiled in segments.items()}
+        # By identity first, because that costs nothing; the tuples keep the objects alive.
+        self._asked = {id(condition): (condition, ask) for condition, ask in asked}
+        self._asked_by_content = {content(condition): ask for condition, ask in asked}
+        self._waits = {id(match): (match, key) for match, key in waits}
+        self._folds = _folds_by_name(self._definitions)
+        self._touched = _touched_by_name(self._definitions, segments)
+        self._touched_by_trait = _touched_by_trait(segments)
+
+    def observe(
+        self, features: Features, event: Event, *, only: frozenset[str] | None = None
+    ) -> None:
+        """Fold one event into a profile's features, in place; late events slot in.
+
+        Args:
+            only: Keys to limit this to, when history is read again for features that are new.
+        """
+        folds = self._folds.get(event.name)
+        if folds is None:
+            folds = self._folds[""] if event.name not in NOT_BEHAVIOUR else ()
+        if only is None:
+            for _, fold in folds:
+                fold(features, event)
+        else:
+            for key, fold in folds:
+                if key in only:
+                    fold(features, event)
+
+    def merge(self, a: Features, b: Features) -> Features:
+        """The features of a profile that two turned out to be; neither is changed.
+
+        Keys this program does not know are dropped.
+        """
+        merged: Features = {}
+        for key, definition in self._definitions.items():
+            if key in a or key in b:
+                # An empty side joins too, so that the result never shares a list with a or b.
+                kind = KINDS[type(definition)]
+                one, other = a.get(key), b.get(key)
+                merged[key] = kind.join(
+                    definition, kind.empty if one is None else one,
+                    kind.empty if other is None else other,
+                )  # fmt: skip
+        return merged
+
+    def touched_by(self, event: Event) -> Collection[str]:
+        """Segments whose verdict this event may change, those that refer to them included."""
+        touched = self._touched.get(event.name)
+        if touched is None:
+            if event.name in NOT_BEHAVIOUR:
+                return ()
+            touched = self._touched[""]
+        always, filtered = touched
+        found: Collection[str] = always
+        for test, names in filtered:
+            if not names <= found and test(event):  # type: ignore[operator]
+                found = names.union(found)
+        return found
+
+    def touched_by_traits(self, names: Collection[str]) -> Collection[str]:
+        """Segments whose verdict a change of these traits may change."""
+        found: frozenset[str] = frozenset()
+        for name in names:
+            found |= self._touched_by_trait.get(name, frozenset())
+        return found
+
+    def evaluate(
+        self, name: str, features: Features, traits: dict[str, Any], *, now: Instant
+    ) -> Answer:
+        """Whether the profile is in the segment now, and until when if nothing happens.
+
+        `now` is never before the `accepted_at` of an event already observed.
+        """
+        return self._asks[name](features, traits, now)
+
+    def answer(
+        self, condition: Condition, features: Features, traits: dict[str, Any], *, now: Instant
+    ) -> Answer:
+        """The same for a condition that was compiled as `extra`.
+
+        Raises:
+            LookupError: If the program never held this condition, so its features are unknown.
+        """
+        known = self._asked.get(id(condition))
+        if known is not None and known[0] is condition:
+            return known[1](features, traits, now)
+        ask = self._asked_by_content.get(content(condition))
+        if ask is None:
+            raise LookupError(f"not compiled with this program: {condition!r}")
+        return ask(features, traits, now)
+
+    def explain(
+        self, name: str, features: Features, traits: dict[str, Any], *, now: Instant
+    ) -> list[dict[str, Any]]:
+        """Why: a row for each condition, in reading order.
+
+        Each row has `condition` (words), `matches`, `until` (ISO 8601, or None if only an event
+        can change it), `found` (what is remembered, in words) and `depth` (how far it is nested).
+        """
+        return explain_condition(
+            self._compiler, self._compiler.segments[name], features, traits, now=now
+        )
+
+    def last_seen(self, match: EventMatch, features: Features) -> tuple[int, Instant] | None:
+        """(seq, accepted_at) of the last matching event in processing order, if there was one.
+
+        Raises:
+            LookupError: If the match is not one of the program's waits.
+        """
+        known = self._waits.get(id(match))
+        if known is not None and known[0] is match:
+            key = known[1]
+        else:
+            key = self._compiler.register.key_of(LastSeen(match))
+        state = features.get(key)
+        return None if state is None else (state[0], state[1])
+
+
+@contextmanager
+def _named(construct: str) -> Iterator[None]:
+    """Puts the construct's name before the message of a CampaignError."""
+    try:
+        yield
+    except CampaignError as error:
+        raise CampaignError(f"{construct}: {error}") from error
+
+
+def _folds_by_name(definitions: Mapping[str, Any]) -> dict[str, tuple[tuple[str, Fold], ...]]:
+    """Per event name the folds to run; under "" those for any other name."""
+    named: dict[str, list[tuple[str, Fold]]] = {name: [] for name in NOT_BEHAVIOUR}
+    for definition in definitions.values():
+        for match in KINDS[type(definition)].listens(definition) or ():
+            named.setdefault(match.event, [])
+    named[""] = []
+    for key, definition in definitions.items():
+        kind = KINDS[type(definition)]
+        fold = kind.compile_fold(definition, key)
+        for name in _names_of(definition, named):
+            named[name].append((key, fold))
+    return {name: tuple(folds) for name, folds in named.items()}
+
+
+def _names_of(definition: Any, named: Iterable[str]) -> set[str]:
+    listens = KINDS[type(definition)].listens(definition)
+    if listens is not None:
+        return {match.event for match in listens}
+    return set(named) - NOT_BEHAVIOUR
+
+
+_Touched = tuple[frozenset[str], tuple[tuple[EventTest, frozenset[str]], ...]]
+"""Segments touched by any event of a name, and those touched if a filter passes."""
+
+
+def _touched_by_name(
+    definitions: Mapping[str, Any], segments: Mapping[str, Compiled]
+) -> dict[str, _Touched]:
+    users = {
+        key: frozenset(name for name, one in segments.items() if key in one.features)
+        for key in definitions
+    }
+    always: dict[str, set[str]] = {"": set()}
+    filtered: dict[str, list[tuple[EventTest, frozenset[str]]]] = {}
+    for key, definition in definitions.items():
+        for match in KINDS[type(definition)].listens(definition) or ():
+            always.setdefault(match.event, set())
+            test = compile_where(match.where)
+            if test is None:
+                always[match.event] |= users[key]
+            elif users[key]:
+                filtered.setdefault(match.event, []).append((test, users[key]))
+    for key, definition in definitions.items():
+        if KINDS[type(definition)].listens(definition) is None:
+            for name in always.keys() - NOT_BEHAVIOUR:
+                always[name] |= users[key]
+    return {
+        name: (
+            frozenset(names),
+            tuple((test, more - names) for test, more in filtered.get(name, ()) if more - names),
+        )
+        for name, names in always.items()
+    }
+
+
+def _touched_by_trait(segments: Mapping[str, Compiled]) -> dict[str, frozenset[str]]:
+    traits = frozenset().union(*(one.traits for one in segments.values()))
+    return {
+        trait: frozenset(name for name, one in segments.items() if trait in one.traits)
+        for trait in traits
+    }
+
+
+def _collect(campaign: Campaign, extra: dict[str, Condition], matches: list[EventMatch]) -> None:
+    """Every condition and wait that playing a campaign can ask about."""
+    where = f'campaign "{campaign.name}" ({campaign.version})'
+    if campaign.audience is not None:
+        extra[f"{where}: audience"] = campaign.audience
+    if campaign.exit_when is not None:
+        matches.append(campaign.exit_when)
+    for step in campaign.steps.values():
+        if isinstance(step, WaitFor):
+            matches.append(step.match)
+        elif isinstance(step, Branch):
+            for number, (condition, _) in enumerate(step.arms, start=1):
+                extra[f'{where}: step "{step.id}", arm {number}'] = condition

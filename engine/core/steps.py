@@ -1,0 +1,225 @@
+"""What each kind of step does: one function a kind, all of them in `STEPS`.
+
+A step is asked when it is reached (`arrived`), and again whenever it falls due or its event comes.
+It answers where the journey goes on, or that it holds. To add a kind: one noun in `model`, one
+function here, one line in `STEPS`, one test.
+Read next: `journeys`, which walks; `forks` and `sends`, for the longer kinds.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from engine.core.clocktime import add, next_wall_time
+from engine.core.forks import (
+    OUTSIDE,
+    allot,
+    branch_way,
+    experiment_way,
+    first_send,
+    split_way,
+)
+from engine.core.model import (
+    Allow,
+    Branch,
+    Campaign,
+    Delay,
+    DelayUntil,
+    Enrollment,
+    Exit,
+    ExperimentStep,
+    Expose,
+    Exposed,
+    Expression,
+    Send,
+    SetTrait,
+    Split,
+    Track,
+    Update,
+    Value,
+    WaitFor,
+)
+from engine.core.policy import gate
+from engine.core.scene import Onward, Outcome, Scene
+from engine.core.sends import context_of, discard, draft_of, send
+
+
+def delay(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Delay, arrived: bool
+) -> Onward:
+    if arrived:
+        enrollment.due_at = add(scene.now, step.duration, scene.person.profile.zone)
+    return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
+
+
+def delay_until(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: DelayUntil, arrived: bool
+) -> Onward:
+    if arrived:
+        zone = scene.person.profile.zone if step.zone == "profile" else step.zone
+        enrollment.due_at = next_wall_time(step.at_minute, step.days, zone, now=scene.now)
+    return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
+
+
+def wait_for(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: WaitFor, arrived: bool
+) -> Onward:
+    """The event wins over the timeout, also when both come at one instant (rule 1)."""
+    if arrived:
+        enrollment.due_at = add(scene.now, step.timeout, scene.person.profile.zone)
+    if step.id in scene.state.heard.get(enrollment.id, ()) or _came_before(scene, enrollment, step):
+        return step.then
+    return step.on_timeout if enrollment.due_at <= scene.now else Outcome.HOLD
+
+
+def branch(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Branch, arrived: bool
+) -> Onward:
+    return branch_way(scene, step)
+
+
+def split(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Split, arrived: bool
+) -> Onward:
+    return split_way(scene, campaign, step)
+
+
+def experiment(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: ExperimentStep, arrived: bool
+) -> Onward:
+    """Assign, and expose all arms here and now, with what the gates would say to each (rule 3).
+
+    A held-out person walks the assigned arm, so that the ghost is the message they would have had,
+    but is not exposed: nothing an arm does reaches them, and counting them would pull the
+    experiment's effect towards zero in proportion to the holdout.
+    """
+    allotment = allot(scene, step.experiment)
+    enrollment.variants[step.experiment] = allotment.variant
+    is_exposure = allotment.variant != OUTSIDE and not allotment.is_exposed
+    if is_exposure and not enrollment.is_held_out:
+        phase, variant = allotment.experiment.phase, allotment.variant
+        answers = _answers_by_arm(scene, enrollment, campaign, step)
+        scene.state.exposures[step.experiment] = Exposed(variant, phase, scene.now)
+        scene.effects.append(
+            Expose(
+                step.experiment, phase, variant, scene.now, allotment.probability,
+                campaign.name, enrollment.id, answers,
+            )
+        )  # fmt: skip
+    return experiment_way(step, allotment)
+
+
+def update(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Update, arrived: bool
+) -> Onward:
+    """All of the step's traits or, with a reason, none of them."""
+    values = _values_or_discard(scene, enrollment, campaign, step.traits, step.even_in_holdout)
+    if values is not None:
+        scene.effects += [SetTrait(name, value, scene.now) for name, value in values.items()]
+        # A pii trait is known to the core only as a blind mark, which the shell alone can make.
+        plain = {k: v for k, v in values.items() if k not in scene.program.pii_traits}
+        scene.refresh(sorted(scene.learn(plain)))
+        # A continuous audience may turn on these traits: it is asked before anything else is due.
+        scene.state.audiences = dict.fromkeys(scene.state.audiences, scene.now)
+    return step.next
+
+
+def track(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Track, arrived: bool
+) -> Onward:
+    values = _values_or_discard(scene, enrollment, campaign, step.properties, step.even_in_holdout)
+    if values is not None:
+        scene.emit(step.event, values)
+    return step.next
+
+
+def exit_journey(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Exit, arrived: bool
+) -> Onward:
+    return Outcome.EXIT
+
+
+StepFunction = Callable[[Scene, Enrollment, Campaign, Any, bool], Onward]
+
+STEPS: Final[dict[type, StepFunction]] = {
+    Delay: delay,
+    DelayUntil: delay_until,
+    WaitFor: wait_for,
+    Branch: branch,
+    ExperimentStep: experiment,
+    Split: split,
+    Send: send,
+    Update: update,
+    Track: track,
+    Exit: exit_journey,
+}
+
+
+def _came_before(scene: Scene, enrollment: Enrollment, step: WaitFor) -> bool:
+    """Whether the event of a wait counting from ever came before the person entered.
+
+    What comes after entry is noted as it is heard. Only the last such event is remembered, so one
+    hidden behind a trigger that itself matches is not seen.
+    """
+    if step.counting_from != "ever":
+        return False
+    found = scene.segments.last_seen(step.match, scene.state.features)
+    if found is None:
+        return False
+    seq, accepted_at = found
+    # Our own events that a timer caused all bear seq 0; the instant tells the trigger from others.
+    is_trigger = seq == enrollment.trigger_seq and (seq or accepted_at == enrollment.entered_at)
+    return not is_trigger
+
+
+def _answers_by_arm(
+    scene: Scene, enrollment: Enrollment, campaign: Campaign, step: ExperimentStep
+) -> dict[str, str | None]:
+    """The gate's answer to each arm's first send; arms that send nothing are left out."""
+    answers: dict[str, str | None] = {}
+    for variant, start in step.arms.items():
+        first = first_send(scene, campaign, start)
+        if first is None:
+            continue
+        if not isinstance(first, Send):
+            answers[variant] = None
+            continue
+        draft = draft_of(campaign, first, program=scene.program, reached_at=scene.now)
+        values = context_of(scene, enrollment, campaign)
+        decision = gate(
+            draft, scene.person, program=scene.program, now=scene.now, ghost=False, values=values
+        )
+        answers[variant] = "allow" if isinstance(decision, Allow) else decision.why
+    return answers
+
+
+def _values_or_discard(
+    scene: Scene,
+    enrollment: Enrollment,
+    campaign: Campaign,
+    values: Mapping[str, Value],
+    even_in_holdout: bool,
+) -> dict[str, Any] | None:
+    """The values, computed; or None after leaving a row that says why there are none."""
+    if enrollment.is_held_out and not even_in_holdout:
+        discard(scene, enrollment, "holdout")
+        return None
+    traits, hidden = scene.person.profile.traits, scene.program.pii_traits
+    context = {
+        **context_of(scene, enrollment, campaign),
+        "profile": {name: value for name, value in traits.items() if name not in hidden},
+    }
+    try:
+        return {name: _computed(scene, value, context) for name, value in values.items()}
+    except LookupError as missing:
+        discard(scene, enrollment, f"missing value: {missing.args[0] if missing.args else '?'}")
+        return None
+
+
+def _computed(scene: Scene, value: Any, context: Mapping[str, Any]) -> Any:
+    if isinstance(value, Expression):
+        return scene.evaluate(value, context)
+    if isinstance(value, dict):
+        return {key: _computed(scene, each, context) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_computed(scene, each, context) for each in value]
+    return value

@@ -1,0 +1,186 @@
+"""What providers and people report about messages: delivery rows, suppressions, events.
+
+A report is taken in once, whatever order and however often it comes: a hash of (provider, event
+id) is kept for ever, and `delivery.status` only moves forward along ORDER. Hard bounces and
+complaints suppress the address in the same transaction. Each report also becomes an event of the
+profile ("Message Clicked"), which campaigns can trigger on.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from channels.base import DeliveryEvent
+from engine.core.model import Instant
+from engine.failpoints import hit
+from engine.store import bulk
+from engine.store.connection import Connection, Row
+from engine.store.events import EventLog, message_hash
+from engine.store.people import text
+from engine.store.queue import addressees, suppress
+
+ORDER: Final[Mapping[str, int]] = {
+    "queued": 0, "sent": 1, "deferred": 2, "delivered": 3, "displayed": 4, "opened": 5,
+    "clicked": 6, "bounced": 10, "undelivered": 10, "rejected": 10, "failed": 10,
+    "unsubscribed": 11, "complained": 12,
+}  # fmt: skip
+"""How far each report says a message came. A later one of lower rank changes nothing."""
+
+EVENT_NAMES: Final[Mapping[str, str]] = {
+    "delivered": "Message Delivered",
+    "bounced": "Message Bounced",
+    "opened": "Message Opened",
+    "clicked": "Message Clicked",
+    "complained": "Message Complained",
+    "unsubscribed": "Message Unsubscribed",
+}
+
+SUPPRESSING: Final[Mapping[tuple[str, str | None], str]] = {
+    ("bounced", "hard"): "hard bounce",
+    ("complained", None): "complaint",
+}
+
+_MESSAGES = "SELECT id, profile_id, campaign, step, variant, channel, topic, template FROM message"
+
+
+def take_in(
+    connection: Connection,
+    reports: Sequence[DeliveryEvent],
+    *,
+    provider: str,
+    log: EventLog,
+    now: Instant,
+) -> int:
+    """Record delivery events within the caller's transaction; give how many were new.
+
+    Reports about messages we do not know are kept (so that a repeat is a repeat) and otherwise
+    ignored.
+    """
+    fresh = _unseen(connection, reports, provider)
+    if not fresh:
+        return 0
+    messages = {
+        row[0]: row
+        for row in connection.select_in(
+            f"{_MESSAGES} WHERE id IN (?)",
+            list({it.message for it in fresh if it.message is not None}),
+        )
+    }
+    known = [it for it in fresh if it.message in messages]
+    _move_forward(connection, known)
+    people = addressees(connection, {messages[it.message][1] for it in known})
+    for it in known:
+        assert it.message is not None
+        row = messages[it.message]
+        why = SUPPRESSING.get((it.kind, it.bounce_class)) or SUPPRESSING.get((it.kind, None))
+        person = people.get(row[1])
+        if why and person is not None:
+            addresses: dict[str, str] = msgspec.json.decode(person.addresses)
+            if row[5] in addresses:
+                suppress(connection, addresses[row[5]], why=why, now=now)
+    log.append(
+        connection,
+        [
+            _event_row(it, messages[it.message], people[messages[it.message][1]].id, provider, now)
+            for it in known
+            if it.kind in EVENT_NAMES and messages[it.message][1] in people
+        ],
+        now=now,
+    )
+    hit("webhook commit")
+    return len(fresh)
+
+
+def _unseen(
+    connection: Connection, reports: Sequence[DeliveryEvent], provider: str
+) -> list[DeliveryEvent]:
+    by_hash = {_event_hash(provider, it.event_id): it for it in reversed(reports)}
+    seen = {
+        bytes(row[0])
+        for row in connection.select_in(
+            "SELECT event_hash FROM delivery_event WHERE event_hash IN (?)", list(by_hash)
+        )
+    }
+    fresh = {key: it for key, it in reversed(by_hash.items()) if key not in seen}
+    bulk.insert(
+        connection,
+        "delivery_event",
+        ("event_hash", "message_id", "kind", "at"),
+        [(key, it.message or 0, it.kind, it.at) for key, it in fresh.items()],
+        on_conflict="ignore",
+    )
+    return list(fresh.values())
+
+
+def _event_hash(provider: str, event_id: str) -> bytes:
+    return hashlib.sha256(f"{provider}\0{event_id}".encode()).digest()[:16]
+
+
+def _move_forward(connection: Connection, reports: Sequence[DeliveryEvent]) -> None:
+    """Merge reports into `delivery`: the highest rank wins, first open and click are kept."""
+    ids = list({it.message for it in reports if it.message is not None})
+    rows: dict[int, Row] = {
+        row[0]: row
+        for row in connection.select_in(
+            "SELECT message_id, status, at, opened_at, clicked_at FROM delivery "
+            "WHERE message_id IN (?)",
+            ids,
+        )
+    }
+    for it in reports:
+        assert it.message is not None
+        rows[it.message] = merged(rows.get(it.message), it)
+    bulk.insert(
+        connection,
+        "delivery",
+        ("message_id", "status", "at", "opened_at", "clicked_at"),
+        list(rows.values()),
+        on_conflict="replace",
+    )
+
+
+def merged(row: Row | None, it: DeliveryEvent) -> Row:
+    """A delivery row after one more report; the same whatever order reports come in.
+
+    Machine opens and clicks (scanners, privacy relays) count as delivered, never as read.
+    """
+    kind: str = it.kind if it.kind in ORDER else "queued"
+    if it.is_machine and kind in ("opened", "clicked"):
+        kind = "delivered"
+    if row is None:
+        row = (it.message, "queued", it.at, None, None)
+    message, status, at, opened_at, clicked_at = row
+    # Of one rank the earliest counts, and of one instant the name decides: never who came first.
+    if (ORDER[kind], -it.at, kind) > (ORDER[status], -at, status):
+        status, at = kind, it.at
+    if kind == "opened":
+        opened_at = it.at if opened_at is None else min(opened_at, it.at)
+    if kind == "clicked":
+        clicked_at = it.at if clicked_at is None else min(clicked_at, it.at)
+    return (message, status, at, opened_at, clicked_at)
+
+
+def _event_row(
+    it: DeliveryEvent, message: Row, profile_id: int, provider: str, now: Instant
+) -> Row:
+    message_id, _, campaign, step, variant, channel, topic, template = message
+    properties = {
+        "message": message_id,
+        "campaign": campaign,
+        "step": step,
+        "variant": variant,
+        "channel": channel,
+        "topic": topic,
+        "template": template,
+        "is_machine": it.is_machine,
+    }
+    if it.reason:
+        properties["reason"] = it.reason
+    if it.bounce_class:
+        properties["bounce_class"] = it.bounce_class
+    return (
+        message_hash(provider, it.event_id), profile_id, EVENT_NAMES[it.kind], it.at, now, 0,
+        text(properties), "{}", None,
+    )  # fmt: skip

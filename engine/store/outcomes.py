@@ -1,0 +1,128 @@
+"""What a batch decided, as rows: messages, exposures, our own events, timers.
+
+One function turns effects into rows (pure), one writes them in the caller's transaction.
+"""
+
+from collections.abc import Sequence
+
+from msgspec import Struct, field
+
+from engine.core.model import (
+    NEVER,
+    Discard,
+    Effect,
+    Emit,
+    Expose,
+    Ghost,
+    Hold,
+    Instant,
+    SendMessage,
+    Wake,
+)
+from engine.store import bulk
+from engine.store.connection import Connection, Row
+from engine.store.events import OWN, EventLog
+from engine.store.people import text
+
+MESSAGE_COLUMNS = (
+    "id", "profile_id", "enrollment_id", "campaign", "version", "step", "visit", "variant",
+    "channel", "topic", "template", "template_hash", "status", "reason", "held_by", "at", "due_at",
+    "expires_at", "context",
+)  # fmt: skip
+_EXPOSURE_COLUMNS = (
+    "experiment", "phase", "profile_id", "variant", "at", "probability", "campaign",
+    "enrollment_id", "would_allow",
+)  # fmt: skip
+
+
+class Outcomes(Struct):
+    """Rows waiting for one transaction, by table; `messages` by id, since a held one may go out
+    within the same batch."""
+
+    messages: dict[int, Row] = field(default_factory=dict)
+    exposures: list[Row] = field(default_factory=list)
+    emitted: list[tuple[int, str, Instant, str]] = field(default_factory=list)
+    timers: list[Row] = field(default_factory=list)
+
+    def take(self, effects: Sequence[Effect], *, profile_id: int, versions: dict[int, str]) -> None:
+        """Add one profile's effects. `versions` maps its enrollments to campaign versions."""
+        for effect in effects:
+            match effect:
+                case SendMessage() | Hold() | Discard():
+                    self.messages[effect.message] = _message_row(effect, profile_id, versions)
+                case Expose():
+                    self.exposures.append(
+                        (
+                            effect.experiment,
+                            effect.phase,
+                            profile_id,
+                            effect.variant,
+                            effect.at,
+                            effect.probability,
+                            effect.campaign,
+                            effect.enrollment,
+                            text(effect.would_allow),
+                        )
+                    )
+                case Emit():
+                    self.emitted.append(
+                        (profile_id, effect.event, effect.at, text(effect.properties))
+                    )
+                case Wake() if effect.at < NEVER:
+                    self.timers.append((effect.at, profile_id))
+                case _:
+                    pass  # traits and enrollments are already in the person
+
+
+def _message_row(
+    effect: SendMessage | Hold | Discard, profile_id: int, versions: dict[int, str]
+) -> Row:
+    draft = effect.draft
+    status, reason, held_by, due_at, digest, context = "dropped", "", "", effect.at, "", "{}"
+    match effect:
+        case Ghost():
+            status, reason, held_by = "ghost", f"held out by {effect.held_by}", effect.held_by
+            digest, context = effect.template_hash, text(effect.context)
+        case SendMessage():
+            status, digest, context = "queued", effect.template_hash, text(effect.context)
+        case Hold():
+            status, reason, due_at = "deferred", effect.why, effect.until
+        case Discard():
+            reason = effect.why
+    if draft is None:
+        named = (effect.campaign if isinstance(effect, Discard) else "", "", "", "", NEVER)
+    else:
+        named = (
+            draft.campaign,
+            draft.channel,
+            draft.topic.name,
+            draft.template,
+            draft.expires_at,
+        )
+    campaign, channel, topic, template, expires_at = named
+    return (
+        effect.message, profile_id, effect.enrollment, campaign,
+        versions.get(effect.enrollment, ""), effect.step, effect.visit, effect.variant, channel,
+        topic, template, digest, status, reason, held_by, effect.at, due_at, expires_at, context,
+    )  # fmt: skip
+
+
+def write(connection: Connection, outcomes: Outcomes, *, log: EventLog, now: Instant) -> None:
+    """Write a batch's decisions. A message that was deferred before is overwritten by its end."""
+    bulk.insert(
+        connection,
+        "message",
+        MESSAGE_COLUMNS,
+        list(outcomes.messages.values()),
+        on_conflict="replace",
+    )
+    bulk.insert(connection, "exposure", _EXPOSURE_COLUMNS, outcomes.exposures, on_conflict="ignore")
+    bulk.insert(connection, "timer", ("due", "profile_id"), outcomes.timers, on_conflict="ignore")
+    log.append(
+        connection,
+        [
+            (None, profile_id, name, at, at, OWN, properties, "{}", None)
+            for profile_id, name, at, properties in outcomes.emitted
+        ],
+        now=now,
+    )

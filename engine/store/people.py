@@ -1,0 +1,251 @@
+"""People for a batch: read in four bulk reads, written back in as few bulk writes.
+
+Only the owner of a partition calls this. What did not change is not written: a page left clean is
+the cheapest write there is.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from engine.core.model import (
+    Contact,
+    Enrollment,
+    EnrollmentId,
+    Instant,
+    Person,
+    Profile,
+    ProfileId,
+    State,
+)
+from engine.store import bulk
+from engine.store.connection import Connection, Row
+
+_PROFILE = (
+    "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key FROM profile "
+    "WHERE id IN (?) AND merged_into IS NULL"
+)
+_STATE = "SELECT profile_id, state FROM profile_state WHERE profile_id IN (?)"
+_ENROLLMENT_COLUMNS = (
+    "id", "profile_id", "campaign", "version", "key", "status", "entered_at", "step", "step_at",
+    "due_at", "visit", "trigger_seq", "trigger", "variants", "held_by", "message", "reason",
+)  # fmt: skip
+_ENROLLMENTS = (
+    f"SELECT {', '.join(_ENROLLMENT_COLUMNS)} FROM enrollment "
+    "WHERE profile_id IN (?) AND status = 'active' ORDER BY id"
+)
+_CONTACT = "SELECT address_hash, suppressed, withdrawn FROM contact WHERE address_hash IN (?)"
+
+_json = msgspec.json.Encoder()
+_any = msgspec.json.Decoder()
+_traits = msgspec.json.Decoder(dict[str, Any])
+_texts = msgspec.json.Decoder(dict[str, str])
+_consent = msgspec.json.Decoder(dict[str, dict[str, bool]])
+_topics = msgspec.json.Decoder(frozenset[str])
+_state = msgspec.msgpack.Decoder(State)
+_pack = msgspec.msgpack.Encoder()
+
+NO_CONTACT = Contact()
+
+
+class Loaded(Struct):
+    """A person with what the core must not see (sealed values, the data key) and what was read.
+
+    `addresses` maps a channel to the hash of its address; `was_*` are the rows as they stand in
+    the database, to write only what differs.
+    """
+
+    person: Person
+    zone_from: str
+    sealed: dict[str, str]
+    addresses: dict[str, str]
+    data_key: bytes | None
+    was_profile: Row
+    was_members: frozenset[str]
+    was_enrollments: dict[int, Row]
+
+
+def load(connection: Connection, ids: Sequence[int]) -> dict[int, Loaded]:
+    """Load everything a batch may read or change about these profiles.
+
+    Every channel with an address, and the web channel, has a `Contact`. Ids that are unknown or
+    were merged are absent.
+    """
+    states = {row[0]: row[1] for row in connection.select_in(_STATE, ids)}
+    enrollments: dict[int, list[Row]] = {}
+    for row in connection.select_in(_ENROLLMENTS, ids):
+        enrollments.setdefault(row[1], []).append(row)
+    rows = connection.select_in(_PROFILE, ids)
+    addresses = {row[0]: _texts.decode(row[5]) for row in rows}
+    known = contacts(connection, (key for keys in addresses.values() for key in keys.values()))
+    return {
+        row[0]: _loaded(row, states.get(row[0]), enrollments.get(row[0], ()), addresses, known)
+        for row in rows
+    }
+
+
+def winners(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
+    """Of these profiles those that were merged, and whom they became."""
+    rows = connection.select_in(
+        "SELECT id, merged_into FROM profile WHERE id IN (?) AND merged_into IS NOT NULL", ids
+    )
+    found = {int(row[0]): int(row[1]) for row in rows}
+    further = winners(connection, list(found.values())) if found else {}
+    return {loser: further.get(winner, winner) for loser, winner in found.items()}
+
+
+def contacts(connection: Connection, keys: Iterable[str]) -> dict[str, Contact]:
+    """The contact rows of these address hashes (hex); an address without one is absent."""
+    hashes = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
+    return {
+        row[0].hex(): Contact(row[1], _topics.decode(row[2]))
+        for row in connection.select_in(_CONTACT, hashes)
+    }
+
+
+def _loaded(
+    row: Row,
+    state: bytes | None,
+    enrollments: Sequence[Row],
+    addresses: Mapping[int, dict[str, str]],
+    known: Mapping[str, Contact],
+) -> Loaded:
+    own = addresses[row[0]]
+    reachable = {channel: known.get(key, NO_CONTACT) for channel, key in own.items()}
+    reachable["web"] = NO_CONTACT  # whoever visits can be shown something
+    profile = Profile(
+        id=ProfileId(row[0]),
+        zone=row[1],
+        traits=_traits.decode(row[3]),
+        consent=_consent.decode(row[6]),
+        addresses=reachable,
+    )
+    remembered = State() if state is None else _state.decode(state)
+    return Loaded(
+        person=Person(
+            profile=profile,
+            state=remembered,
+            enrollments=[_enrollment(found) for found in enrollments],
+            is_new=state is None,
+        ),
+        zone_from=row[2],
+        sealed=_texts.decode(row[4]),
+        addresses=dict(own),
+        data_key=row[7],
+        was_profile=tuple(row[1:7]),
+        was_members=members_of(remembered),
+        was_enrollments={found[0]: tuple(found) for found in enrollments},
+    )
+
+
+def members_of(state: State) -> frozenset[str]:
+    """The segments this profile is inside."""
+    return frozenset([name for name, inside in state.memberships.items() if inside.matches])
+
+
+def _enrollment(row: Row) -> Enrollment:
+    return Enrollment(
+        id=EnrollmentId(row[0]),
+        campaign=row[2],
+        version=row[3],
+        key=row[4],
+        status=row[5],
+        entered_at=row[6],
+        step=row[7],
+        step_at=row[8],
+        due_at=row[9],
+        visit=row[10],
+        trigger_seq=row[11],
+        trigger=_traits.decode(row[12]),
+        variants=_texts.decode(row[13]),
+        is_held_out=bool(row[14]),
+        held_by=row[14],
+        message=row[15],
+        reason=row[16],
+    )
+
+
+def text(value: Any) -> str:
+    """JSON as it is stored."""
+    return _json.encode(value).decode()
+
+
+def enrollment_row(it: Enrollment, profile_id: int) -> Row:
+    """The row of an enrollment, in the order of the table's columns."""
+    return (
+        it.id, profile_id, it.campaign, it.version, it.key, it.status, it.entered_at, it.step,
+        it.step_at, it.due_at, it.visit, it.trigger_seq, text(it.trigger), text(it.variants),
+        it.held_by, it.message, it.reason,
+    )  # fmt: skip
+
+
+def profile_row(it: Loaded) -> Row:
+    """The columns of a profile that a batch may change."""
+    profile = it.person.profile
+    return (
+        profile.zone, it.zone_from, text(profile.traits), text(it.sealed), text(it.addresses),
+        text(profile.consent),
+    )  # fmt: skip
+
+
+def save(connection: Connection, people: Iterable[Loaded], *, now: Instant) -> None:
+    """Write back what a batch changed of its people, within the caller's transaction."""
+    states: list[Row] = []
+    profiles: list[Row] = []
+    new: list[Row] = []
+    changed: list[Row] = []
+    entered: list[Row] = []
+    left: list[Row] = []
+    reachable: list[Row] = []
+    for it in people:
+        person = it.person
+        profile_id = person.profile.id
+        states.append((profile_id, _pack.encode(person.state)))
+        row = profile_row(it)
+        if row != it.was_profile:
+            profiles.append((profile_id, *row))
+            if row[4] != it.was_profile[4]:
+                reachable += [
+                    (bytes.fromhex(key), channel, "[]", now)
+                    for channel, key in it.addresses.items()
+                ]
+        for enrollment in person.enrollments:
+            row = enrollment_row(enrollment, profile_id)
+            was = it.was_enrollments.get(enrollment.id)
+            if was is None:
+                new.append(row)
+            elif was != row:
+                changed.append(row)
+        inside = members_of(person.state)
+        if inside != it.was_members:
+            since = person.state.memberships
+            entered += [(name, profile_id, since[name].since) for name in inside - it.was_members]
+            left += [(name, profile_id) for name in it.was_members - inside]
+    bulk.insert(connection, "profile_state", ("profile_id", "state"), states, on_conflict="replace")
+    bulk.update(
+        connection,
+        "profile",
+        ("id",),
+        ("zone", "zone_from", "traits", "sealed", "addresses", "consent"),
+        profiles,
+    )
+    # The row that withdrawals and attempts meet at exists before the first message does.
+    bulk.insert(
+        connection,
+        "contact",
+        ("address_hash", "channel", "withdrawn", "updated_at"),
+        reachable,
+        on_conflict="ignore",
+    )
+    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, new)
+    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changed, on_conflict="replace")
+    bulk.delete(connection, "membership", ("segment", "profile_id"), left)
+    bulk.insert(
+        connection,
+        "membership",
+        ("segment", "profile_id", "since"),
+        entered,
+        on_conflict="replace",
+    )

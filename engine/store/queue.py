@@ -1,0 +1,219 @@
+"""The outbox's rows: what is queued, what is being attempted, what became of it.
+
+An attempt is a row before it is a call. Withdrawals and attempts meet at the `contact` row: a
+withdrawal updates it, an attempt locks it first, so once an unsubscribe is acknowledged no new
+attempt commits.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from engine.core.model import Contact, Instant
+from engine.failpoints import hit
+from engine.store import bulk
+from engine.store.connection import Connection, Row
+from engine.store.people import contacts
+
+_QUEUED = (
+    "id, profile_id, enrollment_id, campaign, step, variant, channel, topic, template, "
+    "template_hash, expires_at, context, at, due_at"
+)
+
+
+class Queued(Struct, frozen=True):
+    """A message whose turn has come."""
+
+    id: int
+    profile_id: int
+    enrollment_id: int
+    campaign: str
+    step: str
+    variant: str
+    channel: str
+    topic: str
+    template: str
+    template_hash: str
+    expires_at: Instant
+    context: str
+    at: Instant
+    due_at: Instant
+
+
+class Addressee(Struct, frozen=True):
+    """The profile behind a message: what rendering and the last look at the gates need."""
+
+    id: int
+    external_id: str
+    zone: str
+    traits: str
+    sealed: str
+    addresses: str
+    consent: str
+    data_key: bytes | None
+    merged_into: int | None
+    erased_at: Instant | None
+
+
+class Outcome(Struct, frozen=True):
+    """What became of one attempt. `status` is the message's: sent, unknown, failed or queued."""
+
+    message: int
+    number: int
+    outcome: str
+    status: str
+    reason: str
+    due_at: Instant
+    provider_id: str = ""
+    detail: str = ""
+    suppress: str = ""
+    address_hash: str = ""
+
+
+def queued(connection: Connection, channel: str, *, now: Instant, limit: int) -> list[Queued]:
+    """The next messages of a channel, oldest first."""
+    rows = connection.execute(
+        f"SELECT {_QUEUED} FROM message "
+        "WHERE status = 'queued' AND channel = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
+        (channel, now, limit),
+    )
+    hit("outbox claim")
+    return [Queued(*row) for row in rows]
+
+
+def addressees(connection: Connection, ids: Iterable[int]) -> dict[int, Addressee]:
+    """The profiles behind messages; one that was merged is answered by its winner."""
+    found: dict[int, Addressee] = {}
+    wanted = {i: i for i in ids}
+    while wanted:
+        rows = connection.select_in(
+            "SELECT id, external_id, zone, traits, sealed, addresses, consent, data_key, "
+            "merged_into, erased_at FROM profile WHERE id IN (?)",
+            list(set(wanted.values())),
+        )
+        people = {row[0]: Addressee(*row) for row in rows}
+        merged: dict[int, int] = {}
+        for asked, at in wanted.items():
+            person = people.get(at)
+            if person is not None and person.merged_into is not None:
+                merged[asked] = person.merged_into
+            elif person is not None:
+                found[asked] = person
+        wanted = merged
+    return found
+
+
+def next_due(connection: Connection, channel: str) -> Instant | None:
+    """When the earliest queued message of a channel comes due."""
+    rows = connection.execute(
+        "SELECT min(due_at) FROM message WHERE status = 'queued' AND channel = ?", (channel,)
+    )
+    value = rows[0][0]
+    return None if value is None else int(value)
+
+
+def locked_contacts(
+    connection: Connection, keys: Sequence[tuple[str, str]], *, now: Instant
+) -> dict[str, Contact]:
+    """Lock and read the contact rows of (channel, address hash), making those that lack.
+
+    SQLite has one writer, so the transaction itself is the lock.
+    """
+    hashes = sorted({(key, channel) for channel, key in keys})
+    bulk.insert(
+        connection,
+        "contact",
+        ("address_hash", "channel", "withdrawn", "updated_at"),
+        [(bytes.fromhex(key), channel, "[]", now) for key, channel in hashes],
+        on_conflict="ignore",
+    )
+    if connection.dialect == "postgresql":
+        connection.select_in(
+            "SELECT 1 FROM contact WHERE address_hash IN (?) ORDER BY address_hash FOR SHARE",
+            [bytes.fromhex(key) for key, _ in hashes],
+        )
+    return contacts(connection, (key for key, _ in hashes))
+
+
+def begin_attempts(
+    connection: Connection,
+    rows: Sequence[tuple[int, str, str]],
+    *,
+    now: Instant,
+) -> dict[int, int]:
+    """Commit to calling a provider: (message, provider, body digest) -> the attempt's number.
+
+    A message that is no longer queued is left out: another process or a withdrawal has it.
+    """
+    if not rows:
+        return {}
+    taken = {
+        row[0]
+        for row in connection.select_in(
+            "UPDATE message SET status = 'attempting' WHERE id IN (?) AND status = 'queued' "
+            "RETURNING id",
+            [row[0] for row in rows],
+        )
+    }
+    counts: dict[int, int] = {
+        row[0]: row[1]
+        for row in connection.select_in(
+            "SELECT message_id, count(*) FROM attempt WHERE message_id IN (?) GROUP BY message_id",
+            sorted(taken),
+        )
+    }
+    numbers = {message: counts.get(message, 0) + 1 for message, _, _ in rows if message in taken}
+    bulk.insert(
+        connection,
+        "attempt",
+        (
+            "message_id", "number", "provider", "started_at", "outcome", "provider_id", "detail",
+            "body_digest",
+        ),
+        [
+            (message, numbers[message], provider, now, "", "", "", digest)
+            for message, provider, digest in rows
+            if message in numbers
+        ],
+    )  # fmt: skip
+    return numbers
+
+
+def decide(connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]) -> None:
+    """Set (message, status, reason, due) of messages that a gate held or dropped at the attempt."""
+    bulk.update(
+        connection, "message", ("id",), ("status", "reason", "due_at"), [tuple(r) for r in rows]
+    )
+
+
+def finish_attempts(connection: Connection, outcomes: Sequence[Outcome], *, now: Instant) -> None:
+    """Record what became of attempts, and suppress the addresses that do not exist."""
+    bulk.update(
+        connection,
+        "attempt",
+        ("message_id", "number"),
+        ("finished_at", "outcome", "provider_id", "detail"),
+        [(it.message, it.number, now, it.outcome, it.provider_id, it.detail) for it in outcomes],
+    )
+    decide(connection, [(it.message, it.status, it.reason, it.due_at) for it in outcomes])
+    for it in outcomes:
+        if it.suppress and it.address_hash:
+            suppress(connection, it.address_hash, why=it.suppress, now=now)
+
+
+def suppress(connection: Connection, address_hash: str, *, why: str, now: Instant) -> None:
+    """Never reach this address again; the first reason stays."""
+    connection.execute(
+        "UPDATE contact SET suppressed = ?, suppressed_at = ?, updated_at = ? "
+        "WHERE address_hash = ? AND suppressed IS NULL",
+        (why, now, now, bytes.fromhex(address_hash)),
+    )
+
+
+def unfinished(connection: Connection) -> list[Row]:
+    """(message, number, topic, channel) of attempts that a dead process left without an outcome."""
+    return connection.execute(
+        "SELECT a.message_id, a.number, m.topic, m.channel FROM message m "
+        "JOIN attempt a ON a.message_id = m.id "
+        "WHERE m.status = 'attempting' AND a.outcome = ''"
+    )

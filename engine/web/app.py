@@ -1,0 +1,57 @@
+"""Puts the app together: one list of routes a file, one shape for every error."""
+
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from engine.web import health, links, local, pages, people, tracking
+from engine.web.openapi import describe
+from engine.web.problem import Refusal, answer_refusal, answer_unknown
+from engine.web.services import Services
+from engine.web.traffic import Traffic
+
+DESCRIPTION: Final = (
+    "The Segment tracking spec and a little more. Events: POST /v1/track, identify, page, screen, "
+    "group, alias, batch, with a write key as the user name of Basic auth; 200 means the event is "
+    "durable. See docs/api.md."
+)
+
+
+def create_app(services: Services) -> FastAPI:
+    """The web app over a running engine."""
+    app = FastAPI(title="Antiphon", description=DESCRIPTION, redoc_url=None)
+    app.openapi = lambda: describe("Antiphon", DESCRIPTION)  # type: ignore[method-assign]
+    app.state.services = services
+    app.state.traffic = Traffic(
+        services.settings, waiting=services.waiting, folder=_disk_folder(services)
+    )
+    # Volume first: routes are tried in order.
+    for module in (tracking, links, health, people, local, pages):
+        app.router.routes.extend(module.ROUTES)
+    app.add_exception_handler(Refusal, answer_refusal)
+    app.add_exception_handler(HTTPException, answer_unknown)
+    app.add_exception_handler(Exception, _answer_failure)
+    return app
+
+
+async def _answer_failure(_request: Request, error: Exception) -> Response:
+    """Anything unforeseen: no word of its insides reaches the caller, the log has them all."""
+    return Refusal(
+        500,
+        "failed",
+        f"Something went wrong here ({type(error).__name__}). It is in the server's log; nothing "
+        "was acknowledged, so the same request may be sent again.",
+    ).answer()
+
+
+def _disk_folder(services: Services) -> Path | None:
+    """The folder whose disk the database fills, if it is ours to watch."""
+    url = services.settings.database_url
+    if not url.startswith("sqlite:///"):
+        return None
+    return Path(unquote(url.removeprefix("sqlite:///").partition("?")[0])).parent

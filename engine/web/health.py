@@ -1,0 +1,79 @@
+"""Is it alive, is it ready, how is it doing: for load balancers and Prometheus."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from engine.web.problem import Refusal
+from engine.web.services import in_reader, services_of
+from engine.web.traffic import Traffic
+
+METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+
+
+async def healthz(_request: Request) -> Response:
+    """200 as long as the process answers at all."""
+    return PlainTextResponse("ok\n")
+
+
+async def readyz(request: Request) -> Response:
+    """200 when events can be taken and played; 503 with the reason until then."""
+    reason = services_of(request).not_ready()
+    if reason:
+        raise Refusal(503, "not_ready", reason, retry_after_seconds=1)
+    return PlainTextResponse("ready\n")
+
+
+async def metrics(request: Request) -> Response:
+    """Prometheus text."""
+    services = services_of(request)
+    traffic: Traffic = request.app.state.traffic
+    overview = await in_reader(services, services.gauges.overview)
+    lines: list[str] = []
+    for name, n in traffic.events.items():
+        lines += _family(f"antiphon_events_{name}_total", "counter", _EVENTS[name], {"": n})
+    statuses = {f'{{status="{status}"}}': n for status, n in sorted(traffic.answers.items())}
+    lines += _family("antiphon_http_answers_total", "counter", "Tracking answers.", statuses)
+    lines += _family(
+        "antiphon_queue_events", "gauge", "Events waiting for commit.", {"": services.waiting()}
+    )
+    lines += _family(
+        "antiphon_commit_wait_seconds",
+        "gauge",
+        "How long the last answered request waited for its commit.",
+        {"": traffic.commit_wait_seconds},
+    )
+    lines += _family(
+        "antiphon_tick_lag_seconds",
+        "gauge",
+        "Age of the oldest event or timer not played yet.",
+        {"": services.tick_lag_seconds()},
+    )
+    by_status = {f'{{status="{status}"}}': n for status, n in sorted(overview.statuses.items())}
+    lines += _family("antiphon_messages", "gauge", "Messages by status.", by_status)
+    lines += _family("antiphon_profiles", "gauge", "Profiles.", {"": overview.profiles})
+    lines += _family("antiphon_parked", "gauge", "Items put aside.", {"": overview.parked})
+    return Response("\n".join(lines) + "\n", media_type=METRICS_TYPE)
+
+
+ROUTES: Final = [
+    Route("/healthz", healthz, methods=["GET"]),
+    Route("/readyz", readyz, methods=["GET"]),
+    Route("/metrics", metrics, methods=["GET"]),
+]
+
+_EVENTS: Final = {
+    "accepted": "Events committed.",
+    "duplicates": "Events whose messageId was known.",
+    "rejected": "Events refused, each with its reason.",
+}
+
+
+def _family(name: str, kind: str, help_text: str, values: Mapping[str, float]) -> Iterator[str]:
+    yield f"# HELP {name} {help_text}"
+    yield f"# TYPE {name} {kind}"
+    for labels, value in values.items():
+        yield f"{name}{labels} {value:g}" if isinstance(value, float) else f"{name}{labels} {value}"

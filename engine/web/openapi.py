@@ -1,0 +1,109 @@
+"""The OpenAPI description of routes that are raw for speed and so describe nothing themselves."""
+
+from typing import Any, Final
+
+_CALLS: Final = {
+    "track": "An event: something a person did. Needs `event`.",
+    "identify": "Traits of a person, and with a server key their consent.",
+    "page": "A page was viewed.",
+    "screen": "A screen of an app was viewed.",
+    "group": "A person belongs to a group. Needs `groupId`.",
+    "alias": "Two ids are one person. Needs `previousId` and `userId`; server keys only.",
+}
+
+_COMMON: Final[dict[str, Any]] = {
+    "userId": {"type": "string"},
+    "anonymousId": {"type": "string"},
+    "messageId": {"type": "string", "maxLength": 100},
+    "timestamp": {"type": "string", "format": "date-time"},
+    "sentAt": {"type": "string", "format": "date-time"},
+    "context": {"type": "object"},
+}
+_OWN: Final[dict[str, dict[str, Any]]] = {
+    "track": {"event": {"type": "string"}, "properties": {"type": "object"}},
+    "identify": {"traits": {"type": "object"}},
+    "page": {"name": {"type": "string"}, "properties": {"type": "object"}},
+    "screen": {"name": {"type": "string"}, "properties": {"type": "object"}},
+    "group": {"groupId": {"type": "string"}, "traits": {"type": "object"}},
+    "alias": {"previousId": {"type": "string"}},
+}
+_PROBLEM: Final = {
+    "description": "What was wrong, for people and machines.",
+    "content": {
+        "application/problem+json": {
+            "schema": {
+                "type": "object",
+                "properties": {
+                    "type": {"type": "string"},
+                    "title": {"type": "string"},
+                    "status": {"type": "integer"},
+                    "detail": {"type": "string"},
+                    "field": {"type": "string"},
+                    "code": {"type": "string"},
+                },
+            }
+        }
+    },
+}
+
+
+def describe(title: str, description: str) -> dict[str, Any]:
+    """The whole description, OpenAPI 3.1."""
+    paths: dict[str, Any] = {
+        f"/v1/{name}": {"post": _operation(summary, {**_COMMON, **_OWN[name]})}
+        for name, summary in _CALLS.items()
+    }
+    items = {"type": "array", "items": {"type": "object"}, "maxItems": 2500}
+    paths["/v1/batch"] = {
+        "post": _operation("Up to 2,500 calls at once, answered one by one.", {"batch": items})
+    }
+    paths["/v1/profiles/{id}"] = {"get": _reading("One person.", "id", "path")}
+    paths["/v1/placements"] = {
+        "get": _reading("Stored web messages of a visitor.", "profile", "query")
+    }
+    for path, summary in (
+        ("/healthz", "Is the process alive?"),
+        ("/readyz", "Does it play a release?"),
+        ("/metrics", "Prometheus text."),
+    ):
+        paths[path] = {"get": {"summary": summary, "responses": {"200": {"description": "OK"}}}}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": title, "version": "1", "description": description},
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "writeKey": {
+                    "type": "http",
+                    "scheme": "basic",
+                    "description": "The write key is the user name; the password is empty.",
+                }
+            }
+        },
+    }
+
+
+def _operation(summary: str, properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "security": [{"writeKey": []}],
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {"schema": {"type": "object", "properties": properties}}
+            },
+        },
+        "responses": {
+            "200": {"description": "Durable: committed and fsynced."},
+            **{str(status): _PROBLEM for status in (400, 401, 413, 429, 503)},
+        },
+    }
+
+
+def _reading(summary: str, name: str, place: str) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "security": [{"writeKey": []}],
+        "parameters": [{"name": name, "in": place, "required": True, "schema": {"type": "string"}}],
+        "responses": {"200": {"description": "OK"}, "401": _PROBLEM, "404": _PROBLEM},
+    }

@@ -1,0 +1,278 @@
+"""The pages to look around in: campaigns, segments, messages with their reasons, one person.
+
+They change nothing and are meant for whoever runs the engine: without `--open` they need the
+token of the link that `serve` prints. Personal data is masked.
+"""
+
+import hmac
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from starlette.requests import Request
+from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from engine.core.model import NEVER, Program
+from engine.web.gauges import Overview
+from engine.web.html import page
+from engine.web.reading import (
+    MESSAGES_SHOWN,
+    MessageStory,
+    Moment,
+    find_profile,
+    latest_messages,
+    message_story,
+    read_profile,
+)
+from engine.web.services import Services, in_reader, services_of
+
+COOKIE: Final = "antiphon_pages"
+_WAITING: Final = ("deferred", "queued", "attempting")
+
+# A report is a file of the user's own making with inline plots and perhaps scripts: it may do
+# what it likes inside its own frame of mind, but not reach our cookie or the network.
+_REPORT_POLICY: Final = (
+    "sandbox allow-scripts; default-src 'none'; img-src data:; font-src data:; "
+    "style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+)
+
+
+async def home(request: Request) -> Response:
+    """`/`: everything at a glance."""
+    services = services_of(request)
+    refused = _turned_away(request, services)
+    if refused is not None:
+        return refused
+
+    def read() -> Response:
+        overview = services.gauges.overview()
+        program = services.program()
+        with services.database.read() as connection:
+            messages = latest_messages(connection)
+        return page(
+            "home.html",
+            workspace=services.settings.directory.name,
+            release=program.release if program else 0,
+            overview=overview,
+            lag=_span(services.tick_lag_seconds()),
+            campaigns=_campaigns(program, overview),
+            segments=_segments(program, overview),
+            messages=messages[:20],
+            reports=_reports(services.settings.directory),
+        )
+
+    return await in_reader(services, read)
+
+
+async def messages(request: Request) -> Response:
+    """`/messages?campaign=`: the newest decisions and why."""
+    services = services_of(request)
+    refused = _turned_away(request, services)
+    if refused is not None:
+        return refused
+    campaign = request.query_params.get("campaign", "")
+
+    def read() -> Response:
+        with services.database.read() as connection:
+            found = latest_messages(connection, campaign=campaign)
+        return page("messages.html", campaign=campaign, messages=found, shown=MESSAGES_SHOWN)
+
+    return await in_reader(services, read)
+
+
+async def message(request: Request) -> Response:
+    """`/messages/{id}`: one message and its whole story."""
+    services = services_of(request)
+    refused = _turned_away(request, services)
+    if refused is not None:
+        return refused
+    id = int(request.path_params["id"])
+
+    def read() -> Response:
+        with services.database.read() as connection:
+            it = message_story(connection, id) if id < NEVER else None
+        if it is None:
+            return _missing(f"There is no message {id}.")
+        return page("message.html", it=it, story=told(it))
+
+    return await in_reader(services, read)
+
+
+async def profile(request: Request) -> Response:
+    """`/profiles?id=`: one person by user id or anonymous id."""
+    services = services_of(request)
+    refused = _turned_away(request, services)
+    if refused is not None:
+        return refused
+    id = request.query_params.get("id", "").strip()
+    program = services.program()
+    segments = tuple(program.segments) if program else ()
+
+    def read() -> Response:
+        with services.database.read() as connection:
+            found = find_profile(connection, id, kinds=("user", "anonymous"))
+            it = (
+                None
+                if found is None
+                else read_profile(connection, found, segments=segments, with_timeline=True)
+            )
+        return _missing("No profile has this id.") if it is None else page("profile.html", it=it)
+
+    return await in_reader(services, read)
+
+
+async def report(request: Request) -> Response:
+    """`/reports/{name}`: a report file of the workspace."""
+    services = services_of(request)
+    refused = _turned_away(request, services)
+    if refused is not None:
+        return refused
+    name = request.path_params["name"]
+    # Only names that the folder lists: no path of the caller's making is ever opened.
+    known = {entry["name"] for entry in _reports(services.settings.directory)}
+    if name not in known:
+        return _missing("There is no such report.")
+    headers = {"Content-Security-Policy": _REPORT_POLICY, "Cache-Control": "no-store"}
+    path = _report_folder(services.settings.directory) / name
+    return FileResponse(path, headers=headers, media_type="text/html")
+
+
+ROUTES: Final = [
+    Route("/", home, methods=["GET"]),
+    Route("/messages", messages, methods=["GET"]),
+    Route("/messages/{id:int}", message, methods=["GET"]),
+    Route("/profiles", profile, methods=["GET"]),
+    Route("/reports/{name}", report, methods=["GET"]),
+]
+
+
+def told(it: MessageStory) -> list[Moment]:
+    """A message's story in order of time, each line with what it meant."""
+    story: list[Moment] = []
+    if it.trigger_event is not None:
+        story.append(it.trigger_event)
+    if it.enrollment is not None:
+        story.append(Moment(it.enrollment.entered_at, "entered", f"Entered {it.message.campaign}"))
+    for exposure in it.exposures:
+        title = f"Exposed to {exposure['experiment']}, phase {exposure['phase']}"
+        detail = f"{exposure['variant']}, with probability {exposure['probability']:.3g}"
+        story.append(Moment(exposure["at"], "exposed", title, detail))
+    row = it.message
+    decided = f"The gate decided: {row.status}" if row.status in ("dropped", "ghost") else "Decided"
+    story.append(Moment(row.at, "message", decided, row.reason))
+    for attempt in it.attempts:
+        outcome = attempt.outcome or "no answer recorded"
+        title = f"Attempt {attempt.number} through {attempt.provider}: {outcome}"
+        detail = " · ".join(word for word in (attempt.provider_id, attempt.detail) if word)
+        story.append(
+            Moment(
+                attempt.started_at, "attempt", title, detail, status=attempt.outcome or "unknown"
+            )
+        )
+    if it.delivery is not None:
+        status = str(it.delivery["status"])
+        story.append(Moment(it.delivery["at"], "delivery", status.capitalize(), status=status))
+        for what in ("opened", "clicked"):
+            if it.delivery[f"{what}_at"] is not None:
+                story.append(Moment(it.delivery[f"{what}_at"], what, what.capitalize()))
+    return sorted(story, key=lambda moment: moment.at)
+
+
+def _turned_away(request: Request, services: Services) -> Response | None:
+    """None for who may look; else the way in, or a page that says where it is."""
+    if services.is_open:
+        return None
+    offered = request.query_params.get("token")
+    if offered is not None and _same(offered, services.page_token):
+        rest = "&".join(
+            f"{quote(name)}={quote(value)}"
+            for name, value in request.query_params.multi_items()
+            if name != "token"
+        )
+        answer = RedirectResponse(request.url.path + (f"?{rest}" if rest else ""), 303)
+        answer.set_cookie(COOKIE, services.page_token, httponly=True, samesite="lax", path="/")
+        answer.headers["Cache-Control"] = "no-store"
+        return answer
+    if _same(request.cookies.get(COOKIE, ""), services.page_token):
+        return None
+    return page(
+        "letter.html",
+        status=401,
+        title="This page is private",
+        paragraphs=[
+            "Open the link that “antiphon serve” printed in its terminal: it carries the token "
+            "that opens these pages in this browser until the server restarts."
+        ],
+        buttons=[],
+    )
+
+
+def _same(offered: str, token: str) -> bool:
+    return hmac.compare_digest(offered.encode("utf-8", "surrogatepass"), token.encode())
+
+
+def _missing(word: str) -> Response:
+    return page("letter.html", status=404, title="Not found", paragraphs=[word], buttons=[])
+
+
+def _campaigns(program: Program | None, overview: Overview) -> list[dict[str, Any]]:
+    seen = {name for name, _ in (*overview.passages, *overview.messages) if name}
+    known = dict(program.campaigns) if program else {}
+    rows = []
+    for name in sorted(seen | set(known)):
+        campaign = known.get(name)
+        messages, passages = overview.messages, overview.passages
+        rows.append(
+            {
+                "name": name,
+                "title": campaign.title if campaign else "",
+                "state": campaign.state if campaign else "removed",
+                "inside": passages.get((name, "active"), 0),
+                "finished": sum(
+                    passages.get((name, it), 0) for it in ("done", "exited", "dropped")
+                ),
+                "sent": messages.get((name, "sent"), 0),
+                "waiting": sum(messages.get((name, it), 0) for it in _WAITING),
+                "ghosts": messages.get((name, "ghost"), 0),
+                "dropped": messages.get((name, "dropped"), 0),
+            }
+        )
+    return rows
+
+
+def _segments(program: Program | None, overview: Overview) -> list[dict[str, Any]]:
+    names = sorted(program.segments) if program else sorted(overview.segments)
+    total = max(1, overview.profiles)
+    return [
+        {"name": name, "size": n, "share": min(1.0, n / total)}
+        for name, n in ((name, overview.segments.get(name, 0)) for name in names)
+    ]
+
+
+def _report_folder(directory: Path) -> Path:
+    return directory / ".antiphon" / "reports"
+
+
+def _reports(directory: Path) -> list[dict[str, Any]]:
+    folder = _report_folder(directory)
+    files = [path for path in folder.glob("*.html") if path.is_file() and not path.is_symlink()]
+    files.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    return [
+        {
+            "name": path.name,
+            "title": path.stem.replace("-", " ").replace("_", " ").capitalize(),
+            "at": int(path.stat().st_mtime * 1e6),
+        }
+        for path in files
+    ]
+
+
+def _span(seconds: float) -> str:
+    if seconds < 1:
+        return "under 1 s"
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.0f} h"

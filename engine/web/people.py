@@ -1,0 +1,120 @@
+"""Reading people over the API: one profile, and the web messages that stand for a visitor."""
+
+import json
+from typing import Any, Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from engine.core.clocktime import iso
+from engine.core.model import NEVER
+from engine.web.keyring import Caller
+from engine.web.problem import Refusal
+from engine.web.reading import MessageRow, ProfilePage, find_profile, placements, read_profile
+from engine.web.services import Services, in_reader, services_of
+
+_encode = msgspec.json.Encoder().encode
+
+
+async def profile(request: Request) -> Response:
+    """`GET /v1/profiles/{id}`: server keys only. Personal data is masked."""
+    services = services_of(request)
+    caller = _caller(request, services)
+    if caller.kind != "server":
+        raise Refusal(403, "forbidden", "Reading profiles needs a server key, not a browser key.")
+    id = request.path_params["id"]
+    program = services.program()
+    segments = tuple(program.segments) if program else ()
+
+    def read() -> ProfilePage | None:
+        with services.database.read() as connection:
+            found = find_profile(connection, id, kinds=("user", "anonymous"))
+            if found is None:
+                return None
+            return read_profile(connection, found, segments=segments, with_timeline=False)
+
+    it = await in_reader(services, read)
+    if it is None:
+        raise Refusal(404, "not_found", "No profile has this user id or anonymous id.", field="id")
+    return Response(_encode(_profile_json(it)), media_type="application/json")
+
+
+async def standing(request: Request) -> Response:
+    """`GET /v1/placements?profile=`: stored web messages that have not expired.
+
+    Browser keys are public, so with one only an anonymous id (which is random) may be asked for.
+    """
+    services = services_of(request)
+    caller = _caller(request, services)
+    id = request.query_params.get("profile", "")
+    if not id:
+        raise Refusal(400, "invalid", "profile: missing. Give ?profile= an id.", field="profile")
+    kinds = ("user", "anonymous") if caller.kind == "server" else ("anonymous",)
+
+    def read() -> list[MessageRow]:
+        with services.database.read() as connection:
+            found = find_profile(connection, id, kinds=kinds)
+            if found is None:
+                return []
+            return placements(connection, found, now=services.clock())
+
+    rows = await in_reader(services, read)
+    body = {"profile": id, "placements": [_placement_json(row) for row in rows]}
+    headers = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
+    return Response(_encode(body), headers=headers, media_type="application/json")
+
+
+ROUTES: Final = [
+    Route("/v1/profiles/{id}", profile, methods=["GET"]),
+    Route("/v1/placements", standing, methods=["GET"]),
+]
+
+
+def _caller(request: Request, services: Services) -> Caller:
+    caller = services.keys.by_header(request.headers.get("authorization"))
+    if caller is None:
+        key = request.query_params.get("writeKey", "")
+        if not key:
+            raise Refusal(401, "unauthorized", "Send a write key as the user name of Basic auth.")
+        caller = services.keys.by_text(key)
+    return caller
+
+
+def _profile_json(it: ProfilePage) -> dict[str, Any]:
+    return {
+        "id": it.external_id,
+        "created_at": iso(it.created_at),
+        "zone": it.zone,
+        "traits": it.traits,
+        "consent": it.consent,
+        "channels": it.channels,
+        "segments": [{"name": name, "since": iso(since)} for name, since in it.segments],
+        "enrollments": [
+            {
+                "campaign": passage.campaign,
+                "status": passage.status,
+                "step": passage.step,
+                "entered_at": iso(passage.entered_at),
+                "due_at": None if passage.due_at >= NEVER else iso(passage.due_at),
+                "variants": passage.variants,
+                "reason": passage.reason,
+            }
+            for passage in it.enrollments
+        ],
+    }
+
+
+def _placement_json(row: MessageRow) -> dict[str, Any]:
+    return {
+        "id": str(row.id),
+        "campaign": row.campaign,
+        "step": row.step,
+        "variant": row.variant,
+        "template": row.template,
+        "topic": row.topic,
+        "at": iso(row.at),
+        "expires_at": None if row.expires_at >= NEVER else iso(row.expires_at),
+        "context": json.loads(row.context or "{}"),
+    }

@@ -1,0 +1,318 @@
+"""What the pages and the read API show, read from one snapshot. Nothing here writes.
+
+Personal data stays hidden: traits declared `pii` are stored sealed and are shown as dots.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec import Struct, field
+
+from engine.core.model import Instant
+from engine.store.connection import Connection
+from engine.vault import is_sealed
+
+MESSAGES_SHOWN: Final = 50
+TIMELINE_SHOWN: Final = 200
+HIDDEN: Final = "••••••"
+_BLIND: Final = "blind:"
+_HOPS_MAX: Final = 32
+
+
+class MessageRow(Struct, frozen=True):
+    """One message, with the id its profile goes by outside."""
+
+    id: int
+    profile: str
+    campaign: str
+    step: str
+    variant: str
+    channel: str
+    topic: str
+    template: str
+    status: str
+    reason: str
+    at: Instant
+    due_at: Instant
+    expires_at: Instant
+    enrollment: int
+    version: str
+    template_hash: str
+    context: str
+
+
+class Passage(Struct, frozen=True):
+    """One enrollment as the pages show it."""
+
+    id: int
+    profile: str
+    campaign: str
+    version: str
+    key: str
+    status: str
+    entered_at: Instant
+    step: str | None
+    due_at: Instant
+    reason: str
+    held_by: str
+    trigger: dict[str, Any]
+    variants: dict[str, str]
+
+
+class Moment(Struct, frozen=True):
+    """One line of a profile's timeline. `kind` is event, message, entered, consent."""
+
+    at: Instant
+    kind: str
+    title: str
+    detail: str = ""
+    link: str = ""
+    status: str = ""
+
+
+class ProfilePage(Struct, frozen=True):
+    """One person, as far as the local pages show them."""
+
+    id: int
+    external_id: str
+    created_at: Instant
+    zone: str
+    traits: dict[str, Any]
+    consent: dict[str, dict[str, bool]]
+    channels: dict[str, str]
+    is_erased: bool
+    segments: list[tuple[str, Instant]]
+    enrollments: list[Passage]
+    timeline: list[Moment] = field(default_factory=list)
+
+
+class AttemptRow(Struct, frozen=True):
+    """One call of a provider."""
+
+    number: int
+    provider: str
+    started_at: Instant
+    finished_at: Instant | None
+    outcome: str
+    provider_id: str
+    detail: str
+
+
+class MessageStory(Struct, frozen=True):
+    """All that is known of one message: why it exists, what was decided, what happened since."""
+
+    message: MessageRow
+    enrollment: Passage | None
+    trigger_event: Moment | None
+    exposures: list[dict[str, Any]]
+    attempts: list[AttemptRow]
+    delivery: dict[str, Any] | None
+
+
+_MESSAGE: Final = (
+    "SELECT m.id, p.external_id, m.campaign, m.step, m.variant, m.channel, m.topic, m.template, "
+    "m.status, m.reason, m.at, m.due_at, m.expires_at, m.enrollment_id, m.version, "
+    "m.template_hash, m.context FROM message m JOIN profile p ON p.id = m.profile_id "
+)
+_PASSAGE: Final = (
+    "SELECT e.id, p.external_id, e.campaign, e.version, e.key, e.status, e.entered_at, e.step, "
+    "e.due_at, e.reason, e.held_by, e.trigger, e.variants, e.trigger_seq, e.profile_id "
+    "FROM enrollment e JOIN profile p ON p.id = e.profile_id "
+)
+
+
+def latest_messages(connection: Connection, *, campaign: str = "") -> list[MessageRow]:
+    """The newest messages first, of one campaign if it is named."""
+    where, params = ("WHERE m.campaign = ? ", (campaign,)) if campaign else ("", ())
+    rows = connection.execute(f"{_MESSAGE}{where}ORDER BY m.id DESC LIMIT {MESSAGES_SHOWN}", params)
+    return [MessageRow(*row) for row in rows]
+
+
+def find_profile(connection: Connection, id: str, *, kinds: Sequence[str]) -> int | None:
+    """The profile that an outside id of one of these kinds leads to now, across merges."""
+    found: int | None = None
+    for kind in kinds:
+        rows = connection.execute(
+            "SELECT profile_id FROM identity WHERE kind = ? AND value = ?", (kind, id)
+        )
+        if rows:
+            found = int(rows[0][0])
+            break
+    for _ in range(_HOPS_MAX):
+        if found is None:
+            return None
+        rows = connection.execute("SELECT merged_into FROM profile WHERE id = ?", (found,))
+        if not rows:
+            return None
+        if rows[0][0] is None:
+            return found
+        found = int(rows[0][0])
+    return found
+
+
+def read_profile(
+    connection: Connection, profile: int, *, segments: Sequence[str], with_timeline: bool
+) -> ProfilePage | None:
+    """One person by internal id, or None. `segments` are the names to look membership up in."""
+    rows = connection.execute(
+        "SELECT external_id, created_at, zone, traits, sealed, consent, addresses, erased_at "
+        "FROM profile WHERE id = ?",
+        (profile,),
+    )
+    if not rows:
+        return None
+    external_id, created_at, zone, traits, sealed, consent, addresses, erased_at = rows[0]
+    hidden = _object(sealed)
+    inside = connection.select_in(
+        "SELECT segment, since FROM membership WHERE segment IN (?) AND profile_id = ?",
+        list(segments),
+        (profile,),
+    )
+    found = connection.execute(_PASSAGE + "WHERE e.profile_id = ? ORDER BY e.id DESC", (profile,))
+    passages = [_passage(row) for row in found]
+    return ProfilePage(
+        id=profile,
+        external_id=external_id,
+        created_at=created_at,
+        zone=zone,
+        traits={
+            name: HIDDEN if name in hidden else _masked(value)
+            for name, value in {**hidden, **_object(traits)}.items()
+        },
+        consent=_object(consent),
+        channels=_channels(connection, _object(addresses)),
+        is_erased=erased_at is not None,
+        segments=sorted((str(name), int(since)) for name, since in inside),
+        enrollments=passages,
+        timeline=_timeline(connection, profile, passages) if with_timeline else [],
+    )
+
+
+def placements(connection: Connection, profile: int, *, now: Instant) -> list[MessageRow]:
+    """The web messages that stand for this profile now, newest first."""
+    rows = connection.execute("SELECT id FROM enrollment WHERE profile_id = ?", (profile,))
+    found = connection.select_in(
+        _MESSAGE + "WHERE m.enrollment_id IN (?) AND m.channel = 'web' AND m.status = 'sent' "
+        "AND m.expires_at > ?",
+        [row[0] for row in rows],
+        (now,),
+    )
+    return sorted((MessageRow(*row) for row in found), key=lambda it: -it.id)
+
+
+def message_story(connection: Connection, message: int) -> MessageStory | None:
+    """The whole story of one message, or None if there is no such message."""
+    rows = connection.execute(_MESSAGE + "WHERE m.id = ?", (message,))
+    if not rows:
+        return None
+    row = MessageRow(*rows[0])
+    passages = connection.execute(_PASSAGE + "WHERE e.id = ?", (row.enrollment,))
+    trigger = _event_moment(connection, int(passages[0][13])) if passages else None
+    exposures = _exposures(connection, int(passages[0][14]), row.enrollment) if passages else []
+    attempts = connection.execute(
+        "SELECT number, provider, started_at, finished_at, outcome, provider_id, detail "
+        "FROM attempt WHERE message_id = ? ORDER BY number",
+        (message,),
+    )
+    delivered = connection.execute(
+        "SELECT status, at, opened_at, clicked_at FROM delivery WHERE message_id = ?", (message,)
+    )
+    names = ("status", "at", "opened_at", "clicked_at")
+    return MessageStory(
+        message=row,
+        enrollment=_passage(passages[0]) if passages else None,
+        trigger_event=trigger,
+        exposures=exposures,
+        attempts=[AttemptRow(*attempt) for attempt in attempts],
+        delivery=dict(zip(names, delivered[0], strict=True)) if delivered else None,
+    )
+
+
+def _passage(row: tuple[Any, ...]) -> Passage:
+    return Passage(*row[:11], _object(row[11]), _object(row[12]))
+
+
+def _channels(connection: Connection, addresses: dict[str, str]) -> dict[str, str]:
+    """Channel -> whether and why (not) its address may be reached, in words."""
+    hashes = {bytes.fromhex(digest): channel for channel, digest in addresses.items()}
+    found = connection.select_in(
+        "SELECT address_hash, suppressed, withdrawn FROM contact WHERE address_hash IN (?)",
+        list(hashes),
+    )
+    words = dict.fromkeys(addresses, "can be reached")
+    for digest, suppressed, withdrawn in found:
+        topics = json.loads(withdrawn or "[]")
+        channel = hashes[bytes(digest)]
+        if suppressed:
+            words[channel] = f"suppressed: {suppressed}"
+        elif "*" in topics:
+            words[channel] = "withdrew from all marketing"
+        elif topics:
+            words[channel] = f"withdrew from {', '.join(topics)}"
+    return words
+
+
+def _timeline(connection: Connection, profile: int, passages: Sequence[Passage]) -> list[Moment]:
+    moments = [
+        Moment(at, "event", name, detail=_short(properties))
+        for name, at, properties in connection.execute(
+            "SELECT name, at, properties FROM event WHERE profile_id = ? "
+            f"ORDER BY at DESC LIMIT {TIMELINE_SHOWN}",
+            (profile,),
+        )
+    ]
+    messages = connection.select_in(
+        _MESSAGE + "WHERE m.enrollment_id IN (?)", [passage.id for passage in passages]
+    )
+    for row in messages:
+        it = MessageRow(*row)
+        title = f"{it.channel}: {it.template}"
+        detail = f"{it.campaign} / {it.step}" + (f" — {it.reason}" if it.reason else "")
+        moments.append(Moment(it.at, "message", title, detail, f"/messages/{it.id}", it.status))
+    for passage in passages:
+        moments.append(Moment(passage.entered_at, "entered", passage.campaign))
+    for channel, topic, granted, at, source in connection.execute(
+        "SELECT channel, topic, granted, at, source FROM consent_change WHERE profile_id = ? "
+        f"ORDER BY id DESC LIMIT {TIMELINE_SHOWN}",
+        (profile,),
+    ):
+        verb = "agreed to" if granted else "withdrew from"
+        subject = "all marketing" if topic == "*" else topic
+        moments.append(Moment(at, "consent", f"{verb} {subject} by {channel}", source))
+    moments.sort(key=lambda moment: moment.at, reverse=True)
+    return moments[:TIMELINE_SHOWN]
+
+
+def _event_moment(connection: Connection, seq: int) -> Moment | None:
+    rows = connection.execute("SELECT name, at, properties FROM event WHERE seq = ?", (seq,))
+    return Moment(rows[0][1], "event", rows[0][0], _short(rows[0][2])) if rows else None
+
+
+def _exposures(connection: Connection, profile: int, enrollment: int) -> list[dict[str, Any]]:
+    names = ("experiment", "phase", "variant", "at", "probability", "would_allow")
+    rows = connection.execute(
+        "SELECT experiment, phase, variant, at, probability, would_allow FROM exposure "
+        "WHERE profile_id = ? AND enrollment_id = ? ORDER BY at",
+        (profile, enrollment),
+    )
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _masked(value: Any) -> Any:
+    is_blind = isinstance(value, str) and value.startswith(_BLIND)
+    return HIDDEN if is_blind or is_sealed(value) else value
+
+
+def _object(text: str | None) -> dict[str, Any]:
+    value = json.loads(text) if text else {}
+    return value if isinstance(value, dict) else {}
+
+
+def _short(properties: str | None) -> str:
+    parts = []
+    for name, value in list(_object(properties).items())[:6]:
+        shown = _masked(value)
+        shown = f"{len(shown)} items" if isinstance(shown, list | dict) else shown
+        parts.append(f"{name} {shown}")
+    return " · ".join(parts)[:200]

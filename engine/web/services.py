@@ -1,0 +1,78 @@
+"""What the web app needs of the engine it is part of: one plain object, made by `serve`."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from engine.core.model import Instant, Program
+from engine.prepare import Answer, Prepared, Terms
+from engine.settings import Settings
+from engine.store.connection import Connection
+from engine.store.database import Database
+from engine.store.events import EventLog
+from engine.store.keys import KeyKind
+from engine.web.bridge import Bridge
+from engine.web.gauges import Gauges
+from engine.web.keyring import Budget, KeyRing
+
+T = TypeVar("T")
+
+
+@dataclass(kw_only=True)
+class Services:
+    """Everything a request may reach.
+
+    `terms` says on which terms the holder of a key sends events; `accept` takes checked facts and
+    gives a future of their answers, done when they are durable;
+    `write` runs a change in the one writer and gives what it returned, once committed.
+    `not_ready` says why the engine cannot work yet, or "". `local` are the operations that
+    commands of this machine may ask for by name, with `local_token`; `page_token` opens the pages.
+    `destination` gives where a link of a message leads, by its position.
+    """
+
+    settings: Settings
+    database: Database
+    log: EventLog
+    clock: Callable[[], Instant]
+    terms: Callable[[KeyKind], Terms]
+    accept: Callable[[Prepared], Future[list[Answer]]]
+    write: Callable[[Callable[[Connection], Any]], Future[Any]]
+    reads: Executor
+    gauges: Gauges
+    keys: KeyRing
+    budget: Budget
+    link_keys: Mapping[int, bytes]
+    waiting: Callable[[], int]
+    program: Callable[[], Program | None]
+    not_ready: Callable[[], str]
+    tick_lag_seconds: Callable[[], float]
+    destination: Callable[[int, int], str | None]
+    local_token: str
+    page_token: str
+    local: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    is_open: bool = False
+
+
+def services_of(request: Request) -> Services:
+    """The services of the app that answers this request."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+async def committed(request: Request, future: Future[T]) -> T:
+    """What a future of the writer gives or raises."""
+    state = request.app.state
+    bridge: Bridge | None = getattr(state, "bridge", None)
+    if bridge is None:
+        bridge = state.bridge = Bridge()
+    return await bridge.result(future)
+
+
+async def in_reader(services: Services, work: Callable[[], T]) -> T:
+    """Run a blocking read beside the event loop, on one of the few reading threads."""
+    return await asyncio.get_running_loop().run_in_executor(services.reads, work)

@@ -1,0 +1,150 @@
+"""From an event's row to the event the core plays.
+
+The row holds pii sealed; the core sees only its blind mark, so that a condition can compare it and
+nothing can leak it. Consent, addresses and zone that an event brings travel with it, to take effect
+exactly when it is played.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from campaigns.conditions import pii_traits
+from engine.core.model import Contact, Effect, Event, SetTrait
+from engine.playbook import Playbook
+from engine.store.connection import Row
+from engine.store.events import OLD
+from engine.store.people import NO_CONTACT, Loaded
+from engine.vault import Vault
+
+_object = msgspec.json.Decoder(dict[str, Any])
+
+ADDRESS_TRAITS: Final = {"email": "email", "phone": "sms", "push_token": "push"}
+"""The trait that holds a channel's address: our word for the channel."""
+
+
+class Decoded(Struct):
+    """An event's row, decoded; sealed traits are still apart."""
+
+    event: Event
+    sealed: dict[str, str]
+    blind: dict[str, str]
+    consent: dict[str, dict[str, bool]] | None = None
+
+
+def decode(row: Row) -> Decoded:
+    """Read (seq, profile_id, name, at, accepted_at, flags, properties, context, traits)."""
+    seq, _, name, at, accepted_at, flags, properties, context, traits = row
+    changes: dict[str, Any] = _object.decode(traits) if traits else {}
+    consent = changes.pop("$consent", None)
+    sealed: dict[str, str] = {}
+    blind: dict[str, str] = {}
+    for trait, value in changes.items():
+        if isinstance(value, dict) and "$sealed" in value:
+            sealed[trait] = value["$sealed"]
+            blind[trait] = changes[trait] = value["$blind"]
+    event = Event(
+        seq=seq,
+        name=name,
+        at=at,
+        accepted_at=accepted_at,
+        properties=_object.decode(properties) if properties != "{}" else {},
+        context=_object.decode(context) if context != "{}" else {},
+        traits=changes,
+        is_old=bool(flags & OLD),
+    )
+    return Decoded(event, sealed, blind, consent)
+
+
+def contact_keys(
+    batch: Mapping[int, list[Decoded]], people: Mapping[int, Loaded], vault: Vault
+) -> dict[tuple[str, str], str]:
+    """The address hash (hex) of every address that the events bring, by (channel, blind mark).
+
+    This is the one place of the loop that opens a sealed value; it keeps only the hash.
+    """
+    keys: dict[tuple[str, str], str] = {}
+    for profile_id, events in batch.items():
+        it = people.get(profile_id)
+        if it is None:
+            continue
+        for each in events:
+            for trait, channel in ADDRESS_TRAITS.items():
+                token = each.sealed.get(trait)
+                if token is not None and it.data_key is not None:
+                    key = vault.unwrap(profile_id, it.data_key)
+                    address = str(vault.open_value(key, token, name=trait))
+                    mark = (channel, each.blind[trait])
+                    keys[mark] = vault.address_hash(channel, address).hex()
+    return keys
+
+
+def settle(
+    each: Decoded,
+    it: Loaded,
+    keys: Mapping[tuple[str, str], str],
+    known: Mapping[str, Contact],
+    playbook: Playbook,
+) -> Event:
+    """The event as the core plays it; what the core must not see goes into `it` at once."""
+    event = each.event
+    for trait in event.traits.keys() & it.sealed.keys():
+        del it.sealed[trait]  # taken back, or no longer personal: the old value must not return
+    it.sealed.update(each.sealed)
+    addresses: dict[str, Contact | None] = {}
+    for trait, channel in ADDRESS_TRAITS.items():
+        if trait not in event.traits:
+            continue
+        key = keys.get((channel, each.blind.get(trait, "")))
+        if key is not None:
+            it.addresses[channel] = key
+            addresses[channel] = known.get(key, NO_CONTACT)
+        elif event.traits[trait] is None:
+            it.addresses.pop(channel, None)
+            addresses[channel] = None
+    zone, zone_from = _zone_of(event, it, playbook)
+    if zone_from:
+        it.zone_from = zone_from
+    if addresses or zone or each.consent:
+        return replace(event, consent=each.consent, addresses=addresses or None, zone=zone)
+    return event
+
+
+def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault) -> None:
+    """Seal the pii traits that `update` steps computed: the core left them to us."""
+    kinds: Mapping[str, str] = {}
+    for effect in effects:
+        if not isinstance(effect, SetTrait) or effect.name not in playbook.program.pii_traits:
+            continue
+        if it.data_key is None:
+            continue  # erased: there is nothing left to seal it with
+        kinds = kinds or pii_traits(playbook.workspace)
+        profile = it.person.profile
+        key = vault.unwrap(profile.id, it.data_key)
+        kind = kinds[effect.name]
+        hidden = vault.seal_value(key, effect.value, name=effect.name, kind=kind)
+        it.sealed[effect.name] = hidden["$sealed"]
+        profile.traits[effect.name] = hidden["$blind"]
+        channel = ADDRESS_TRAITS.get(effect.name)
+        if channel is not None:
+            it.addresses[channel] = vault.address_hash(channel, str(effect.value)).hex()
+
+
+def _zone_of(event: Event, it: Loaded, playbook: Playbook) -> tuple[str, str]:
+    """The zone this event reveals and where from, unless a better source is already known."""
+    order = playbook.workspace.settings.zones
+    found = {
+        "trait": event.traits.get("timezone"),
+        "device": event.context.get("timezone"),
+        "country": event.context.get("country_zone"),
+    }
+    for source in order:
+        zone = found.get(source)
+        if zone:
+            return str(zone), source
+        if it.zone_from == source:
+            break
+    return "", ""

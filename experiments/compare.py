@@ -1,0 +1,120 @@
+"""Treatment against control: absolute and relative effect, one p-value for both.
+
+The relative interval is Fieller's: it contains a lift exactly when the absolute test does not
+reject it. Dividing the absolute interval by the control mean instead ignores that mean's own noise,
+and testing the relative effect separately gives a second p-value that can disagree with the first.
+Source: Fieller (JRSS B 16, 1954).
+"""
+
+from dataclasses import dataclass
+from math import inf, sqrt
+
+from experiments.cuped import Estimates
+from experiments.distributions import (
+    normal_quantile,
+    normal_tail,
+    t_quantile,
+    t_tail,
+)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate and the values the data do not rule out; a bound of None is unbounded."""
+
+    estimate: float | None
+    ci_lower: float | None
+    ci_upper: float | None
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether both ends exist."""
+        return self.ci_lower is not None and self.ci_upper is not None
+
+
+@dataclass(frozen=True)
+class Test:
+    """How far from zero is too far.
+
+    Attributes:
+        critical: The estimate differs from a value when it is more than this many standard errors
+            away.
+        pvalue: Of no difference; None when nothing varies within the variants.
+        method: For people: "Welch t-test".
+    """
+
+    __test__ = False  # Not for pytest, in spite of the name.
+
+    critical: float
+    pvalue: float | None
+    method: str
+
+
+def welch(estimates: Estimates, *, alpha: float) -> Test:
+    """Student's t with Satterthwaite's degrees of freedom, two-sided.
+
+    Source: Welch (Biometrika 34, 1947).
+    """
+    freedom = estimates.degrees_of_freedom
+    critical = t_quantile(1 - alpha / 2, degrees_of_freedom=freedom)
+    z = z_score(estimates)
+    pvalue = None if z is None else 2 * t_tail(abs(z), degrees_of_freedom=freedom)
+    return Test(critical, pvalue, "Welch t-test")
+
+
+def normal(estimates: Estimates, *, alpha: float) -> Test:
+    """The normal approximation, two-sided: a flat-prior posterior has the same interval."""
+    z = z_score(estimates)
+    pvalue = None if z is None else 2 * normal_tail(abs(z))
+    return Test(normal_quantile(1 - alpha / 2), pvalue, "normal approximation")
+
+
+def z_score(estimates: Estimates) -> float | None:
+    """The difference in standard errors; None when nothing varies."""
+    if estimates.difference_variance == 0:
+        return None
+    return (estimates.treatment - estimates.control) / sqrt(estimates.difference_variance)
+
+
+def absolute_lift(estimates: Estimates, *, critical: float) -> Interval:
+    """treatment - control with its interval; unbounded when nothing varies."""
+    estimate = estimates.treatment - estimates.control
+    if estimates.difference_variance == 0:
+        return Interval(estimate, None, None)
+    radius = critical * sqrt(estimates.difference_variance)
+    return Interval(estimate, estimate - radius, estimate + radius)
+
+
+def relative_lift(estimates: Estimates, *, critical: float) -> Interval:
+    """(treatment - control) / |control| with Fieller's interval, as a share.
+
+    A lift r is inside exactly when the test of "treatment - (1 + r) control = 0" at the same
+    critical value does not reject. Unbounded when the control mean itself cannot be told from 0
+    (g >= 1 in Fieller's notation); no estimate when it is 0.
+    """
+    control, treatment = estimates.control, estimates.treatment
+    if control == 0:
+        return Interval(None, None, None)
+    sign = 1.0 if control > 0 else -1.0  # Below zero, "more" still reads as a positive lift.
+    estimate = sign * (treatment / control - 1)
+    squared = critical * critical
+    g = squared * estimates.control_variance / (control * control)
+    if g >= 1 or estimates.difference_variance == 0:
+        return Interval(estimate, None, None)
+    # The roots of a q**2 - 2 b q + c = 0, where q = 1 + r; everything in units of the control mean.
+    ratio = treatment / control
+    shared = squared * estimates.covariance / (control * control)
+    own = squared * estimates.treatment_variance / (control * control)
+    a, b = 1 - g, ratio - shared
+    half = sqrt(max(b * b - a * (ratio * ratio - own), 0.0))
+    lower, upper = (b - half) / a - 1, (b + half) / a - 1
+    if sign < 0:
+        lower, upper = -upper, -lower
+    return Interval(estimate, lower, upper)
+
+
+def ruled_out_beyond(interval: Interval) -> float:
+    """The largest absolute value inside an interval; infinite if unbounded."""
+    if interval.ci_lower is None or interval.ci_upper is None:
+        return inf
+    return max(abs(interval.ci_lower), abs(interval.ci_upper))
