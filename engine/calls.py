@@ -22,10 +22,7 @@ _NOTHING: Final = Raw(b"")
 
 
 class Call(Struct, rename="camel", forbid_unknown_fields=True):
-    """One call as sent. Scalars are not checked yet; the last fields are accepted and not used.
-
-    `unknown` names keys that are no part of the API.
-    """
+    """One call as sent, unchecked. The fields from `received_at` on are accepted and not used."""
 
     type: Any = None
     message_id: Any = None
@@ -51,7 +48,17 @@ class Call(Struct, rename="camel", forbid_unknown_fields=True):
     write_key: Raw = _NOTHING
     rudder_id: Raw = _NOTHING
     metadata: Raw = field(default=_NOTHING, name="_metadata")
-    unknown: list[str] = field(default_factory=list, name="$unknown")
+
+
+class CarefulCall(Call):
+    """A call read item by item.
+
+    `unknown` names keys that are no part of the API; `flaws` are what is wrong with properties,
+    context or traits that could not be kept as JSON, to be raised where they are needed.
+    """
+
+    unknown: list[str] = []
+    flaws: dict[str, Any] = {}
 
 
 class _Batch(Struct, rename="camel"):
@@ -68,11 +75,8 @@ _calls: Final = msgspec.json.Decoder(Call)
 _batches: Final = msgspec.json.Decoder(_Batch)
 _keys: Final = msgspec.json.Decoder(_Key)
 _encoder: Final = msgspec.json.Encoder()
-_FIELDS: Final = {
-    it.encode_name: (it.name, it.type is Raw)
-    for it in msgspec.structs.fields(Call)
-    if it.name != "unknown"
-}
+_FIELDS: Final = {it.encode_name: (it.name, it.type is Raw) for it in msgspec.structs.fields(Call)}
+_USED: Final = ("properties", "context", "traits")
 Read: TypeAlias = Call | InvalidEvent
 
 
@@ -90,17 +94,11 @@ def read_call(payload: bytes, kind: Kind) -> list[Read]:
     Raises:
         InvalidEvent: If the body is no JSON object.
     """
+    call: Call
     try:
         call = _calls.decode(payload)
-        if b'"$unknown"' in payload:
-            call = _from_values(_decoded(payload))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        try:
-            call = _from_values(_decoded(payload))
-        except _Malformed:
-            raise
-        except InvalidEvent as error:
-            return [error]
+        call = _from_values(_decoded(payload))
     call.type = kind
     return [call]
 
@@ -119,8 +117,6 @@ def read_batch(payload: bytes, limits: Limits) -> list[Read]:
         )
     try:
         envelope = _batches.decode(payload)
-        if b'"$unknown"' in payload:
-            raise msgspec.ValidationError
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         items, sent_at, context = _one_by_one(payload)
     else:
@@ -164,27 +160,27 @@ def _one_by_one(payload: bytes) -> tuple[list[Read], Any, Raw]:
     return items, envelope.get("sentAt"), Raw(_encoder.encode(context)) if context else _NOTHING
 
 
-def _from_values(value: Any) -> Call:
+def _from_values(value: Any) -> CarefulCall:
     """A call from decoded JSON that nobody has checked."""
     if not isinstance(value, dict):
         raise InvalidEvent("an item of a batch must be an object", field="")
-    call = Call()
+    call = CarefulCall()
     for key, inner in value.items():
         known = _FIELDS.get(key)
         if known is None:
             call.unknown.append(key[:60].encode("utf-8", "replace").decode())
             continue
-        check_value(inner, field=key, depth=1)
         name, is_raw = known
-        if is_raw:
-            setattr(call, name, _NOTHING if inner is None else Raw(_encoder.encode(inner)))
-        else:
+        if not is_raw:
             setattr(call, name, inner)
+        elif name in _USED and inner is not None:
+            try:
+                check_value(inner, field=key)
+            except InvalidEvent as error:
+                call.flaws[name] = error
+            else:
+                setattr(call, name, Raw(_encoder.encode(inner)))
     return call
-
-
-class _Malformed(InvalidEvent):
-    """The body is not JSON."""
 
 
 def _decoded(payload: bytes) -> dict[str, Any]:
@@ -192,15 +188,15 @@ def _decoded(payload: bytes) -> dict[str, Any]:
     try:
         value = json.loads(payload.decode(), parse_int=_integer)
     except UnicodeDecodeError as error:
-        raise _Malformed(f"the body is not UTF-8 (byte {error.start})") from None
+        raise InvalidEvent(f"the body is not UTF-8 (byte {error.start})") from None
     except RecursionError:
-        raise _Malformed("the body is nested too deep") from None
+        raise InvalidEvent("the body is nested too deep") from None
     except ValueError as error:
         place = f" (byte {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
         what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
-        raise _Malformed(f"the body is not JSON{place}: {what}") from None
+        raise InvalidEvent(f"the body is not JSON{place}: {what}") from None
     if not isinstance(value, dict):
-        raise _Malformed("the body must be a JSON object")
+        raise InvalidEvent("the body must be a JSON object")
     return value
 
 

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Raw, Struct
 
-from engine.calls import KINDS, Call, Kind, Read, read_batch, read_call
+from engine.calls import KINDS, Call, CarefulCall, Kind, Read, read_batch, read_call
 from engine.core.errors import InvalidEvent
 from engine.core.model import Instant
 from engine.declared import Declared, Field
@@ -127,7 +127,7 @@ def prepare_items(items: list[Read], *, terms: Terms, received_at: Instant) -> P
         try:
             if isinstance(item, InvalidEvent):
                 raise item
-            ignored: list[str] = item.unknown
+            ignored = item.unknown if isinstance(item, CarefulCall) else []
             fact = _fact(item, ignored, terms, received_at)
         except InvalidEvent as error:
             answers.append(Answer("rejected", field=error.field, message=str(error)))
@@ -175,6 +175,7 @@ def _fact(call: Call, ignored: list[str], terms: Terms, received_at: Instant) ->
                 del properties[each]
                 ignored.append(f"properties.{each}")
             text, pii_properties = _encoder.encode(properties).decode(), None
+    _raise_flaw(call, "context")
     context = EMPTY if bytes(call.context) in _NO_CONTEXT else enrich(bytes(call.context))
     fact = Fact(
         hash=message_hash(terms.source, message_id or terms.entropy(16).hex()),
@@ -223,7 +224,15 @@ def _when(call: Call, received_at: Instant) -> Instant:
     return check_when(at, received_at=received_at, field=field)
 
 
-def _object(raw: Raw, *, field: str) -> dict[str, Any]:
+def _raise_flaw(call: Call, field: str) -> None:
+    if isinstance(call, CarefulCall) and field in call.flaws:
+        raise call.flaws[field]
+
+
+def _object(call: Call, field: Literal["properties", "traits"]) -> dict[str, Any]:
+    """The properties or traits, decoded and checked."""
+    _raise_flaw(call, field)
+    raw = call.properties if field == "properties" else call.traits
     if not len(raw):
         return {}
     data = bytes(raw)
@@ -245,7 +254,7 @@ def _object(raw: Raw, *, field: str) -> dict[str, Any]:
 
 def _properties(call: Call, kind: Kind) -> tuple[str, dict[str, Any]]:
     """The properties as text, kept as sent where nothing is added, and decoded."""
-    properties = _object(call.properties, field="properties")
+    properties = _object(call, "properties")
     if kind == "track" or kind == "identify":
         return (bytes(call.properties).decode() if properties else "{}"), properties
     if kind == "alias":
@@ -254,7 +263,7 @@ def _properties(call: Call, kind: Kind) -> tuple[str, dict[str, Any]]:
         properties["groupId"] = check_id(call.group_id, field="groupId")
         if properties["groupId"] is None:
             raise InvalidEvent("groupId: is required", field="groupId")
-        properties["traits"] = _object(call.traits, field="traits")
+        properties["traits"] = _object(call, "traits")
     else:
         for field, value in (("name", call.name), ("category", call.category)):
             if value is not None and value != "":
@@ -284,7 +293,7 @@ def _take_traits(
         consents.append(("context.consent", context.consent))
     given = [("context.traits", context.traits)]
     if fact.kind == "identify":
-        given.append(("traits", _object(call.traits, field="traits")))
+        given.append(("traits", _object(call, "traits")))
     for field, values in given:
         if values is None:
             continue

@@ -11,14 +11,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from campaigns.compile import Phase, compile_workspace, phase_digests
 from campaigns.conditions import Blind
 from campaigns.load import load_bundle, load_workspace
-from campaigns.plan import Change, difference
+from campaigns.plan import Change, difference, render_plan
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.workspace import Workspace
 from channels.expressions import evaluate
@@ -304,3 +304,16 @@ def _blind(vault: Vault) -> Blind:
 
 def _loaded(bundle: bytes, *, environ: Mapping[str, str] | None) -> Workspace:
     return load_bundle(_unpack(zlib.decompress(bundle)), environ=environ)
+
+
+def apply_files(connection: Connection, payload: Any, *, now: Instant) -> dict[str, Any]:
+    """`apply` for files that came as {"files": {path: text}}; the result as plain data.
+
+    Raises:
+        InvalidWorkspace: If they do not check.
+    """
+    files = {path: text.encode() for path, text in payload["files"].items()}
+    workspace = load_bundle(files, environ=os.environ)
+    done = apply(connection, workspace, now=now)
+    plan_text = render_plan(done.changes) if done.changes else ""
+    return {"release": done.release, "plan": plan_text, "woken": done.n_woken}

@@ -142,6 +142,9 @@ class Ticker:
         if self._careful:
             limit = 1
         events, horizon = self._next_events(connection, position, horizon, limit=limit)
+        if events and events[0][5] & MERGE:
+            # Its two people are one afterwards: neither may be played beside it.
+            return _Items(events, [], horizon)
         timers = claims.due_timers(connection, until=horizon, limit=limit)
         if self._careful and events and timers:
             if timers[0][0] < events[0][4]:

@@ -27,6 +27,7 @@ def check_audiences(scene: Scene) -> None:
         matches, until = _answer(scene, campaign)
         if matches:
             untils[campaign.name] = min(until, untils.get(campaign.name, NEVER))
+            scene.expect(until)
         else:
             leave(scene, enrollment, "exited", "left the audience")
     scene.state.audiences = untils

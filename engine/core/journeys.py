@@ -37,6 +37,7 @@ def advance(scene: Scene, enrollment: Enrollment, *, arrived: bool) -> None:
         step = campaign.steps[enrollment.step]
         onward = STEPS[type(step)](scene, enrollment, campaign, step, arrived)
         if onward is Outcome.HOLD:
+            scene.expect(enrollment.due_at)
             return
         if onward is Outcome.EXIT:
             leave(scene, enrollment, "exited", "exit step")

@@ -83,25 +83,27 @@ def play(
         now=floor,
     )
     # The armed timer is never later than what the profile waits for: a bound that costs nothing.
-    due = person.state.armed_at
+    bound = person.state.armed_at
     meets_release = person.state.release != program.release
     if meets_release and not (person.is_new and events):
         _meet_release(scene)
         meets_release = False
-        due = _next_due(scene)
+        bound = _next_due(scene)
     for event in events:
         if event.accepted_at > horizon:
             break
-        if due < event.accepted_at:
-            _play_due(scene, before=event.accepted_at, floor=floor)
+        if bound < event.accepted_at:
+            bound = _play_due(scene, before=event.accepted_at, floor=floor)
+        scene.earliest = NEVER
         scene.now = max(event.accepted_at, floor)
         scene.seq, scene.is_old, scene.emitted = event.seq, event.is_old, 0
         _play_event(scene, Happening(event), meets_release=meets_release)
         meets_release = False
-        due = _next_due(scene)
-    if due <= horizon:
-        due = _play_due(scene, before=horizon + 1, floor=floor)
-    _arm(scene, due, horizon)
+        bound = min(bound, scene.earliest)
+    if bound <= horizon:
+        _arm(scene, _play_due(scene, before=horizon + 1, floor=floor), horizon)
+    elif bound < person.state.armed_at:
+        _arm(scene, _next_due(scene), horizon)
     return scene.effects
 
 

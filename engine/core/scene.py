@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from engine.core.errors import JourneyLoop
 from engine.core.model import (
+    NEVER,
     Campaign,
     Effect,
     Emit,
@@ -53,9 +54,15 @@ class Happening(NamedTuple):
 
 
 class Scene:
-    """One person on stage. `seq` is that of the outside event being played, 0 for a timer."""
+    """One person on stage.
+
+    `seq` is that of the outside event being played, 0 for a timer. `earliest` is the earliest due
+    instant that anything has been given since it was last reset: it spares the search through all
+    of them when nothing has come nearer.
+    """
 
     __slots__ = (
+        "earliest",
         "effects",
         "emitted",
         "evaluate",
@@ -93,6 +100,7 @@ class Scene:
         self.seq = 0
         self.is_old = False
         self.emitted = 0
+        self.earliest: Instant = NEVER
         self.effects: list[Effect] = []
         self.queue: deque[Happening] = deque()
 
@@ -131,12 +139,14 @@ class Scene:
         features, traits, now = self.state.features, self.person.profile.traits, self.now
         for name in names:
             matches, until = evaluate(name, features, traits, now=now)
+            if until < self.earliest:
+                self.earliest = until
             known = memberships.get(name)
             if known is None:
                 memberships[name] = Membership(matches, until, now)
                 if matches and self.person.is_new:
                     self._cross(name, True)
-            elif known.matches is matches:
+            elif known.matches == matches:
                 known.until = until
             else:
                 known.matches, known.until, known.since = matches, until, now
@@ -164,6 +174,11 @@ class Scene:
             return ()
         known.update((name, traits[name]) for name in changed)
         return self.segments.touched_by_traits(changed)
+
+    def expect(self, due: Instant) -> None:
+        """Something acts by itself at this instant."""
+        if due < self.earliest:
+            self.earliest = due
 
     def active(self) -> list[Enrollment]:
         """Enrollments still under way, in the one order in which they act."""

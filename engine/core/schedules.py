@@ -22,9 +22,11 @@ def arm_schedules(scene: Scene) -> None:
     scene.state.schedules = {}
     for name, (campaign, trigger) in scene.roster.schedules.items():
         if _is_for(scene, campaign):
-            fire = known.get(name)
-            is_due = fire is not None and fire <= scene.now
-            scene.state.schedules[name] = fire if is_due and fire else _next(scene, trigger)
+            fire: Instant | None = known.get(name)
+            if fire is None or fire > scene.now:
+                fire = _next(scene, trigger)
+            scene.state.schedules[name] = fire
+            scene.expect(fire)
 
 
 def cross_schedules(scene: Scene, crossing: Crossing) -> None:
@@ -56,4 +58,6 @@ def _is_for(scene: Scene, campaign: Campaign) -> bool:
 
 def _next(scene: Scene, trigger: ScheduleTrigger) -> Instant:
     zone = scene.person.profile.zone if trigger.zone == "profile" else trigger.zone
-    return next_fire(trigger.cron, zone, after=scene.now)
+    following = next_fire(trigger.cron, zone, after=scene.now)
+    scene.expect(following)
+    return following

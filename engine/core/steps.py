@@ -119,7 +119,9 @@ def update(
         plain = {k: v for k, v in values.items() if k not in scene.program.pii_traits}
         scene.refresh(sorted(scene.learn(plain)))
         # A continuous audience may turn on these traits: it is asked before anything else is due.
-        scene.state.audiences = dict.fromkeys(scene.state.audiences, scene.now)
+        if scene.state.audiences:
+            scene.state.audiences = dict.fromkeys(scene.state.audiences, scene.now)
+            scene.expect(scene.now)
     return step.next
 
 

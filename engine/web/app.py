@@ -9,10 +9,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from engine.web import health, links, local, pages, people, tracking
+from engine.web import health, links, local, pages, people
 from engine.web.openapi import describe
 from engine.web.problem import Refusal, answer_refusal, answer_unknown
 from engine.web.services import Services
+from engine.web.tracking import Door
 from engine.web.traffic import Traffic
 
 DESCRIPTION: Final = (
@@ -27,12 +28,12 @@ def create_app(services: Services) -> FastAPI:
     app = FastAPI(title="Antiphon", description=DESCRIPTION, redoc_url=None)
     app.openapi = lambda: describe("Antiphon", DESCRIPTION)  # type: ignore[method-assign]
     app.state.services = services
-    app.state.traffic = Traffic(
+    app.state.traffic = traffic = Traffic(
         services.settings, waiting=services.waiting, folder=_disk_folder(services)
     )
-    # Volume first: routes are tried in order.
-    for module in (tracking, links, health, people, local, pages):
+    for module in (links, health, people, local, pages):
         app.router.routes.extend(module.ROUTES)
+    app.add_middleware(Door, services=services, traffic=traffic)
     app.add_exception_handler(Refusal, answer_refusal)
     app.add_exception_handler(HTTPException, answer_unknown)
     app.add_exception_handler(Exception, _answer_failure)

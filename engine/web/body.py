@@ -4,6 +4,7 @@ import zlib
 from typing import Final
 
 from starlette.requests import Request
+from starlette.types import Receive
 
 from engine.web.problem import Refusal
 
@@ -14,27 +15,46 @@ async def read_body(request: Request, *, bytes_max: int) -> bytes:
     """The body, unpacked when it came as gzip.
 
     Raises:
-        Refusal: 413 as soon as the size is known to be over the limit, 400 for broken gzip, 415
-            for another encoding.
+        Refusal: As `receive_body`.
     """
     headers = request.headers
-    length = headers.get("content-length")
-    if length is not None and length.isdigit() and int(length) > bytes_max:
+    return await receive_body(
+        request.receive,
+        length=headers.get("content-length", "").encode(),
+        encoding=headers.get("content-encoding", "").encode(),
+        bytes_max=bytes_max,
+    )
+
+
+async def receive_body(
+    receive: Receive, *, length: bytes, encoding: bytes, bytes_max: int
+) -> bytes:
+    """The body, straight from the server, unpacked when it came as gzip.
+
+    Args:
+        length, encoding: The headers Content-Length and Content-Encoding, b"" where absent.
+    Raises:
+        Refusal: 413 as soon as the size is known to be over the limit, 400 for a client that goes
+            away or broken gzip, 415 for another encoding.
+    """
+    if length.isdigit() and int(length) > bytes_max:
         raise _too_large(bytes_max)
-    chunks = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > bytes_max:
+    body = b""
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Refusal(400, "disconnected", "The connection was closed before the body ended.")
+        body += message.get("body", b"")
+        if len(body) > bytes_max:
             raise _too_large(bytes_max)
-        chunks.append(chunk)
-    body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-    encoding = headers.get("content-encoding")
-    if encoding is None or encoding == "identity":
+        more = message.get("more_body", False)
+    if not encoding or encoding == b"identity":
         return body
-    if encoding.strip().lower() not in ("gzip", "x-gzip"):
+    if encoding.strip().lower() not in (b"gzip", b"x-gzip"):
+        found = encoding.decode("latin-1")[:40]
         raise Refusal(
-            415, "encoding", f"Content-Encoding: found {encoding!r}, allowed are gzip and identity."
+            415, "encoding", f"Content-Encoding: found {found!r}, allowed are gzip and identity."
         )
     return unpack(body, bytes_max=bytes_max)
 

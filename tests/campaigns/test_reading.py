@@ -1,6 +1,6 @@
 """The YAML reader: text stays text, and no hostile file costs more than a tenth of a second."""
 
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -44,10 +44,10 @@ def test_hostile_yaml_is_refused_with_its_file_in_under_100_ms(name: str) -> Non
     source = HOSTILE[name]
     data = source if isinstance(source, bytes) else source.encode()
 
-    started = perf_counter()
+    started = process_time()
     with pytest.raises(Unreadable) as refusal:
         read_yaml("campaigns/x.yaml", data)
-    took = perf_counter() - started
+    took = process_time() - started
 
     assert str(refusal.value).startswith("campaigns/x.yaml")
     assert took < 0.1, f"{name} took {took:.3f} s"

@@ -1,5 +1,7 @@
 """Templates come from people we do not control: each of these must be refused, and quickly."""
 
+import random
+import re
 from time import perf_counter
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 
 from channels.expressions import compile_expression, evaluate
 from channels.limits import RenderError, TooCostly
-from channels.render import Setting, render
+from channels.render import Content, Setting, render
 from channels.templates import compile_template
 from engine.core.errors import AntiphonError, CampaignError
 from engine.core.model import Expression
@@ -120,3 +122,48 @@ def test_the_bound_on_loops_names_what_is_wrong() -> None:
     with pytest.raises(TooCostly, match="loops have too many rows"):
         sms("{% for a in event.rows %}{% for b in event.rows %}x{% endfor %}{% endfor %}",
             event={"rows": [1] * 1000})  # fmt: skip
+
+
+WHOLE = """---
+subject: Hi {{ profile.name }}
+---
+<mjml><mj-body><mj-section><mj-column><mj-image width="10px" src="x"/>
+<mj-text padding="{{ profile.n }} 1px">it's {% if profile.n %}a "quoted" {{ profile.n }}{% endif %}
+{% for row in event.rows %}<b>{{ row }}</b>{% endfor %}
+<a href="https://x.example/{{ profile.n }}">x</a></mj-text>
+</mj-column></mj-section></mj-body></mjml>"""
+SCRAPS = [
+    "<", ">", '"', "'", "{{", "}}", "{%", "%}", "{#", "&", "/", "mj-text", "\0", "é", "{% if 1 %}",
+    "<!--", "-->", "<style>", "{{ profile.n }}", "\r", "---",
+]  # fmt: skip
+
+
+def test_a_template_broken_in_any_way_is_an_error_with_a_line_or_a_whole_message() -> None:
+    rng = random.Random(20261123)
+    outcomes = [outcome_of(broken(rng)) for _ in range(400)]
+
+    whole = [outcome for outcome in outcomes if isinstance(outcome, Content)]
+    faults = [outcome for outcome in outcomes if isinstance(outcome, CampaignError)]
+    assert 10 < len(whole) < 390
+    assert all("ATPHx" not in one.html + one.text + one.subject for one in whole)
+    assert all(re.match(r"templates/email/x\.mjml:\d+: ", str(fault)) for fault in faults)
+
+
+def broken(rng: random.Random) -> bytes:
+    letters = list(WHOLE)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(letters))
+        letters[at : at + rng.choice([0, 0, 1, 3])] = [rng.choice([*SCRAPS, ""])]
+    return "".join(letters).encode()
+
+
+def outcome_of(source: bytes) -> Content | CampaignError | RenderError:
+    """Anything else that is raised fails the test."""
+    try:
+        template = compile_template("email", "x", {"templates/email/x.mjml": source})
+        return render(template, VALUES, setting=Setting())
+    except (CampaignError, RenderError) as error:
+        return error
+
+
+VALUES = {"profile": {"name": "Ada", "n": 3}, "event": {"rows": [1, 2]}}

@@ -8,7 +8,7 @@ from experiments.multiplicity import adjusted_pvalues
 
 
 @given(pvalues=st.lists(st.floats(0, 1), min_size=1, max_size=12))
-@settings(deadline=None, max_examples=30)  # The first example imports statsmodels' machinery.
+@settings(max_examples=30)
 def test_corrections_equal_statsmodels(pvalues):
     for ours, theirs in (("holm", "holm"), ("bh", "fdr_bh"), ("bonferroni", "bonferroni")):
         expected = multipletests(pvalues, method=theirs)[1]

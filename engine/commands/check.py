@@ -1,0 +1,48 @@
+"""`antiphon check`: read a workspace like a compiler."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Final
+
+HELP: Final = "read a workspace like a compiler: every error with file, line and what is allowed"
+EXAMPLE: Final = "example: antiphon check shop"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when the workspace is right, 1 when it has errors."""
+    from campaigns.problems import InvalidWorkspace
+    from engine.publish import check
+
+    try:
+        checked = check(arguments.directory)
+    except InvalidWorkspace as error:
+        if arguments.json:
+            errors = [
+                {"file": it.file, "line": it.line, "found": it.found, "message": it.message}
+                for it in error.problems
+            ]
+            print(json.dumps({"ok": False, "errors": errors}))
+        else:
+            print(error, file=sys.stderr)
+            n = len(error.problems)
+            print(f"{n} error{'s' if n != 1 else ''}", file=sys.stderr)
+        return 1
+    if arguments.json:
+        print(json.dumps({"ok": True, "errors": []}))
+        return 0
+    for notice in checked.workspace.notices:
+        print(f"note: {notice}")
+    n_campaigns, n_segments = len(checked.program.campaigns), len(checked.program.segments)
+    print(
+        f"ok: {n_campaigns} campaigns, {n_segments} segments, {len(checked.templates)} templates, "
+        f"{len(checked.program.experiments)} experiments"
+    )
+    return 0
