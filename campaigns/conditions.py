@@ -25,7 +25,7 @@ from campaigns.condition_forms import (
 )
 from campaigns.durations import parse_date, parse_instant
 from campaigns.forms import PII_OPERATORS
-from campaigns.problems import Problem, advice
+from campaigns.problems import Problem, advice, sentence
 from campaigns.reading import Text
 from campaigns.schema import PropertyForm
 from campaigns.step_forms import TrackStep, walk
@@ -89,7 +89,7 @@ class Conditions:
         return resolve(on, 0, str(self.workspace.settings.zone))
 
     def report(self, file: str, line: int, found: str, message: str) -> None:
-        self.problems.append(Problem(file, line, found, message))
+        self.problems.append(Problem(file, line, found, sentence(message)))
 
     def condition(self, form: ConditionForm, file: str) -> Condition:
         match form:
@@ -243,7 +243,7 @@ class Conditions:
             return compile_asked(asking, declared=declared, midnight=self.midnight)
         except ValueError as error:
             line = asking[0].line or path.line
-            self.report(file, line, str(path), f"{path}: {error}.")
+            self.report(file, line, str(path), f"{path}: {error}")
             return ()
 
     def _tried(
@@ -257,7 +257,7 @@ class Conditions:
         try:
             return read(asking)
         except ValueError as error:
-            self.report(file, asking[0].line or line, key, f"{key}: {error}.")
+            self.report(file, asking[0].line or line, key, f"{key}: {error}")
             return ()
 
     def _window(self, form: WindowForm, file: str) -> Window:
@@ -269,7 +269,7 @@ class Conditions:
                 bounds.append(None if text is None else self._instant(text))
             except ValueError as error:
                 assert text is not None
-                self.report(file, text.line, str(text), f"{error}.")
+                self.report(file, text.line, str(text), f"{error}")
                 bounds.append(None)
         since, until = bounds
         if since is not None and until is not None and since >= until:

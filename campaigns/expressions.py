@@ -51,7 +51,7 @@ def reads(source: str) -> tuple[str, ...]:
     tree = _parsed(source)
     for name in tree.find_all(nodes.Name):
         if name.name not in ROOTS:
-            raise ValueError(f'"{name.name}" is not a name here.{advice(name.name, ROOTS)[:-1]}')
+            raise ValueError(f'"{name.name}" is not a name here.{advice(name.name, ROOTS)}')
     return tuple(dict.fromkeys(_needed(tree)))
 
 

@@ -193,7 +193,7 @@ def _zone(text: Text) -> Text:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", text):
             raise ValueError
         ZoneInfo(text)
-    except (ValueError, OSError):
+    except (ValueError, OSError, KeyError):
         raise ValueError(
             f'"{shorten(text)}" is not a time zone. Write an IANA name: Europe/Berlin'
         ) from None
@@ -223,7 +223,7 @@ def one_of(*words: str) -> Callable[[Any], Any]:
     def read(value: Any) -> Any:
         text = text_of(value)
         if text not in words:
-            raise ValueError(f'"{shorten(text)}" is not allowed here.{advice(text, words)[:-1]}')
+            raise ValueError(f'"{shorten(text)}" is not allowed here.{advice(text, words)}')
         return str(text)
 
     return read

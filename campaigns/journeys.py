@@ -223,7 +223,7 @@ class Journeys:
                     self._check_reads(name, expression.reads)
                     self._check_variants(name, expression.source)
             except ValueError as error:
-                self.report(name.line, str(name), f"{name}: {error}.")
+                self.report(name.line, str(name), f"{name}: {error}")
                 continue
             values[str(name)] = value
         return values

@@ -33,6 +33,12 @@ class InvalidWorkspace(CampaignError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
+def sentence(text: str) -> str:
+    """The text with one full stop, unless it ends in a question or in what is left out."""
+    text = text.rstrip(". ")
+    return text if text.endswith(("?", "!", "…")) else f"{text}."
+
+
 def nearest(found: str, allowed: Iterable[str]) -> str | None:
     """The allowed word that was most likely meant, or None where nothing is close."""
     by_folded = {word.casefold(): word for word in allowed}

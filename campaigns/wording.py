@@ -8,7 +8,7 @@ from pydantic_core import ErrorDetails
 
 from campaigns import condition_forms, schema, settings_forms, step_forms
 from campaigns.forms import Form
-from campaigns.problems import Problem, advice
+from campaigns.problems import Problem, advice, sentence
 from campaigns.reading import List, Map, Text, shorten
 
 LATER: Final = "is not available in this version"
@@ -91,8 +91,9 @@ def _problem(
     else:
         message = details["msg"]
     found = shorten(place.value) if isinstance(place.value, str) else ""
-    prefix = f"{key}: " if key and not message.startswith(f"{key} ") else ""
-    return Problem(file, place.line, found, f"{prefix}{message}.")
+    is_named = not key or place.is_entry or message.startswith((f"{key} ", f"{key}:"))
+    prefix = "" if is_named else f"{key}: "
+    return Problem(file, place.line, found, sentence(f"{prefix}{message}"))
 
 
 class _Place:
@@ -105,6 +106,7 @@ class _Place:
         self.parent: Map | None = None
         self.line = tree.line
         self.key = self.owner = ""
+        self.is_entry = False
         is_arrival = True
         for part in path:
             if is_arrival and isinstance(self.value, Map):
@@ -116,10 +118,12 @@ class _Place:
                 self.key = str(part)
                 self.line = self.value.key_lines[self.key]
                 self.value = self.value[self.key]
+                self.is_entry = False
                 is_arrival = True
             elif isinstance(self.value, List) and isinstance(part, int) and part < len(self.value):
                 self.value = self.value[part]
                 self.line = self.value.line
+                self.is_entry = isinstance(self.value, Map)
                 is_arrival = True
         if path and isinstance(path[-1], str) and path[-1] != self.key and path[-1] != "[key]":
             self.owner = self.key

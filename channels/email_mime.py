@@ -26,7 +26,7 @@ class Sender(Struct, frozen=True):
 
     Args:
         domain: Right-hand side of Message-ID.
-        from_: Used where the message names none: `Shop <hello@shop.example>`.
+        from_, reply_to: Used where the message names none: `Shop <hello@shop.example>`.
         list_id: List-Id of marketing mail, such as `offers.shop.example`; "" derives it from the
             topic and domain.
         feedback: SenderId of Feedback-ID, 5 to 15 characters and always the same; "" omits it.
@@ -35,6 +35,7 @@ class Sender(Struct, frozen=True):
 
     domain: str
     from_: str = ""
+    reply_to: str = ""
     list_id: str = ""
     feedback: str = ""
     unsubscribe_mailbox: str = ""
@@ -104,8 +105,9 @@ def _headers(message: OutMessage, sender: Sender, at: Instant) -> bytes:
         f"Subject: {_text_header(message.subject, len('Subject: '))}",
         "MIME-Version: 1.0",
     ]
-    if message.reply_to:
-        lines.append(f"Reply-To: {_mailbox_header(message.reply_to)}")
+    reply_to = message.reply_to or sender.reply_to
+    if reply_to:
+        lines.append(f"Reply-To: {_mailbox_header(reply_to)}")
     lines += _list_headers(message, sender) if message.unsubscribe_url else [_AUTOMATIC]
     if sender.feedback:
         lines.append(f"Feedback-ID: {_feedback(message, sender.feedback)}")

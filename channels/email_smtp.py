@@ -52,13 +52,14 @@ class SmtpSettings(Struct, frozen=True, forbid_unknown_fields=True):
     Args:
         url: smtp://[user:pass@]host[:587][?starttls=always|if_offered|never] or smtps:// (465).
             `starttls` is `always`, and `if_offered` for a server on this machine.
-        from_: Sender where the template names none: `Shop <hello@shop.example>`.
+        from_, reply_to: Used where the template names none: `Shop <hello@shop.example>`.
         pool: Connections at once.
         timeout_seconds: For each answer of the server.
     """
 
     url: str
     from_: str = msgspec.field(default="", name="from")
+    reply_to: str = ""
     domain: str = ""
     list_id: str = ""
     feedback: str = ""
@@ -316,7 +317,7 @@ def _words(error: Exception) -> str:
 
 
 def _sender(settings: SmtpSettings) -> Sender:
-    for name in ("domain", "list_id", "feedback", "unsubscribe_mailbox", "from_"):
+    for name in ("domain", "list_id", "feedback", "unsubscribe_mailbox", "from_", "reply_to"):
         value = getattr(settings, name)
         if not value.isprintable():
             raise UsageError(f"channels.email.{name.rstrip('_')} holds a control character")
@@ -331,6 +332,7 @@ def _sender(settings: SmtpSettings) -> Sender:
     return Sender(
         domain=domain or "localhost.localdomain",
         from_=settings.from_,
+        reply_to=settings.reply_to,
         list_id=settings.list_id,
         feedback=settings.feedback,
         unsubscribe_mailbox=settings.unsubscribe_mailbox,

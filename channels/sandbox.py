@@ -63,6 +63,7 @@ class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     seed: str | int = 0
     rates: Rates = Rates()
     from_: str = msgspec.field(default="Antiphon sandbox <sandbox@example.com>", name="from")
+    reply_to: str = ""
 
 
 def open_channel(
@@ -98,7 +99,9 @@ class Sandbox:
         self.outbox = outbox
         self.now = now
         self.write = settings.write or ("eml" if channel == "email" else "log")
-        self._sender = Sender(domain="sandbox.example.com", from_=settings.from_)
+        self._sender = Sender(
+            domain="sandbox.example.com", from_=settings.from_, reply_to=settings.reply_to
+        )
         self._log: IO[bytes] | None = None
         self._log_day = ""
 

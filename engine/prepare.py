@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Struct
 
 from engine.calls import KINDS, Call, CarefulCall, Kind, Read, read_batch, read_call
 from engine.core.errors import InvalidEvent

@@ -37,7 +37,7 @@ Operator: TypeAlias = Literal[
 ]  # fmt: skip
 
 
-class Comparison(Struct, frozen=True):
+class Comparison(Struct, frozen=True, omit_defaults=True):
     """One test of a value. `operand` is a scalar, or a tuple for `in`, `not_in`, `between`.
 
     Dates (`before`, `after`) are instants; spans (`within_*`) are microseconds.
@@ -47,21 +47,21 @@ class Comparison(Struct, frozen=True):
     operand: Any
 
 
-class Filter(Struct, frozen=True):
+class Filter(Struct, frozen=True, omit_defaults=True):
     """A dotted path and the tests its value must all pass; `*` in the path means any element."""
 
     path: tuple[str, ...]
     comparisons: tuple[Comparison, ...]
 
 
-class EventMatch(Struct, frozen=True):
+class EventMatch(Struct, frozen=True, omit_defaults=True):
     """Events of one name that pass every filter. Paths start at `properties` or `context`."""
 
     event: str
     where: tuple[Filter, ...] = ()
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, omit_defaults=True):
     """Which event times count: the last `within` microseconds, or [since, until), or ever."""
 
     within: int | None = None

@@ -94,6 +94,7 @@ class Segments:
         self.feature_keys: frozenset[str] = frozenset(self._definitions)
         """Content hashes of all features."""
         self._asks = {name: compiled.ask for name, compiled in segments.items()}
+        self.names: tuple[str, ...] = tuple(sorted(segments))
         # By identity first, because that costs nothing; the tuples keep the objects alive.
         self._asked = {id(condition): (condition, ask) for condition, ask in asked}
         self._asked_by_content = {content(condition): ask for condition, ask in asked}

@@ -46,6 +46,7 @@ from engine.core.sends import context_of, discard, draft_of, send
 def delay(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Delay, arrived: bool
 ) -> Onward:
+    """Hold for the span, counted from now; calendar steps in the profile's zone."""
     if arrived:
         enrollment.due_at = add(scene.now, step.duration, scene.person.profile.zone)
     return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
@@ -54,6 +55,7 @@ def delay(
 def delay_until(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: DelayUntil, arrived: bool
 ) -> Onward:
+    """Hold until the next such wall time, the present instant included."""
     if arrived:
         zone = scene.person.profile.zone if step.zone == "profile" else step.zone
         enrollment.due_at = next_wall_time(step.at_minute, step.days, zone, now=scene.now)
@@ -74,12 +76,14 @@ def wait_for(
 def branch(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Branch, arrived: bool
 ) -> Onward:
+    """Go on where the first true condition leads."""
     return branch_way(scene, step)
 
 
 def split(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Split, arrived: bool
 ) -> Onward:
+    """Go on where the profile's hash leads."""
     return split_way(scene, campaign, step)
 
 
@@ -128,6 +132,7 @@ def update(
 def track(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Track, arrived: bool
 ) -> Onward:
+    """Emit an event of our own, played once this journey holds."""
     values = _values_or_discard(scene, enrollment, campaign, step.properties, step.even_in_holdout)
     if values is not None:
         scene.emit(step.event, values)
@@ -137,6 +142,7 @@ def track(
 def exit_journey(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Exit, arrived: bool
 ) -> Onward:
+    """End the journey here."""
     return Outcome.EXIT
 
 

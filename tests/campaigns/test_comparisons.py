@@ -21,7 +21,8 @@ from campaigns.reading import read_yaml
 from engine.core.model import DAY, SECOND, Comparison, Instant
 
 TEXTS = st.text(
-    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs", "Cc")), max_size=12
+    st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs", "Cc")),
+    max_size=12,
 )
 NUMBERS = st.integers(-(2**40), 2**40) | st.floats(-1e6, 1e6).map(lambda number: round(number, 3))
 SCALARS = TEXTS | NUMBERS | st.booleans() | st.none()
@@ -41,9 +42,7 @@ def _comparisons() -> st.SearchStrategy[Comparison]:
         st.builds(Comparison, st.sampled_from(sorted(SPANS)), SPAN),
         st.builds(Comparison, st.sampled_from(["before", "after"]), st.integers(0, 2**50)),
         st.builds(Comparison, st.just("exists"), st.booleans()),
-        st.tuples(NUMBERS, NUMBERS).map(
-            lambda pair: Comparison("between", (min(pair), max(pair)))
-        ),
+        st.tuples(NUMBERS, NUMBERS).map(lambda pair: Comparison("between", (min(pair), max(pair)))),
     )
 
 

@@ -29,9 +29,7 @@ STEP = {
         "(units: s, m, h, d, w)."
     ),
     "  - dealy: 30m": 'campaigns/nudge.yaml:7: "dealy" is not a step. Did you mean "delay"?',
-    "  - wait": (
-        'campaigns/nudge.yaml:7: a step is a mapping such as `delay: …`, not "wait".'
-    ),
+    "  - wait": ('campaigns/nudge.yaml:7: a step is a mapping such as `delay: …`, not "wait".'),
     "  - webhook: {url: x}": (
         'campaigns/nudge.yaml:7: the step "webhook" is not available in this version.'
     ),
@@ -48,7 +46,7 @@ STEP = {
         'campaigns/nudge.yaml:7: "best_time" is not available in this version.'
     ),
     "  - delay: 30m": (
-        'campaigns/nudge.yaml:7: this delay can hold people and has no id. Name it, such as '
+        "campaigns/nudge.yaml:7: this delay can hold people and has no id. Name it, such as "
         '"id: settle", so that later versions know where people are.'
     ),
     "  - delay: 30m\n    exit: true\n    id: a": (
@@ -146,7 +144,7 @@ STEP = {
         'campaigns/nudge.yaml:7: plan: the trait "email" is pii; only templates can read it, when '
         "a message is rendered."
     ),
-    '  - track: {event: Nudged, properties: {v: "{{ variant(\'nope\') }}"}}': (
+    "  - track: {event: Nudged, properties: {v: \"{{ variant('nope') }}\"}}": (
         'campaigns/nudge.yaml:7: v: there is no experiment "nope".'
     ),
     "  - track: {event: Nudged, properties: {v: {{ now }}}}": (
@@ -182,8 +180,8 @@ EXPERIMENTS = [
     ("metrics:", "coverage: 0%\n    metrics:", 7, "reaches nobody"),
     ("metrics:", "unit: anonymous\n    metrics:", 11, '"unit" is not available in this version.'),
     ("metrics:", "allocation: bandit\n    metrics:", 11, 'allocation: "bandit" is not allowed'),
-    ("metrics:", "analysis: {alpha: 5}\n    metrics:", 11, "alpha: 5 is not between 0 and 0.5"),
-    ("metrics:", "analysis: {method: seq}\n    metrics:", 11, 'Did you mean "sequential"?'),
+    ("metrics:", "analysis: {alpha: 5}\n    metrics:", 11, "alpha 5 is not between 0 and 0.5"),
+    ("metrics:", "analysis: {method: sequental}\n    metrics:", 11, 'Did you mean "sequential"?'),
 ]
 
 
@@ -210,7 +208,10 @@ HEADS = [
     ({"trigger": "{segment: {exit: vip, backfill: current}}"}, 3, "needs enter"),
     ({"trigger": "{schedule: {cron: 0 25 * * *}}"}, 3, "cron: "),
     (
-        {"trigger": "{schedule: {cron: 0 9 * * mon, audience: vip}}", "rest": "audience: {segment: vip}"},
+        {
+            "trigger": "{schedule: {cron: 0 9 * * mon, audience: vip}}",
+            "rest": "audience: {segment: vip}",
+        },
         3,
         "the audience stands twice",
     ),
@@ -304,7 +305,10 @@ CONDITIONS = [
     ("{session: {duration: {gte: 2m}, ever: true}}", "a session needs a window"),
     ("{segment: whale}", "the segment is defined by itself: whale -> whale."),
     ("{segment: whael}", 'there is no segment "whael". Did you mean "whale"?'),
-    ("{trait: {ltvv: 1}}", 'the trait "ltvv" is not declared in antiphon.yaml. Did you mean "ltv"?'),
+    (
+        "{trait: {ltvv: 1}}",
+        'the trait "ltvv" is not declared in antiphon.yaml. Did you mean "ltv"?',
+    ),
     ("{trait: {plan: {gte: 1}}}", "plan: gte cannot be asked of a string."),
     ("{trait: {email: {contains: '@x.de'}}}", "it allows only is, in, exists, not contains."),
     ("{trait: {email: {ends_with: '@x.de'}}}", "such as email_domain."),
@@ -342,21 +346,21 @@ SETTINGS_SLIPS = [
     ("unknown: refuse", "", 2, '"consent" needs the key "unknown".'),
     ("unknown: refuse", "unknown: no", 2, 'unknown: "no" is not allowed here. Allowed: allow'),
     ("Europe/Berlin", "Berlin", 1, 'zone: "Berlin" is not a time zone.'),
-    ("currency: EUR", "currency: Euro", 12, 'currency: "Euro" is not a currency.'),
-    ("currency: EUR", "colour: red", 12, 'unknown key "colour". Allowed: '),
-    ("currency: EUR", "caps: [{max: 0, per: 7d}]", 12, "max: 0 is too few"),
-    ("currency: EUR", "caps: [{max: 1, per: P1M}]", 12, "Write 30d."),
-    ("currency: EUR", "caps: [{max: 1, per: 7d, channel: fax}]", 12, 'no channel "fax"'),
-    ("currency: EUR", "caps: [{max: 1, per: 7d, topic: orders}]", 12, "is transactional"),
-    ("currency: EUR", 'quiet_hours: {from: "09:00", to: "09:00"}', 12, "Delete them."),
-    ("currency: EUR", "zones: [trait, ip]", 12, 'zones: "ip" is not allowed here.'),
-    ("currency: EUR", "global_holdout: 2", 12, "Write a share from 0% to 100%: 2%."),
-    ("currency: EUR", "max_trigger_age: {web: 1h}", 12, 'unknown key "web". Allowed: api, file.'),
-    ("sms: {}", "fax: {}", 9, 'the channel "fax" needs its kind'),
-    ("sms: {}", "sms: {backup: x}", 9, '"backup" is not available in this version.'),
+    ("currency: EUR", "currency: Euro", 13, 'currency: "Euro" is not a currency.'),
+    ("currency: EUR", "colour: red", 13, 'unknown key "colour". Allowed: '),
+    ("currency: EUR", "caps: [{max: 0, per: 7d}]", 13, "max: 0 is too few"),
+    ("currency: EUR", "caps: [{max: 1, per: P1M}]", 13, "Write 30d."),
+    ("currency: EUR", "caps: [{max: 1, per: 7d, channel: fax}]", 13, 'no channel "fax"'),
+    ("currency: EUR", "caps: [{max: 1, per: 7d, topic: orders}]", 13, "is transactional"),
+    ("currency: EUR", 'quiet_hours: {from: "09:00", to: "09:00"}', 13, "Delete them."),
+    ("currency: EUR", "zones: [trait, ip]", 13, 'zones: "ip" is not allowed here.'),
+    ("currency: EUR", "global_holdout: 2", 13, "Write a share from 0% to 100%: 2%."),
+    ("currency: EUR", "max_trigger_age: {web: 1h}", 13, 'unknown key "web". Allowed: api, file.'),
+    ("sms: {}", "fax: {}", 10, 'the channel "fax" needs its kind'),
+    ("sms: {}", "sms: {backup: x}", 10, '"backup" is not available in this version.'),
     ("type: number", "type: numeric", 6, 'type: "numeric" is not allowed here.'),
     ("pii: true", "pii: yes", 5, 'pii: "yes" is not a yes or no. Write true or false.'),
-    ("5%", "5%%", 10, 'share: "5%%" is not a share. Write 10% or 0.1.'),
+    ("5%", "5%%", 11, 'holdout: "5%%" is not a share. Write 10% or 0.1.'),
 ]
 
 
@@ -500,7 +504,9 @@ def test_a_file_with_a_slip_does_not_make_its_name_unknown_elsewhere() -> None:
         }
     )
 
-    assert found == ['segments/vip.yaml:3: unknown key "x". Allowed: description, segment, title, when.']
+    assert found == [
+        'segments/vip.yaml:3: unknown key "x". Allowed: description, segment, title, when.'
+    ]
 
 
 def test_two_experiments_of_a_layer_may_not_share_units() -> None:
@@ -510,7 +516,9 @@ def test_two_experiments_of_a_layer_may_not_share_units() -> None:
         )
         return campaign(journey=journey).replace("nudge", f"c-{name}", 1)
 
-    found = problems_of({"campaigns/a.yaml": placed("a", "70%"), "campaigns/b.yaml": placed("b", "1")})
+    found = problems_of(
+        {"campaigns/a.yaml": placed("a", "70%"), "campaigns/b.yaml": placed("b", "1")}
+    )
 
     assert found == [
         'campaigns/b.yaml:7: "b" (40% to 100%) overlaps "a" (40% to 70%) in the layer "cart". '
@@ -542,7 +550,10 @@ def test_an_arm_that_waits_before_it_sends_is_worth_a_notice() -> None:
 
 
 def test_a_draft_may_leave_its_waits_unnamed() -> None:
-    assert problems_of({"campaigns/nudge.yaml": campaign(state="draft", journey="  - delay: 1h")}) == []
+    assert (
+        problems_of({"campaigns/nudge.yaml": campaign(state="draft", journey="  - delay: 1h")})
+        == []
+    )
 
 
 def test_the_error_carries_what_check_prints_as_json() -> None:

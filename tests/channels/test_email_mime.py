@@ -97,6 +97,13 @@ def test_names_and_domains_beyond_ascii_are_encoded() -> None:
     assert message["Reply-To"].addresses[0].addr_spec == "b@example.com"
 
 
+def test_answers_go_where_the_message_says_or_else_the_channel() -> None:
+    sender = Sender(domain="m.example", from_="a@b.example", reply_to="help@b.example")
+
+    assert parsed(build(sender))["Reply-To"] == "help@b.example"
+    assert parsed(build(sender, reply_to="x@b.example"))["Reply-To"] == "x@b.example"
+
+
 def test_a_message_with_one_part_has_one_part() -> None:
     assert parsed(build(html="")).get_content_type() == "text/plain"
     assert parsed(build(text="")).get_content_type() == "text/html"

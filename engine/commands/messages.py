@@ -1,0 +1,59 @@
+"""`antiphon messages`: what was sent, held or dropped, and why."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Final
+
+HELP: Final = "messages with their status and the reason, newest first"
+EXAMPLE: Final = "example: antiphon messages shop --campaign win-back --status deferred"
+
+COLUMNS: Final = (
+    "id", "profile", "campaign", "step", "variant", "channel", "status", "reason", "at",
+)  # fmt: skip
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
+    parser.add_argument("--campaign", metavar="NAME", help="only of this campaign")
+    parser.add_argument("--status", metavar="WORD", help="only queued, sent, ghost, dropped, …")
+    parser.add_argument("--profile", metavar="ID", help="only to this person")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="default 100")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0, also when there is none."""
+    from engine.core.clocktime import iso
+    from engine.opened import opened
+
+    asked = {
+        "m.campaign": arguments.campaign,
+        "m.status": arguments.status,
+        "p.external_id": arguments.profile,
+    }
+    given = {column: value for column, value in asked.items() if value is not None}
+    where = " AND ".join(f"{column} = ?" for column in given) or "1 = 1"
+    with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
+        rows = connection.execute(
+            "SELECT m.id, p.external_id, m.campaign, m.step, m.variant, m.channel, m.status, "
+            "m.reason, m.at FROM message m JOIN profile p ON p.id = m.profile_id "
+            f"WHERE {where} ORDER BY m.id DESC LIMIT ?",
+            (*given.values(), arguments.limit),
+        )
+    messages = [dict(zip(COLUMNS, (*row[:-1], iso(row[-1])), strict=True)) for row in rows]
+    if arguments.json:
+        print(json.dumps({"messages": messages}))
+        return 0
+    for each in messages:
+        print(_line(each))
+    if not messages:
+        print("no message yet")
+    return 0
+
+
+def _line(it: dict[str, Any]) -> str:
+    to = f"{it['channel'] or '-':<5} {it['profile']}"
+    where = f"{it['campaign']}/{it['step']}" + (f" [{it['variant']}]" if it["variant"] else "")
+    return f"{it['id']:>8}  {it['at'][:19]}  {it['status']:<10} {to}  {where}  {it['reason']}"

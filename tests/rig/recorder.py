@@ -1,0 +1,95 @@
+"""Writes down what the core was asked for in batches that really committed.
+
+The journal is what the oracle replays: the same calls, in memory, without a database between them.
+Here poison strikes too, since it strikes where events are played.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import engine.poison
+import engine.tick
+from engine.core.model import Contact, Event, Instant, Person
+from engine.core.play import play
+from engine.failpoints import Crash
+from engine.wire import settle
+
+
+class Poisoned(Exception):
+    """What a poison event does where it does not kill the process."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """One call of the core."""
+
+    profile_id: int
+    events: tuple[Event, ...]
+    floor: Instant
+    horizon: Instant
+    addresses: dict[str, Contact]
+    release: int
+
+
+@dataclass
+class Recorder:
+    """Calls of the batch under way, and those of batches that committed."""
+
+    staged: list[Played] = field(default_factory=list)
+    journal: list[Played] = field(default_factory=list)
+    n_kills: int = 0
+
+    def commit(self) -> None:
+        self.journal += self.staged
+        self.staged = []
+
+    def play(self, person: Person, events: Sequence[Event], **given: Any) -> Any:
+        for event in events:
+            how = event.properties.get("poison")
+            if how == "kill":
+                self.n_kills += 1
+                raise Crash
+            if how == "raise":
+                raise Poisoned(f"event {event.seq} cannot be played")
+        call = Played(
+            person.profile.id,
+            tuple(events),
+            given["floor"],
+            given["horizon"],
+            deepcopy(person.profile.addresses),
+            given["program"].release,
+        )
+        effects = play(person, events, **given)
+        self.staged.append(call)
+        return effects
+
+    def settle(self, each: Any, *given: Any) -> Event:
+        if each.event.properties.get("poison") == "settle":
+            raise Poisoned(f"event {each.event.seq} cannot be read")
+        return settle(each, *given)
+
+
+@contextmanager
+def replaced(*changes: tuple[object, str, Any]) -> Iterator[None]:
+    """Put other functions in the place of some for as long as the block runs."""
+    before: list[tuple[object, str, Callable[..., Any]]] = []
+    try:
+        for owner, name, value in changes:
+            before.append((owner, name, getattr(owner, name)))
+            setattr(owner, name, value)
+        yield
+    finally:
+        for owner, name, value in reversed(before):
+            setattr(owner, name, value)
+
+
+def recording(recorder: Recorder) -> Any:
+    """A block in which the engine's calls of the core are recorded."""
+    return replaced(
+        (engine.tick, "play", recorder.play),
+        (engine.poison, "play", recorder.play),
+        (engine.tick, "settle", recorder.settle),
+    )
