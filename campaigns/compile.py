@@ -120,8 +120,11 @@ def campaign_versions(workspace: Workspace) -> dict[str, str]:
 
     Segments and templates are not in it: they resolve to what is applied when they are used.
     """
+    experiments: dict[str, list[Located]] = {}
+    for found in located(workspace):
+        experiments.setdefault(str(found.campaign.name), []).append(found)
     return {
-        name: _version(campaign, located_in(workspace, name))
+        name: _version(campaign, experiments.get(name, []))
         for name, campaign in _unkeyed(workspace).items()
     }
 
@@ -140,11 +143,6 @@ def designs(workspace: Workspace) -> dict[str, dict[str, Any]]:
         )
         for found in located(workspace)
     }
-
-
-def located_in(workspace: Workspace, campaign: str) -> list[Located]:
-    """The experiments of one campaign."""
-    return [found for found in located(workspace) if found.campaign.name == campaign]
 
 
 def names_of(workspace: Workspace) -> dict[str, set[str]]:

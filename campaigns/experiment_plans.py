@@ -136,8 +136,10 @@ def design(found: Located, *, workspace: Workspace, campaign: Campaign) -> dict[
 
 
 def digest(data: Any) -> str:
-    """12 hex digits of the canonical JSON."""
-    text = json.dumps(to_builtins(data), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    """12 hex digits of the JSON, keys in the author's order: the order of arms decides who gets
+    which, so sorting them would hide a change.
+    """
+    text = json.dumps(to_builtins(data), separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()[:12]
 
 

@@ -98,7 +98,7 @@ def read_call(payload: bytes, kind: Kind) -> list[Read]:
     try:
         call = _calls.decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        call = _from_values(_decoded(payload))
+        call = from_values(_decoded(payload))
     call.type = kind
     return [call]
 
@@ -149,7 +149,7 @@ def _one_by_one(payload: bytes) -> tuple[list[Read], Any, Raw]:
     items: list[Read] = []
     for value in batch:
         try:
-            items.append(_from_values(value))
+            items.append(from_values(value))
         except InvalidEvent as error:
             items.append(error)
     context = envelope.get("context")
@@ -160,7 +160,7 @@ def _one_by_one(payload: bytes) -> tuple[list[Read], Any, Raw]:
     return items, envelope.get("sentAt"), Raw(_encoder.encode(context)) if context else _NOTHING
 
 
-def _from_values(value: Any) -> CarefulCall:
+def from_values(value: Any) -> CarefulCall:
     """A call from decoded JSON that nobody has checked."""
     if not isinstance(value, dict):
         raise InvalidEvent("an item of a batch must be an object", field="")

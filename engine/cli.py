@@ -26,7 +26,7 @@ COMMANDS: Final = {
     "profile": "show one person: traits, segments, consent, timeline",
     "messages": "what was sent, held or dropped, and why",
     "explain": "the whole story of one message",
-    "parked": "poison items put aside: list, replay",
+    "parked": "poison items that were put aside, and why",
     "experiment": "list, report, size",
     "analyze": "experiment statistics on any CSV, Parquet or JSONL file",
     "preview": "render a template for one profile",

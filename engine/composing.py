@@ -94,8 +94,7 @@ def compose(
     template = playbook.templates.get((it.channel, it.template))
     if template is None:
         raise Unsendable(f"template {it.channel}/{it.template} is no longer in the workspace")
-    traits = _object.decode(person.traits)
-    _open_into(traits, _texts.decode(person.sealed), vault, keys)
+    traits = open_traits(person, vault, keys)
     to = str(traits.get(TRAIT_OF[it.channel], "")) if it.channel in TRAIT_OF else str(person.id)
     if not to:
         raise Unsendable(f"no {it.channel} address")
@@ -140,6 +139,13 @@ def compose(
     )
     body = _encode([message.subject, message.html, message.text, message.data])
     return Composed(message, hashlib.sha256(body).hexdigest()[:32], content.links)
+
+
+def open_traits(person: Addressee, vault: Vault, keys: Mapping[int, bytes]) -> dict[str, Any]:
+    """A person's traits with the sealed ones opened; those whose data key is gone are left out."""
+    traits = _object.decode(person.traits)
+    _open_into(traits, _texts.decode(person.sealed), vault, keys)
+    return traits
 
 
 def _open_into(

@@ -40,6 +40,15 @@ class Ingest:
         self._log = log
         self._identities = Identities(new_data_key=lambda it: vault.new_data_key(it)[1], zone=zone)
 
+    @property
+    def zone(self) -> str:
+        """The workspace's zone, which a new profile starts in; it may change with a release."""
+        return self._identities.zone
+
+    @zone.setter
+    def zone(self, zone: str) -> None:
+        self._identities.zone = zone
+
     def commit(
         self, connection: Connection, groups: Sequence[Prepared], *, now: Instant
     ) -> list[list[Answer]]:

@@ -83,6 +83,7 @@ class Running:
     def start(self, *, every: Mapping[str, tuple[float, Callable[[], object]]]) -> None:
         """Load what is applied and begin. `every` is recurring work: id -> (seconds, function)."""
         self.commits.start()
+        self.write(self._check_secret)
         self.reload()
         for name, loop in (("tick", self._tick_loop), ("outbox", self._outbox_thread)):
             thread = threading.Thread(target=self._guarded, args=(loop,), name=name, daemon=True)
@@ -162,6 +163,19 @@ class Running:
             timers = connection.execute("SELECT min(due) FROM timer WHERE due <= ?", (now,))
         waiting = [int(row[0]) for row in (*events, *timers) if row[0] is not None]
         return max(0, now - min(waiting)) / SECOND if waiting else 0.0
+
+    def _check_secret(self, connection: Connection) -> None:
+        """Refuse to run under another secret than the data was sealed with."""
+        connection.execute(
+            "INSERT INTO setting (name, value) VALUES ('key_check', ?) ON CONFLICT DO NOTHING",
+            (self.vault.key_check,),
+        )
+        rows = connection.execute("SELECT value FROM setting WHERE name = 'key_check'")
+        if rows[0][0] != self.vault.key_check:
+            raise StoreError(
+                "this database was made under another ANTIPHON_SECRET_KEY: personal data in it "
+                "could not be read. Give the one it was made with (or its .antiphon/secret)"
+            )
 
     def _guarded(self, loop: Callable[[], None]) -> None:
         """Run a loop until it is stopped; trouble is logged and waited out, lost ownership ends

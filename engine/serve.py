@@ -44,6 +44,7 @@ log = logging.getLogger("antiphon.serve")
 LOCK_SECONDS_MAX: Final = 2.0
 READERS: Final = 3
 GAUGE_SECONDS: Final = 15.0
+RELEASE_SECONDS: Final = 2.0
 OPTIMIZE_SECONDS: Final = 3600.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
@@ -60,9 +61,9 @@ def serve(
         NotOwner: If another engine serves this workspace or database.
         UsageError: If the address cannot be listened on, or a setting is wrong.
     """
-    settings = read_settings(directory)
     with ExitStack() as closing:
         _take_lock(directory, closing)
+        settings = read_settings(directory)
         database = Database(settings.database_url)
         closing.callback(database.close)
         upgrade(database)
@@ -106,13 +107,24 @@ class _Process:
 
     def run(self, announce: Callable[[str], None]) -> int:
         """Start, serve, stop; the exit code."""
-        self._running.start(
-            every={
-                "gauges": (GAUGE_SECONDS, self._gauges.overview),
-                "release": (2.0, self._running.reload_if_changed),
-                "optimize": (OPTIMIZE_SECONDS, self._running.optimize),
-            }
-        )
+        try:
+            self._running.start(
+                every={
+                    "gauges": (GAUGE_SECONDS, self._gauges.overview),
+                    "release": (RELEASE_SECONDS, self._running.reload_if_changed),
+                    "optimize": (OPTIMIZE_SECONDS, self._running.optimize),
+                }
+            )
+            self._serve(announce)
+        finally:
+            self._running.stop()
+            self._readers.shutdown(wait=True, cancel_futures=True)
+        if self._why_failed:
+            raise NotOwner(self._why_failed)
+        return 0
+
+    def _serve(self, announce: Callable[[str], None]) -> None:
+        """Say where we are, answer until a signal comes, take the word back."""
         word = write_address(
             self._settings.directory, Address(self._address, self._local_token, os.getpid())
         )
@@ -131,11 +143,6 @@ class _Process:
         finally:
             with suppress(FileNotFoundError):
                 word.unlink()
-            self._running.stop()
-            self._readers.shutdown(wait=True, cancel_futures=True)
-        if self._why_failed:
-            raise NotOwner(self._why_failed)
-        return 0
 
     def _services(self, database: Database) -> Services:
         running = self._running
@@ -200,6 +207,8 @@ class _Process:
 
 
 def _take_lock(directory: Path, closing: ExitStack) -> None:
+    if not directory.is_dir():
+        raise UsageError(f"{directory}: not a directory. Make one with: antiphon init {directory}")
     lock = engine_lock(directory)
     # A command that asks who is here holds the lock for a moment.
     deadline = time.monotonic() + LOCK_SECONDS_MAX

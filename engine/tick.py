@@ -61,6 +61,8 @@ class Ticker:
     Args:
         write: Runs a function in a write transaction; by default one of its own. A process that
             also ingests passes its single writer thread.
+        observe: Told of every profile's effects before they are committed: a simulation counts
+            there what leaves no row, such as a message held and sent within one batch.
     """
 
     def __init__(
@@ -71,11 +73,13 @@ class Ticker:
         log: EventLog,
         owner: str = "engine",
         write: Write[Any] | None = None,
+        observe: Callable[[Sequence[Effect]], None] | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
         self._log = log
         self._owner = owner
+        self._observe = observe
         self._write: Write[Any] = write or self._in_own_transaction
         self._ids = Ids(database)
         self._lease: claims.Lease | None = None
@@ -90,7 +94,14 @@ class Ticker:
             NotOwner: If another engine has them.
         """
         lease: claims.Lease = self._write(
-            lambda connection: claims.claim(connection, owner=self._owner, now=now, lease_until=now)
+            lambda connection: claims.claim(
+                # The database's lock says who lives; a lease that outlasts us, or a clock that
+                # was set back, must not bar the next start.
+                connection,
+                owner=self._owner,
+                now=now,
+                lease_until=0,
+            )
         )
         self._lease = lease
         self._is_unproven = True
@@ -238,6 +249,8 @@ class Ticker:
             hide(it, effects, playbook, self._vault)
             batch.people.append(it)
             batch.take([it], effects)
+            if self._observe is not None:
+                self._observe(effects)
         return batch
 
     @property

@@ -57,16 +57,18 @@ class Database:
     Args:
         url: `sqlite:///relative.db`, `sqlite:////absolute.db` or `postgresql://…`.
         read_only: Open what exists and refuse every write.
+        is_throwaway: Nobody will miss what a power cut loses (a simulation): SQLite waits for no
+            disk then.
     Raises:
         StoreError: If the address is not one of ours, the file is no database, or nobody answers.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, url: str, *, read_only: bool = False, is_throwaway: bool = False) -> None:
         self.url = _normalised(url)
         self._backend: _Backend
         if self.url.startswith("sqlite:///"):
             path = Path(unquote(self.url.removeprefix("sqlite:///").partition("?")[0]))
-            self._backend = _Sqlite(path, read_only=read_only)
+            self._backend = _Sqlite(path, read_only=read_only, is_throwaway=is_throwaway)
         else:
             self._backend = _Postgres(self.url, read_only=read_only)
         self.dialect: Dialect = self._backend.dialect
@@ -120,11 +122,12 @@ def _normalised(url: str) -> str:
 class _Sqlite:
     dialect: Dialect = "sqlite"
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
+    def __init__(self, path: Path, *, read_only: bool, is_throwaway: bool) -> None:
         if read_only and not path.exists():
             raise StoreError(f"{path} does not exist yet; run `antiphon apply` or `antiphon serve`")
         self._path = path
         self._read_only = read_only
+        self._is_throwaway = is_throwaway
         self._lock = threading.Lock()
         self._writer_thread: int | None = None
         self._local = threading.local()
@@ -141,6 +144,8 @@ class _Sqlite:
             )
             for name, value in _PRAGMAS:
                 raw.execute(f"PRAGMA {name} = {value}")
+            if self._is_throwaway:
+                raw.execute("PRAGMA synchronous = OFF")
             raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if query_only:
                 raw.execute("PRAGMA query_only = 1")

@@ -67,7 +67,7 @@ async def standing(request: Request) -> Response:
 
 
 ROUTES: Final = [
-    Route("/v1/profiles/{id}", profile, methods=["GET"]),
+    Route("/v1/profiles/{id:path}", profile, methods=["GET"]),
     Route("/v1/placements", standing, methods=["GET"]),
 ]
 

@@ -45,14 +45,14 @@ class Services:
     gauges: Gauges
     keys: KeyRing
     budget: Budget
-    link_keys: Mapping[int, bytes]
+    link_keys: Mapping[int, bytes] = field(repr=False)
     waiting: Callable[[], int]
     program: Callable[[], Program | None]
     not_ready: Callable[[], str]
     tick_lag_seconds: Callable[[], float]
     destination: Callable[[int, int], str | None]
-    local_token: str
-    page_token: str
+    local_token: str = field(repr=False)
+    page_token: str = field(repr=False)
     local: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     is_open: bool = False
 

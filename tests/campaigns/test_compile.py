@@ -105,7 +105,10 @@ def test_conditions_compile_to_the_segment_language_of_the_core() -> None:
     segment: mixed
     when:
       all:
-        - {event: Product Added, where: {properties.cart_value: {gte: 20}}, count: {gte: 2}, within: 2h}
+        - event: Product Added
+          where: {properties.cart_value: {gte: 20}}
+          count: {gte: 2}
+          within: 2h
         - {event: Product Added, not_followed_by: {event: Order Completed, for: 30m}}
         - none: [{trait: {plan: [pro, team], vip: true}}]
         - not: {segment: vip}

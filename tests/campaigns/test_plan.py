@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from campaigns.compile import phase_digests
 from campaigns.plan import Change, difference, phase_reasons, render_plan
 from campaigns.workspace import Workspace
 from tests.campaigns.build import CAMPAIGN, SEGMENT, SETTINGS, a_workspace
@@ -134,3 +135,4 @@ def test_another_order_of_variants_is_another_assignment() -> None:
     old, new = a_workspace(EXPERIMENT), a_workspace({"campaigns/nudge.yaml": "".join(lines)})
 
     assert phase_reasons(old, new, "cart")[0].startswith("the order of the variants changed")
+    assert phase_digests(old) != phase_digests(new)

@@ -71,7 +71,7 @@ def test_a_secret_is_read_in_no_other_place() -> None:
     placed = SETTINGS.replace("title: Offers", 'title: "${env:SMTP_URL}"')
 
     assert problems_of({"antiphon.yaml": placed}, environ={"SMTP_URL": SECRET}) == [
-        "antiphon.yaml:4: ${env:SMTP_URL} is read only in antiphon.yaml, in the settings of "
+        "antiphon.yaml:3: ${env:SMTP_URL} is read only in antiphon.yaml, in the settings of "
         "channels and connections."
     ]
 

@@ -88,3 +88,12 @@ def database(database_url: str) -> Iterator[Database]:
     opened = Database(database_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+def sqlite_database(tmp_path: Path) -> Iterator[Database]:
+    """A migrated, empty, open SQLite database, where the dialect does not matter."""
+    opened = Database(f"sqlite:///{tmp_path / 'sqlite.db'}")
+    migrate.upgrade(opened)
+    yield opened
+    opened.close()

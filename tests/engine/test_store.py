@@ -8,7 +8,7 @@ import pytest
 from engine.core.errors import NotOwner, StoreError
 from engine.store import keys, migrate
 from engine.store.bulk import delete, insert, last, reserve, update
-from engine.store.connection import translate
+from engine.store.connection import Connection, translate
 from engine.store.database import Database
 from engine.store.sieve import Sieve
 from tests.engine.ingesting import NOW
@@ -22,9 +22,12 @@ def settings_in(database: Database) -> dict[str, str]:
 
 
 def test_a_block_that_raises_leaves_nothing(database: Database) -> None:
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
+    def fail(connection: Connection) -> None:
         insert(connection, "setting", SETTING, [("a", "1")])
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), database.write() as connection:
+        fail(connection)
 
     assert settings_in(database) == {}
 
@@ -66,8 +69,8 @@ def test_conflicts_end_as_asked(database: Database) -> None:
 
 def test_an_unexpected_conflict_is_an_error_and_undoes_the_block(database: Database) -> None:
     with pytest.raises(StoreError), database.write() as connection:
-        insert(connection, "setting", SETTING, [("a", "1")])
-        insert(connection, "setting", SETTING, [("a", "2")])
+        for value in ("1", "2"):
+            insert(connection, "setting", SETTING, [("a", value)])
 
     assert settings_in(database) == {}
 
@@ -139,8 +142,7 @@ def test_ids_are_handed_out_once_and_an_undone_block_comes_back(database: Databa
     with database.write() as connection:
         first, second = reserve(connection, "message", 10), reserve(connection, "message", 1)
     with pytest.raises(ZeroDivisionError), database.write() as connection:
-        reserve(connection, "message", 100)
-        raise ZeroDivisionError
+        assert reserve(connection, "message", 100) / 0
     with database.write() as connection:
         third = reserve(connection, "message", 1)
 
@@ -154,8 +156,7 @@ def test_a_savepoint_undoes_only_its_own(database: Database) -> None:
     with database.write() as connection:
         insert(connection, "setting", SETTING, [("a", "1")])
         with pytest.raises(ZeroDivisionError), connection.savepoint():
-            insert(connection, "setting", SETTING, [("b", "1")])
-            raise ZeroDivisionError
+            assert insert(connection, "setting", SETTING, [("b", "1")]) / 0
 
     assert settings_in(database) == {"a": "1"}
 

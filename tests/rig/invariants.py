@@ -1,0 +1,369 @@
+"""What must be true of a world once it is drained, one function a promise.
+
+Each gives the violations it found, in words; an empty list is the promise kept.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from engine.core.model import NEVER, Contact
+from engine.feedback import ORDER
+from engine.store import people
+from engine.store.connection import Connection
+from engine.store.database import Database
+from engine.store.events import MERGE, OWN, message_hash
+from engine.vault import Vault
+from engine.wire import decode, settle
+from tests.rig.build import EXPERIMENT, a_playbook
+from tests.rig.process import SECRET
+from tests.rig.recorder import Played
+from tests.rig.replay import Life, facts, in_one_go
+from tests.rig.world import World, attempts_of
+
+Found = list[str]
+
+
+def check(world: World) -> Found:
+    """Every promise of the rig, over the world's database."""
+    database = Database(world.url)
+    try:
+        with database.read() as connection:
+            return [
+                f"{name}: {words}"
+                for name, look in CHECKS.items()
+                for words in look(world, connection)
+            ]
+    finally:
+        database.close()
+
+
+def acknowledged_is_kept(world: World, connection: Connection) -> Found:
+    """P1: what was answered with a 2xx is in the log."""
+    known = _hashes(connection)
+    return [
+        f"{message} was acknowledged and is lost"
+        for message in sorted(world.clients.acknowledged)
+        if message_hash("api", message) not in known
+    ]
+
+
+def one_effect_a_message(world: World, connection: Connection) -> Found:
+    """P2: the log holds every messageId once, and nothing that nobody sent."""
+    known = _hashes(connection)
+    sent = {message_hash("api", message): message for message in world.clients.sent}
+    found = [
+        f"{message} has {known[key]} events" for key, message in sent.items() if known[key] != 1
+    ]
+    names = ("Product Viewed", "Product Added", "Order Completed", "Page Seen")
+    rows = connection.execute("SELECT name, message_hash FROM event")
+    strange = [name for name, key in rows if name in names and bytes(key) not in sent]
+    return found + [f"an event {name} that nobody sent" for name in strange]
+
+
+def played_once_and_in_order(world: World, connection: Connection) -> Found:
+    """P3, P6, P12: every event is played exactly once, in order, but for the poison ones."""
+    found: Found = []
+    played: dict[int, list[int]] = defaultdict(list)
+    for call in world.recorder.journal:
+        played[call.profile_id] += [event.seq for event in call.events]
+    for profile_id, seqs in played.items():
+        if seqs != sorted(set(seqs)):
+            found.append(f"profile {profile_id} played out of order or twice: {seqs}")
+    times = Counter(seq for seqs in played.values() for seq in seqs)
+    poison = {message_hash("api", it) for it in world.clients.poison}
+    parked = {
+        row[0] for row in connection.execute("SELECT ref FROM parked WHERE kind = 'event'")
+    }
+    rows = connection.execute("SELECT seq, message_hash, flags, accepted_at, name FROM event")
+    for seq, key, flags, accepted_at, name in rows:
+        if flags & (OWN | MERGE):
+            if times[seq]:
+                found.append(f"event {seq} of our own was played from the log")
+        elif bytes(key) in poison:
+            if seq not in parked or times[seq]:
+                found.append(f"poison event {seq} was not parked")
+        elif accepted_at <= world.stop_at and times[seq] != 1:
+            found.append(f"event {seq} ({name}) was played {times[seq]} times")
+        elif seq in parked:
+            found.append(f"event {seq} ({name}) is parked and was no poison")
+    others = connection.execute("SELECT kind, reason FROM parked WHERE kind <> 'event'")
+    return found + [f"a {kind} is parked: {reason}" for kind, reason in others]
+
+
+def nobody_is_stuck(world: World, connection: Connection) -> Found:
+    """P3: whoever waits for an instant has a timer that comes no later; rows agree."""
+    timers = dict(connection.execute("SELECT profile_id, min(due) FROM timer GROUP BY profile_id"))
+    found = [
+        f"enrollment {id} of profile {profile} waits for {due} without a timer"
+        for id, profile, due in connection.execute(
+            "SELECT id, profile_id, due_at FROM enrollment WHERE status = 'active' AND due_at < ?",
+            (NEVER,),
+        )
+        if timers.get(profile, NEVER) > due
+    ]
+    overdue = connection.execute("SELECT count(*) FROM timer WHERE due <= ?", (world.stop_at,))
+    if overdue[0][0]:
+        found.append(f"{overdue[0][0]} timers are overdue")
+    inside: dict[int, set[str]] = defaultdict(set)
+    for segment, profile in connection.execute("SELECT segment, profile_id FROM membership"):
+        inside[profile].add(segment)
+    for it in _loaded(connection).values():
+        state, id = it.person.state, it.person.profile.id
+        if state.armed_at < timers.get(id, NEVER):
+            found.append(f"profile {id} believes in a timer that is not there")
+        if people.members_of(state) != inside[id]:
+            found.append(f"memberships of profile {id} differ from its state")
+    return found
+
+
+def the_same_as_in_memory(world: World, connection: Connection) -> Found:
+    """P3: what is stored of every profile equals the same calls played without a database."""
+    found: Found = []
+    merged = _merged(connection)
+    poisoned = _poisoned(world, connection)
+    calls: dict[int, list[Played]] = defaultdict(list)
+    for call in world.recorder.journal:
+        calls[call.profile_id].append(call)
+    stored = _stored(connection)
+    for profile_id, own in sorted(calls.items()):
+        if profile_id in merged or profile_id in poisoned:
+            continue
+        life = Life(profile_id)
+        for call in own:
+            life.live(call)
+        found += _differences("in memory", profile_id, life.facts(), stored[profile_id])
+    return found
+
+
+def the_same_in_one_go(world: World, connection: Connection) -> Found:
+    """Batches, crashes and delays change nothing: the history played in one call says the same."""
+    if not world.plan.is_virtual:
+        return []
+    found: Found = []
+    excluded = _merged(connection) | _poisoned(world, connection)
+    loaded, stored = _loaded(connection), _stored(connection)
+    vault = Vault({1: SECRET}, entropy=lambda n: bytes(n))
+    playbook = a_playbook(1)
+    for profile_id in sorted(stored.keys() - excluded):
+        rows = connection.execute(
+            "SELECT seq, profile_id, name, at, accepted_at, flags, properties, context, traits "
+            "FROM event WHERE profile_id = ? AND flags <> ? AND accepted_at <= ? ORDER BY seq",
+            (profile_id, OWN, world.stop_at),
+        )
+        decoded = [decode(row) for row in rows]
+        it = loaded[profile_id]
+        keys = _keys(decoded, it, vault)
+        events = [settle(each, it, keys, {}, playbook) for each in decoded]
+        life = in_one_go(profile_id, events, horizon=world.stop_at, release=1)
+        found += _differences("in one go", profile_id, life.facts(), stored[profile_id])
+    return found
+
+
+def the_ledger_agrees(world: World, connection: Connection) -> Found:
+    """P4: every call had its attempt row, and what we say of messages is what happened."""
+    found: Found = []
+    attempts: dict[tuple[int, int], str] = {
+        (row[0], row[1]): row[2]
+        for row in connection.execute("SELECT message_id, number, outcome FROM attempt")
+    }
+    accepted: Counter[int] = Counter()
+    for call in world.ledger.calls:
+        accepted[call.message] += call.is_accepted
+        outcome = attempts.get((call.message, call.attempt))
+        if not call.attempt or outcome is None:
+            found.append(f"message {call.message}: a call without an attempt row before it")
+        elif outcome not in (call.reply, "ambiguous"):
+            found.append(
+                f"message {call.message}: the provider said {call.reply}, we wrote {outcome}"
+            )
+    ambiguous = Counter(message for (message, _), outcome in attempts.items() if outcome == "ambiguous")
+    said = Counter(message for (message, _), outcome in attempts.items() if outcome == "accepted")
+    for id, channel, topic, status in connection.execute(
+        "SELECT id, channel, topic, status FROM message"
+    ):
+        n = accepted[id]
+        may_repeat = topic == "orders" or channel == "sms"
+        if n > 1 and (not may_repeat or channel == "sms"):
+            found.append(f"message {id} ({channel}, {topic}) was accepted {n} times")
+        if n > 1 + ambiguous[id]:
+            found.append(f"message {id}: {n} acceptances and {ambiguous[id]} ambiguous calls")
+        if status == "sent" and (n < 1 or said[id] != 1):
+            found.append(f"message {id} is sent, but was accepted {n} times")
+        if status != "sent" and said[id]:
+            found.append(f"message {id} is {status} though a call of it was accepted")
+        if n and status not in ("sent", "unknown") and not (may_repeat and ambiguous[id]):
+            found.append(f"message {id} is {status}, but was accepted {n} times")
+        if status == "unknown" and not ambiguous[id]:
+            found.append(f"message {id} is unknown without an ambiguous call")
+        if status in ("attempting", "queued"):
+            found.append(f"message {id} is left {status}")
+    open_rows = [key for key, outcome in attempts.items() if not outcome]
+    return found + [f"attempt {key} has no outcome" for key in open_rows]
+
+
+def webhooks_only_move_forward(world: World, connection: Connection) -> Found:
+    """P5: delivery rows equal those of the same reports, sorted and unique."""
+    expected: dict[int, list[Any]] = {}
+    reports = [it for known in world.ledger.reports.values() for it in known]
+    for it in sorted([*reports, *world.unsubscribed], key=lambda it: it.at):
+        assert it.message is not None
+        row = expected.setdefault(it.message, ["queued", it.at, None, None])
+        kind = "delivered" if it.is_machine else it.kind if it.kind in ORDER else "queued"
+        if (ORDER[kind], -it.at, kind) > (ORDER[row[0]], -row[1], row[0]):
+            row[0], row[1] = kind, it.at
+        if kind == "opened" and row[2] is None:
+            row[2] = it.at
+        if kind == "clicked" and row[3] is None:
+            row[3] = it.at
+    stored = {
+        row[0]: list(row[1:])
+        for row in connection.execute(
+            "SELECT message_id, status, at, opened_at, clicked_at FROM delivery"
+        )
+    }
+    return [
+        f"delivery of message {id} is {stored.get(id)}, expected {expected.get(id)}"
+        for id in sorted(expected.keys() | stored.keys())
+        if stored.get(id) != expected.get(id)
+    ]
+
+
+def variants_never_change(world: World, connection: Connection) -> Found:
+    """P9: one variant per person and experiment, in exposures and in every enrollment since."""
+    merged = _merged(connection)
+    found: Found = []
+    first: dict[int, tuple[str, int]] = {}
+    for profile, variant, at in connection.execute(
+        "SELECT profile_id, variant, at FROM exposure WHERE experiment = ? ORDER BY at",
+        (EXPERIMENT,),
+    ):
+        if profile in first and profile not in merged:
+            found.append(f"profile {profile} was exposed to {first[profile][0]} and {variant}")
+        first.setdefault(profile, (variant, at))
+    for profile, variants, held_by in connection.execute(
+        "SELECT profile_id, variants, held_by FROM enrollment ORDER BY id"
+    ):
+        variant = msgspec.json.decode(variants).get(EXPERIMENT)
+        if not variant or held_by or profile in merged:
+            continue
+        if profile not in first:
+            found.append(f"profile {profile} walked {variant} without an exposure")
+        elif first[profile][0] != variant:
+            found.append(f"profile {profile} was {first[profile][0]} and walked {variant}")
+    return found
+
+
+def nothing_after_no(world: World, connection: Connection) -> Found:
+    """P10: no attempt commits after a withdrawal was acknowledged."""
+    found: Found = []
+    merged = _merged(connection)
+    for it in world.withdrawals:
+        if it.profile_id in merged:
+            continue
+        late = attempts_of(connection, it.profile_id, it.channel, it.topic) - it.attempts
+        if late:
+            found.append(f"profile {it.profile_id} said no to {it.topic}, then came {sorted(late)}")
+    return found
+
+
+CHECKS: dict[str, Callable[[World, Connection], Found]] = {
+    "P1": acknowledged_is_kept,
+    "P2": one_effect_a_message,
+    "P3/P6/P12 played once": played_once_and_in_order,
+    "P3 stuck": nobody_is_stuck,
+    "P3 replay": the_same_as_in_memory,
+    "P3 one go": the_same_in_one_go,
+    "P4": the_ledger_agrees,
+    "P5": webhooks_only_move_forward,
+    "P9": variants_never_change,
+    "P10": nothing_after_no,
+}
+
+
+# --- reading the database -------------------------------------------------------------------------
+
+
+def _hashes(connection: Connection) -> Counter[bytes]:
+    return Counter(bytes(row[0]) for row in connection.execute("SELECT message_hash FROM event"))
+
+
+def _loaded(connection: Connection) -> dict[int, people.Loaded]:
+    ids = [row[0] for row in connection.execute("SELECT profile_id FROM profile_state")]
+    return people.load(connection, ids)
+
+
+def _merged(connection: Connection) -> set[int]:
+    """Profiles that lost or won a merge."""
+    rows = connection.execute("SELECT id, merged_into FROM profile WHERE merged_into IS NOT NULL")
+    return {id for row in rows for id in row}
+
+
+def _poisoned(world: World, connection: Connection) -> set[int]:
+    poison = [message_hash("api", it) for it in world.clients.poison]
+    rows = connection.select_in("SELECT profile_id FROM event WHERE message_hash IN (?)", poison)
+    return {row[0] for row in rows}
+
+
+def _stored(connection: Connection) -> dict[int, dict[str, Any]]:
+    """What the database says of every profile, as `Life.facts`."""
+    enrollments: dict[int, list[Any]] = defaultdict(list)
+    columns = ", ".join(people._ENROLLMENT_COLUMNS)
+    for row in connection.execute(f"SELECT {columns} FROM enrollment ORDER BY id"):
+        enrollments[row[1]].append(people._enrollment(row))
+    places = {it.id: place for own in enrollments.values() for place, it in enumerate(own)}
+    messages: dict[int, list[Any]] = defaultdict(list)
+    for profile, enrollment, *rest in connection.execute(
+        "SELECT profile_id, enrollment_id, step, visit, variant, template, status, reason, at, "
+        "due_at, context FROM message ORDER BY id"
+    ):
+        step, visit, variant, template, status, reason, at, due, context = rest
+        # What the outbox made of it later is not the core's: it all began as queued.
+        if status in ("ghost", "deferred"):
+            pass
+        elif status == "dropped" and context == "{}":
+            pass
+        else:
+            status, reason, due = "sent", "", at
+        messages[profile].append(
+            (places.get(enrollment, -1), step, visit, variant, template, status, reason, at, due)
+        )
+    exposures: dict[int, list[Any]] = defaultdict(list)
+    for profile, *exposure in connection.execute(
+        "SELECT profile_id, experiment, phase, variant, at FROM exposure"
+    ):
+        exposures[profile].append(tuple(exposure))
+    return {
+        id: facts(it.person.state, enrollments[id], messages[id], exposures[id])
+        for id, it in _loaded(connection).items()
+    }
+
+
+def _differences(
+    how: str, profile_id: int, expected: dict[str, Any], stored: dict[str, Any]
+) -> Found:
+    return [
+        f"profile {profile_id}: {part} differs from its history played {how}: "
+        f"expected {_short(expected[part])}, stored {_short(stored[part])}"
+        for part in expected
+        if expected[part] != stored[part]
+    ]
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, dict):
+        value = {k: msgspec.msgpack.decode(v) if isinstance(v, bytes) else v for k, v in value.items()}
+    if isinstance(value, list):
+        value = [msgspec.msgpack.decode(v) if isinstance(v, bytes) else v for v in value]
+    return str(value)[:1500]
+
+
+def _keys(decoded: list[Any], it: people.Loaded, vault: Vault) -> dict[tuple[str, str], str]:
+    from engine.wire import contact_keys
+
+    return contact_keys({it.person.profile.id: decoded}, {it.person.profile.id: it}, vault)
+
+
+__all__ = ["CHECKS", "Contact", "check"]
