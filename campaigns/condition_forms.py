@@ -29,7 +29,7 @@ class MatchForm(Form):
 
 
 class WindowForm(Form):
-    """Which times count: `within` a span before now, [`since`, `until`), or `ever`."""
+    """Which times count: `within` a span before now and [`since`, `until`), or `ever`."""
 
     within: Span | None = None
     since: Words | None = None
@@ -37,7 +37,7 @@ class WindowForm(Form):
     ever: Flag = False
 
     @model_validator(mode="after")
-    def _is_one_window(self) -> "WindowForm":
+    def _is_bounded_or_ever(self) -> "WindowForm":
         bounded = self.since is not None or self.until is not None
         given = [
             word
@@ -48,7 +48,7 @@ class WindowForm(Form):
             )
             if is_given
         ]
-        if len(given) > 1:
+        if self.ever and len(given) > 1:
             raise ValueError(f"{' and '.join(given)} exclude each other. Keep one")
         return self
 

@@ -261,8 +261,6 @@ class Conditions:
             return ()
 
     def _window(self, form: WindowForm, file: str) -> Window:
-        if form.within is not None:
-            return Window(within=form.within)
         bounds = []
         for text in (form.since, form.until):
             try:
@@ -275,7 +273,7 @@ class Conditions:
         if since is not None and until is not None and since >= until:
             line = form.since.line if form.since is not None else form.line
             self.report(file, line, "since", "nothing can match: `since` is not before `until`.")
-        return Window(since=since, until=until)
+        return Window(form.within, since, until)
 
     def _instant(self, text: Text) -> Instant:
         on = parse_date(text)

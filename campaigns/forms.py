@@ -7,6 +7,7 @@ that each form decides what its text means and every name still knows its line. 
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias, TypeVar, cast
 from zoneinfo import ZoneInfo
 
@@ -14,12 +15,15 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainValidator,
     PrivateAttr,
     ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import core_schema
 
 from campaigns import durations
 from campaigns.problems import advice
@@ -309,7 +313,25 @@ Weekday: TypeAlias = Annotated[
 ]
 
 
-def share_shorthand(value: Any) -> Any:
+@dataclass(frozen=True)
+class Shorthand:
+    """An annotation: `expand` turns a shorter form into the full one; the JSON Schema has both."""
+
+    expand: Callable[[Any], Any]
+    schema: dict[str, Any]
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> core_schema.CoreSchema:
+        return core_schema.no_info_before_validator_function(self.expand, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"anyOf": [self.schema, handler(schema)]}
+
+
+def _expanded_share(value: Any) -> Any:
     """`holdout: 10%` means `holdout: {share: 10%}`."""
     if isinstance(value, Text):
         mapping = Map(line=value.line)
@@ -319,7 +341,7 @@ def share_shorthand(value: Any) -> Any:
     return value
 
 
-def listed(value: Any) -> Any:
+def _listed(value: Any) -> Any:
     """One value where a list may stand means a list of it."""
     if isinstance(value, Text):
         items = List(line=value.line)
@@ -327,5 +349,8 @@ def listed(value: Any) -> Any:
         return items
     return value
 
+
+SHARE_SHORTHAND: Final = Shorthand(_expanded_share, {"type": ["string", "number"]})
+LIST_SHORTHAND: Final = Shorthand(_listed, {"type": "string"})
 
 PII_OPERATORS: Final = ("is", "in", "exists")

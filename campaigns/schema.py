@@ -13,6 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from campaigns.condition_forms import ConditionForm, MatchForm, Where
 from campaigns.forms import (
+    SHARE_SHORTHAND,
     Currency,
     EventName,
     Flag,
@@ -29,7 +30,6 @@ from campaigns.forms import (
     Words,
     ZoneOrProfile,
     one_of,
-    share_shorthand,
 )
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
 from campaigns.step_forms import ExperimentPlan, JourneyStep, VariantForm
@@ -170,7 +170,7 @@ class CampaignFile(Named):
     trigger: TriggerForm
     audience: AudienceForm | None = None
     reentry: ReentryForm = Field(default_factory=ReentryForm)
-    holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+    holdout: Annotated[HoldoutForm | None, SHARE_SHORTHAND] = None
     exit_when: MatchForm | None = None
     goal: GoalForm | None = None
     priority: Priority = 50

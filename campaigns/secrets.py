@@ -107,7 +107,7 @@ def _filled(
             Problem(
                 file,
                 line,
-                str(value) if len(value) < 60 else "",
+                "",
                 f"{place}: this is not a placeholder that is known. Write ${{env:NAME}}, "
                 "${env:NAME:-default} or ${file:/path}.",
             )

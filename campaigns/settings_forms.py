@@ -6,6 +6,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from campaigns.comparisons import TYPES
 from campaigns.forms import (
+    LIST_SHORTHAND,
+    SHARE_SHORTHAND,
     CountMax,
     Currency,
     Flag,
@@ -14,14 +16,13 @@ from campaigns.forms import (
     Key,
     Path,
     Share,
+    Shorthand,
     Slug,
     Span,
     WallTime,
     Words,
     Zone,
-    listed,
     one_of,
-    share_shorthand,
 )
 from campaigns.reading import Map, Text
 from engine.core.model import HOUR, MINUTE
@@ -101,7 +102,7 @@ class HoldoutForm(Form):
 
 class ProgrammeForm(Form):
     title: Words | None = None
-    holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+    holdout: Annotated[HoldoutForm | None, SHARE_SHORTHAND] = None
 
 
 class LayerDeclaration(Form):
@@ -132,7 +133,7 @@ def _both_ages(value: Any) -> Any:
 
 class SettingsForm(Form):
     zone: Zone = Field(default_factory=lambda: Text("UTC"))
-    zones: Annotated[list[ZoneSource], BeforeValidator(listed)] = Field(
+    zones: Annotated[list[ZoneSource], LIST_SHORTHAND] = Field(
         default_factory=lambda: cast(list[ZoneSource], list(ZONE_SOURCES)), min_length=1
     )
     consent: ConsentForm
@@ -141,13 +142,13 @@ class SettingsForm(Form):
     channels: dict[Slug, ChannelForm] = Field(default_factory=dict)
     quiet_hours: QuietHoursForm | None = None
     caps: list[CapForm] = Field(default_factory=list)
-    global_holdout: Annotated[HoldoutForm | None, BeforeValidator(share_shorthand)] = None
+    global_holdout: Annotated[HoldoutForm | None, SHARE_SHORTHAND] = None
     programmes: dict[Slug, ProgrammeForm] = Field(default_factory=dict)
     layers: dict[Slug, LayerDeclaration] = Field(default_factory=dict)
     sessions: SessionsForm = Field(default_factory=SessionsForm)
     currency: Currency | None = None
     collect: Span | None = None
-    max_trigger_age: Annotated[TriggerAgeForm, BeforeValidator(_both_ages)] = Field(
+    max_trigger_age: Annotated[TriggerAgeForm, Shorthand(_both_ages, {"type": "string"})] = Field(
         default_factory=TriggerAgeForm
     )
     connections: dict[Key, Free] = Field(default_factory=dict)

@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from campaigns.condition_forms import ConditionForm, MatchForm
 from campaigns.durations import WEEKDAYS
 from campaigns.forms import (
+    LIST_SHORTHAND,
     Alpha,
     AnyDuration,
     EventName,
@@ -24,7 +25,6 @@ from campaigns.forms import (
     Weekday,
     Weight,
     ZoneOrProfile,
-    listed,
     one_of,
 )
 
@@ -85,9 +85,9 @@ class VariantForm(Form):
 class MetricsForm(Form):
     """What an experiment is judged by. Names come from metrics/*.yaml."""
 
-    primary: Annotated[list[Slug], BeforeValidator(listed)] = Field(min_length=1)
-    secondary: Annotated[list[Slug], BeforeValidator(listed)] = Field(default_factory=list)
-    guardrails: Annotated[list[Slug], BeforeValidator(listed)] = Field(default_factory=list)
+    primary: Annotated[list[Slug], LIST_SHORTHAND] = Field(min_length=1)
+    secondary: Annotated[list[Slug], LIST_SHORTHAND] = Field(default_factory=list)
+    guardrails: Annotated[list[Slug], LIST_SHORTHAND] = Field(default_factory=list)
 
 
 METHODS: Final = ("sequential", "fixed", "bayesian")

@@ -21,7 +21,7 @@ KINDS: Final = ("track", "identify", "page", "screen", "group", "alias")
 _NOTHING: Final = Raw(b"")
 
 
-class Call(Struct, rename="camel", forbid_unknown_fields=True):
+class Call(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
     """One call as sent, unchecked. The fields from `received_at` on are accepted and not used."""
 
     type: Any = None

@@ -75,20 +75,21 @@ def read_rows(path: str, *, mapping: Mapping[str, str], declared: Declared) -> I
             raise UsageError(f"{path}: cannot be unpacked to its end ({error})") from None
 
 
-def _unpacked(raw: IO[bytes]) -> io.BufferedReader:
+def _unpacked(raw: IO[bytes]) -> "io.BufferedReader[Any]":
     """The stream in the clear; its first bytes say whether it is packed, not its name."""
-    buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
+    plain: Any = raw
+    buffered = plain if isinstance(raw, io.BufferedReader) else io.BufferedReader(plain)
     start = buffered.peek(4)[:4]
     if start.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))  # type: ignore[arg-type]
+        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
     if start == b"\x28\xb5\x2f\xfd":
         import zstandard
 
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(buffered))
-    return buffered
+    return buffered  # type: ignore[no-any-return]
 
 
-def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, str | InvalidEvent]]:
+def _lines(stream: "io.BufferedReader[Any]") -> Iterator[tuple[int, str | InvalidEvent]]:
     """Text lines, numbered; one that is too long or not UTF-8 is an error of its own."""
     number = 0
     while line := stream.readline(LINE_BYTES_MAX + 1):
@@ -104,7 +105,7 @@ def _lines(stream: io.BufferedReader) -> Iterator[tuple[int, str | InvalidEvent]
             yield number, InvalidEvent(f"line is not UTF-8 (byte {error.start})")
 
 
-def _json_lines(stream: io.BufferedReader, mapping: Mapping[str, str]) -> Iterator[Row]:
+def _json_lines(stream: "io.BufferedReader[Any]", mapping: Mapping[str, str]) -> Iterator[Row]:
     for number, line in _lines(stream):
         if isinstance(line, InvalidEvent):
             yield number, line
@@ -156,7 +157,7 @@ def _put(call: dict[str, Any], target: str, value: Any) -> None:
 
 
 def _csv_rows(
-    stream: io.BufferedReader,
+    stream: "io.BufferedReader[Any]",
     delimiter: str,
     mapping: Mapping[str, str],
     declared: Declared,
@@ -202,7 +203,12 @@ def _csv_rows(
 def _records(
     lines: Iterator[tuple[int, str | InvalidEvent]], delimiter: str
 ) -> Iterator[tuple[int, list[str] | InvalidEvent]]:
-    """CSV records with the line each begins in."""
+    """CSV records with the line each begins in.
+
+    A record over several lines counts only if it closes well and has the header's width; if not,
+    the quote in its first line was never meant to be closed, and the other lines are read anew.
+    """
+    width = 0
     ahead: deque[tuple[int, str | InvalidEvent]] = deque()
     while True:
         number, line = ahead.popleft() if ahead else next(lines, (0, ""))
@@ -222,14 +228,23 @@ def _records(
             if isinstance(following[1], InvalidEvent):
                 break
             text += following[1]
-        if text.count('"') % 2:
+        record = _parsed(text, delimiter)
+        is_bad = isinstance(record, InvalidEvent) or (width and len(record) != width)
+        if taken and is_bad:
             ahead.extendleft(reversed(taken))
-            yield number, InvalidEvent("a quote is opened and never closed")
-            continue
-        try:
-            yield number, next(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
-        except (csv.Error, StopIteration) as error:
-            yield number, InvalidEvent(f"broken quotes: {error}")
+            record = InvalidEvent("a quote is opened and never closed")
+        if not isinstance(record, InvalidEvent):
+            width = width or len(record)
+        yield number, record
+
+
+def _parsed(text: str, delimiter: str) -> list[str] | InvalidEvent:
+    if text.count('"') % 2:
+        return InvalidEvent("a quote is opened and never closed")
+    try:
+        return next(csv.reader(io.StringIO(text), delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration) as error:
+        return InvalidEvent(f"broken quotes: {error}")
 
 
 def _unwrapped(record: list[str], delimiter: str) -> list[str] | InvalidEvent:

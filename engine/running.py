@@ -73,7 +73,8 @@ class Running:
         self._failed = failed
         self._clock = SteadyClock()
         self._stop = threading.Event()
-        self._terms = self._terms_of(Declared())
+        self.declared = Declared()
+        self._terms = self._terms_of(self.declared)
         self._threads: list[threading.Thread] = []
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
@@ -106,9 +107,9 @@ class Running:
         """Play by what is applied now."""
         playbook = self._load(self.database, self.vault)
         if playbook is not None:
-            what = declared(playbook.workspace)
-            self._ingest._identities.zone = what.zone
-            self._terms = self._terms_of(what)
+            self.declared = declared(playbook.workspace)
+            self._ingest.zone = self.declared.zone
+            self._terms = self._terms_of(self.declared)
         self.playbook = playbook
         return playbook
 

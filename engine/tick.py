@@ -131,17 +131,19 @@ class Ticker:
     def _tick(
         self, lease: claims.Lease, playbook: Playbook, floor: Instant, horizon: Instant, limit: int
     ) -> Ticked:
+        # What is written is dated by the clock, which on a virtual one is the horizon.
+        now = max(floor, horizon)
         with self._database.read() as connection:
             item = self._next_items(connection, lease.position, horizon, limit=limit)
             hit("tick claim")
             if not item.events and not item.timers:
                 return Ticked()
             if self._careful and lease.attempts >= TRIES_MAX:
-                return self._park_unplayed(lease, item, now=floor)
+                return self._park_unplayed(lease, item, now=now)
             if self._careful or self._is_unproven:
                 self._count_try(lease)
             batch = self._play(connection, playbook, item, floor)
-        self._commit(lease, batch, item, now=floor)
+        self._commit(lease, batch, item, now=now)
         return Ticked(
             len(item.events), len(item.timers), len(batch.outcomes.messages), len(batch.parked)
         )
@@ -171,24 +173,38 @@ class Ticker:
 
         A merge comes alone, since it joins what the others keep apart. While more events wait,
         no timer may overtake them: whoever comes back after an outage must still find that the
-        event came before the timeout.
+        event came before the timeout. So a batch does not end inside an instant either, though a
+        group commit may have given it more events than the limit.
         """
         rows = self._log.read_after(connection, position, limit=limit + 1, columns=COLUMNS)
+        if not rows or rows[0][4] > horizon:
+            return [], horizon
+        if rows[0][5] & MERGE:
+            return rows[:1], horizon
+        end = min(limit, len(rows))
+        if len(rows) > limit and not self._careful:
+            rows += self._rest_of_instant(connection, rows)
+            end = next(
+                (i for i in range(len(rows) - 1, 0, -1) if rows[i][4] != rows[i - 1][4]), len(rows)
+            )
         end = next(
-            (i for i, row in enumerate(rows) if row[4] > horizon or (i and row[5] & MERGE)),
-            len(rows),
+            (i for i, row in enumerate(rows[:end]) if row[4] > horizon or row[5] & MERGE), end
         )
-        if end and rows[0][5] & MERGE:
-            end = 1
-        end = min(end, limit)
         if end == len(rows) or rows[end][4] > horizon:
             return rows[:end], horizon
-        waiting = rows[end][4]
-        if not rows[end][5] & MERGE:
-            # Events of one instant stay together where they can: a timer of it comes after all.
-            end = next((i for i in range(end, 0, -1) if rows[i - 1][4] != waiting), end)
-        events = rows[:end]
-        return events, max([waiting - 1, *(row[4] for row in events)])
+        return rows[:end], max([rows[end][4] - 1, *(row[4] for row in rows[:end])])
+
+    def _rest_of_instant(self, connection: Connection, rows: Sequence[Row]) -> list[Row]:
+        """What follows rows of one single instant, until it ends; nothing if they hold several."""
+        rest: list[Row] = []
+        last = rows[-1]
+        while last[4] == rows[0][4]:
+            more = self._log.read_after(connection, last[0], limit=BATCH, columns=COLUMNS)
+            if not more:
+                break
+            rest += more
+            last = more[-1]
+        return rest
 
     def _play(
         self,

@@ -130,7 +130,13 @@ def check_id(value: Any, *, field: str, characters_max: int = ID_CHARACTERS_MAX)
     """An id: text or an integer, None where there is none (absent, null or empty)."""
     if value is None or value == "":
         return None
-    if type(value) is str and len(value) <= characters_max and value.isalnum():
+    if (  # what nearly all ids are, in the fewest steps
+        type(value) is str
+        and len(value) <= characters_max
+        and value.isascii()
+        and value.isprintable()
+        and value[0] != " "
+    ):
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) > INTEGER_MAX:

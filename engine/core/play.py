@@ -102,7 +102,7 @@ def play(
         bound = min(bound, scene.earliest)
     if bound <= horizon:
         _arm(scene, _play_due(scene, before=horizon + 1, floor=floor), horizon)
-    elif bound < person.state.armed_at:
+    elif bound < person.state.armed_at or person.state.armed_at <= horizon:
         _arm(scene, _next_due(scene), horizon)
     return scene.effects
 

@@ -72,6 +72,7 @@ class EventLog:
     def known(self, connection: Connection, hashes: Sequence[bytes], *, now: Instant) -> set[bytes]:
         """Which of these messages the parts younger than the dedupe window hold."""
         found: set[bytes] = set()
+        hashes = sorted(hashes)  # neighbours in the index are read together
         open_part = self._part_of(max(self.lock(connection), 1))
         self._look(connection, open_part)
         for number in range(open_part, 0, -1):

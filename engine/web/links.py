@@ -49,8 +49,9 @@ async def ask(request: Request) -> Response:
         buttons = [everything]
         question = f"You will get no more marketing {what} from us."
     else:
-        buttons = [{"scope": "topic", "label": f"Stop “{found.topic}”"}, everything]
-        question = f"This message belongs to “{found.topic}”. What should we stop sending you?"
+        title = _title(services, found.topic)
+        buttons = [{"scope": "topic", "label": f"Stop “{title}”"}, everything]
+        question = f"This message belongs to “{title}”. What should we stop sending you?"
     return page(
         "letter.html",
         title="Unsubscribe",
@@ -89,7 +90,7 @@ async def act(request: Request) -> Response:
     if done is None:
         return _invalid()
     what = _CHANNELS.get(done.channel, "messages")
-    stopped = f"marketing {what}" if done.topic == EVERYTHING else f"“{done.topic}” {what}"
+    stopped = f"marketing {what}" if done.topic == EVERYTHING else f"{what} about “{_title(services, done.topic)}”"
     return page(
         "letter.html",
         title="You are unsubscribed",
@@ -131,6 +132,13 @@ ROUTES: Final = [
     Route("/t/c/{token}", clicked, methods=["GET"]),
     Route("/t/o/{token}", opened, methods=["GET"]),
 ]
+
+
+def _title(services: Services, topic: str) -> str:
+    """What people call a topic, where the workspace says so."""
+    program = services.program()
+    known = program.topics.get(topic) if program else None
+    return known.title if known and known.title else topic
 
 
 def _token(request: Request, services: Services, kind: Kind) -> Token | None:

@@ -230,7 +230,7 @@ def message_story(connection: Connection, message: int) -> MessageStory | None:
 
 
 def _passage(row: tuple[Any, ...]) -> Passage:
-    return Passage(*row[:11], _object(row[11]), _object(row[12]))
+    return Passage(*(*row[:11], _object(row[11]), _object(row[12])))
 
 
 def _channels(connection: Connection, addresses: dict[str, str]) -> dict[str, str]:
@@ -311,7 +311,8 @@ def _object(text: str | None) -> dict[str, Any]:
 
 def _short(properties: str | None) -> str:
     parts = []
-    for name, value in list(_object(properties).items())[:6]:
+    told = {name: value for name, value in _object(properties).items() if value not in ("", None)}
+    for name, value in list(told.items())[:6]:
         shown = _masked(value)
         shown = f"{len(shown)} items" if isinstance(shown, list | dict) else shown
         parts.append(f"{name} {shown}")

@@ -25,7 +25,7 @@ from engine.web.traffic import Traffic
 Path: TypeAlias = Kind | Literal["batch"]
 
 PATHS: Final[dict[str, Path]] = {
-    **{f"/v1/{kind}": kind for kind in KINDS},  # type: ignore[dict-item]
+    **{f"/v1/{kind}": kind for kind in KINDS},
     "/v1/batch": "batch",
 }
 ENVELOPE_BYTES_MAX: Final = 8_192

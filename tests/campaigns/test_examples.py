@@ -24,6 +24,7 @@ from engine.core.model import (
     Profile,
     ProfileId,
     Program,
+    Send,
     SendMessage,
     State,
     Variant,
@@ -73,7 +74,7 @@ def test_every_template_of_an_example_is_sent_by_some_step(name: str) -> None:
         (step.channel, step.template)
         for campaign in program.campaigns.values()
         for step in campaign.steps.values()
-        if hasattr(step, "template")
+        if isinstance(step, Send)
     }
 
     assert sent == set(WORKSPACES[name].templates)
@@ -108,7 +109,7 @@ def _program(workspace: Workspace) -> Program:
 
 
 def _forced(program: Program, test: TestFile) -> Program:
-    """The same program, in which chance has no say: all weight on one variant, all or no holdout."""
+    """The same program without chance: all weight on one variant, all or none held out."""
     shares = {"in": 1.0, "out": 0.0}
     forced = {str(name): str(variant) for name, variant in test.force.items()}
     if "holdout" in forced:

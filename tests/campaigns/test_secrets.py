@@ -53,6 +53,9 @@ def test_what_is_missing_is_named_with_its_line() -> None:
     assert problems_of({"antiphon.yaml": settings("${file:/nowhere/url}")}) == [
         "antiphon.yaml:10: channels.email.url needs the file /nowhere/url, which is not readable."
     ]
+    with pytest.raises(InvalidWorkspace) as refusal:
+        load_bundle(files({"antiphon.yaml": settings(SECRET + "${vault:x}")}), environ={})
+    assert "hunter2" not in repr(refusal.value.problems)
     assert problems_of({"antiphon.yaml": settings("${vault:x}")}) == [
         "antiphon.yaml:10: channels.email.url: this is not a placeholder that is known. Write "
         "${env:NAME}, ${env:NAME:-default} or ${file:/path}."

@@ -69,8 +69,7 @@ def test_conflicts_end_as_asked(database: Database) -> None:
 
 def test_an_unexpected_conflict_is_an_error_and_undoes_the_block(database: Database) -> None:
     with pytest.raises(StoreError), database.write() as connection:
-        for value in ("1", "2"):
-            insert(connection, "setting", SETTING, [("a", value)])
+        insert(connection, "setting", SETTING, [("a", "1"), ("a", "2")])
 
     assert settings_in(database) == {}
 

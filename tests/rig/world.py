@@ -375,38 +375,36 @@ class World:
         self.stop_at = self.now
         self._quiet(self._answer_everyone)
         for _ in range(TURNS_MAX):
-            self._quiet(self.drain_outbox, times=6)
+            self._quiet(self._drain_all)
             due = self._living(self._next_message)
-            if due is None:
+            if due is not None:
+                self.now = max(self.now, due) + SECOND
+            elif self._process is not None:
                 break
-            self.now = max(self.now, due) + SECOND
         self._quiet(self._say_everything)
         self._quiet(self._say_everything)
-        self._quiet(self.tick, times=3)
+        self._quiet(self.tick)
 
     def _settle_down(self) -> None:
         self._quiet(self._answer_everyone)
-        for _ in range(4):
-            self._quiet(self.tick, times=2)
-            self._quiet(self.drain_outbox, times=4)
+        for _ in range(2):
+            self._quiet(self.tick)
+            self._quiet(self._drain_all)
         self._quiet(self._say_everything)
-        self._quiet(self.tick, times=2)
+        self._quiet(self.tick)
 
-    def _quiet(self, act: Callable[[], Any], *, times: int = 1) -> None:
-        """Until it has found nothing to do that many times running."""
-        n_idle = 0
+    def _quiet(self, act: Callable[[], Any]) -> None:
+        """Until it has found nothing to do."""
         for _ in range(TURNS_MAX):
-            lives, kills = self.n_lives, self.recorder.n_kills
             is_busy = self._living(act)
-            has_died = self._process is None or (lives, kills) != (
-                self.n_lives,
-                self.recorder.n_kills,
-            )
-            n_idle = 0 if is_busy or has_died or is_busy is None else n_idle + 1
             self.now += 1
-            if n_idle >= times:
+            if is_busy is False:
                 return
         raise AssertionError(f"no end to {act.__name__}: the engine makes no progress")
+
+    def _drain_all(self) -> bool:
+        email = self._drain_channel("email", limit=self.rng.choice((3, 200)))
+        return self._drain_channel("sms", limit=200) or email
 
     def _answer_everyone(self) -> bool:
         if self.clients.unanswered:
