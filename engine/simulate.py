@@ -18,7 +18,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Final, Literal
 
-
 from campaigns.workspace import Workspace
 from channels import open_provider
 from channels.base import DeliveryEvent, Provider
@@ -62,6 +61,7 @@ class Replay:
         directory: Where the sandboxes write, if they do.
         write: What each sandbox leaves behind; None means what the workspace says.
         is_silent: Nobody opens, clicks or bounces.
+        seed: Of what people do with messages; None means what the workspace says.
         observe: Told of every profile's effects.
     """
 
@@ -75,6 +75,7 @@ class Replay:
         directory: Path,
         write: Write | None = "none",
         is_silent: bool = False,
+        seed: str | None = None,
         observe: Callable[[Sequence[Effect]], None] | None = None,
     ) -> None:
         self.database = database
@@ -86,7 +87,9 @@ class Replay:
         self._ticker = Ticker(
             database, vault=vault, log=self.log, owner="simulation", observe=observe
         )
-        self._providers = _sandboxes(playbook.workspace, directory, write, clock=lambda: self.now)
+        self._providers = _sandboxes(
+            playbook.workspace, directory, write=write, seed=seed, clock=lambda: self.now
+        )
         self._echoes: list[tuple[Instant, int, DeliveryEvent, str]] = []
         self._facts: list[tuple[Instant, int, Fact]] = []
         self._number = count()
@@ -241,7 +244,12 @@ def simulated_links() -> Links:
 
 
 def _sandboxes(
-    workspace: Workspace, directory: Path, write: Write | None, *, clock: Callable[[], Instant]
+    workspace: Workspace,
+    directory: Path,
+    *,
+    write: Write | None,
+    seed: str | None,
+    clock: Callable[[], Instant],
 ) -> dict[str, Provider]:
     """A sandbox for every channel, whatever the workspace says it is."""
     opened: dict[str, Provider] = {}
@@ -250,6 +258,8 @@ def _sandboxes(
         kind = workspace.channel_kind(str(name))
         if write is not None:
             settings = {**settings, "write": "log" if write == "eml" and kind != "email" else write}
+        if seed is not None:
+            settings = {**settings, "seed": seed}
         opened[str(name)] = open_provider(
             kind, "sandbox", settings, directory=directory, rng=random.Random(0), now=clock
         )

@@ -22,8 +22,9 @@ SECONDS_MAX = 30.0
 
 WORKSPACE = """\
 zone: UTC
+consent: {unknown: refuse}
 topics: {offers: {title: Offers}}
-traits: {email: {type: email, pii: true}}
+traits: {email: {type: email, pii: true}, first_name: {type: string}}
 channels:
   email: {provider: sandbox, from: "Shop <shop@example.com>"}
 """
@@ -76,6 +77,7 @@ def test_an_event_becomes_a_message_and_its_link_stops_the_next(
     before, _ = served.get("/readyz")
     applied = command("apply", shop, environ=environ)
     after, _ = served.get("/readyz")
+    assert (before, after) == (503, 200), applied.stderr
     key = a_key(shop)
     consent = {"consent": {"email": {"offers": True}}}
     person = {"userId": "u1", "traits": {"email": "ada@example.com"}, "context": consent}
@@ -94,7 +96,6 @@ def test_an_event_becomes_a_message_and_its_link_stops_the_next(
         lambda: stored(database_url, "SELECT reason FROM message WHERE status = 'dropped'")
     )
 
-    assert (before, after) == (503, 200), applied.stderr
     assert mail["To"] == "ada@example.com"
     assert mail["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert "Stop “Offers”" in asked
