@@ -322,9 +322,7 @@ def measure(server: Server, folder: Path, arguments: argparse.Namespace, run_loo
         before = server.last_seq()
         sent = requests.batches(int(600 * seconds))
         run: Run = run_loop(
-            load(
-                server.port, sent, connections=BATCH_CONNECTIONS, events=BATCH, seconds=seconds
-            )
+            load(server.port, sent, connections=BATCH_CONNECTIONS, events=BATCH, seconds=seconds)
         )
         del sent
         report_bad(run)

@@ -86,7 +86,7 @@ def _unpacked(raw: IO[bytes]) -> "io.BufferedReader[Any]":
         import zstandard
 
         return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(buffered))
-    return buffered  # type: ignore[no-any-return]
+    return buffered
 
 
 def _lines(stream: "io.BufferedReader[Any]") -> Iterator[tuple[int, str | InvalidEvent]]:

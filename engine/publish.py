@@ -30,7 +30,7 @@ from engine.playbook import Playbook
 from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.vault import Vault, blind_kind
+from engine.vault import Vault
 
 Templates = Mapping[tuple[str, str], CompiledTemplate]
 
@@ -299,7 +299,7 @@ def _features_at(database: Database, vault: Vault) -> Callable[[int], frozenset[
 
 
 def _blind(vault: Vault) -> Blind:
-    return lambda trait, kind, value: vault.blind(blind_kind(trait, kind), value)
+    return vault.mark
 
 
 def _loaded(bundle: bytes, *, environ: Mapping[str, str] | None) -> Workspace:

@@ -20,14 +20,14 @@ from channels.base import Provider
 from engine.commit import GroupCommit
 from engine.composing import Links, Unsendable, compose, data_keys
 from engine.core.errors import NotOwner, StoreError
-from engine.core.model import SECOND
+from engine.core.model import MINUTE, SECOND
 from engine.declared import Declared, declared
 from engine.ingest import Ingest
 from engine.outbox import Outbox
 from engine.playbook import Playbook
 from engine.prepare import Answer, Prepared, Terms
 from engine.settings import DIRECTORY, Settings, link_key
-from engine.steady import SteadyClock, present
+from engine.steady import SteadyClock, elapsed, present
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
@@ -40,6 +40,8 @@ from engine.vault import Vault
 log = logging.getLogger("antiphon.engine")
 
 TROUBLE_SECONDS_MAX: Final = 30.0
+QUIET: Final = MINUTE
+"""A loop that ran this long before it failed starts over with the shortest pause."""
 
 
 class Running:
@@ -183,12 +185,15 @@ class Running:
         the process."""
         pause = 0.5
         while not self._stop.is_set():
+            started = elapsed()
             try:
                 loop()
             except NotOwner as error:
                 self._failed(str(error))
                 return
             except Exception as error:
+                if elapsed() - started > QUIET:
+                    pause = 0.5
                 word = "waits" if isinstance(error, StoreError) else "failed"
                 log.exception("%s %s, next try in %.1f s", loop.__name__, word, pause)
                 self._stop.wait(pause)

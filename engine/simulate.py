@@ -62,6 +62,7 @@ class Replay:
         write: What each sandbox leaves behind; None means what the workspace says.
         is_silent: Nobody opens, clicks or bounces.
         seed: Of what people do with messages; None means what the workspace says.
+        owner: Who plays, as it stands in the database.
         observe: Told of every profile's effects.
     """
 
@@ -76,6 +77,7 @@ class Replay:
         write: Write | None = "none",
         is_silent: bool = False,
         seed: str | None = None,
+        owner: str = "simulation",
         observe: Callable[[Sequence[Effect]], None] | None = None,
     ) -> None:
         self.database = database
@@ -84,9 +86,7 @@ class Replay:
         self.log = EventLog()
         self.declared: Declared = declared(playbook.workspace)
         self._ingest = Ingest(vault=vault, log=self.log, zone=self.declared.zone)
-        self._ticker = Ticker(
-            database, vault=vault, log=self.log, owner="simulation", observe=observe
-        )
+        self._ticker = Ticker(database, vault=vault, log=self.log, owner=owner, observe=observe)
         self._providers = _sandboxes(
             playbook.workspace, directory, write=write, seed=seed, clock=lambda: self.now
         )

@@ -97,12 +97,12 @@ def name_profiles(connection: Connection, names: dict[int, str]) -> None:
 
 
 def redirect(connection: Connection, merges: Sequence[tuple[int, int]]) -> None:
-    """Lead every id of each loser to its winner, and leave the loser as a redirect, in order."""
+    """Lead every id of each loser to its winner, in order.
+
+    The loser's profile stays as it is until its owner plays the merge: events committed before it
+    are still the loser's.
+    """
     for loser, winner in merges:
         connection.execute(
             "UPDATE identity SET profile_id = ? WHERE profile_id = ?", (winner, loser)
-        )
-        connection.execute(
-            "UPDATE profile SET merged_into = ? WHERE id = ?",
-            (winner, loser),
         )

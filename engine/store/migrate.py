@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.core.errors import StoreError
+from engine.failpoints import hit
 from engine.store.database import Database
 
 VERSION_TABLE: Final = "antiphon_version"
@@ -49,6 +50,7 @@ def upgrade(database: Database) -> None:
         with database.engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            hit("migration statement")
     except DBAPIError as error:
         raise StoreError(
             f"the schema could not be brought from {found} to {HEAD}: {error.orig}"

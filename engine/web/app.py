@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from engine.core.errors import StoreError
 from engine.web import health, links, local, pages, people
 from engine.web.openapi import describe
 from engine.web.problem import Refusal, answer_refusal, answer_unknown
@@ -36,8 +37,15 @@ def create_app(services: Services) -> FastAPI:
     app.add_middleware(Door, services=services, traffic=traffic)
     app.add_exception_handler(Refusal, answer_refusal)
     app.add_exception_handler(HTTPException, answer_unknown)
+    app.add_exception_handler(StoreError, _answer_later)
     app.add_exception_handler(Exception, _answer_failure)
     return app
+
+
+async def _answer_later(_request: Request, error: Exception) -> Response:
+    """The database could not do it now: nothing was acknowledged, and asking again is right."""
+    seconds = max(1, round(getattr(error, "retry_after_seconds", 2)))
+    return Refusal(503, "store", str(error), retry_after_seconds=seconds).answer()
 
 
 async def _answer_failure(_request: Request, error: Exception) -> Response:

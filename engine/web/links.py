@@ -90,7 +90,11 @@ async def act(request: Request) -> Response:
     if done is None:
         return _invalid()
     what = _CHANNELS.get(done.channel, "messages")
-    stopped = f"marketing {what}" if done.topic == EVERYTHING else f"{what} about “{_title(services, done.topic)}”"
+    stopped = (
+        f"marketing {what}"
+        if done.topic == EVERYTHING
+        else f"{what} about “{_title(services, done.topic)}”"
+    )
     return page(
         "letter.html",
         title="You are unsubscribed",

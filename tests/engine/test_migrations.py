@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 from sqlmodel import SQLModel
 
 import engine.tables  # noqa: F401
+from engine import failpoints
 from engine.core.errors import StoreError
 from engine.store import migrate
 from engine.store.database import Database
@@ -36,6 +37,26 @@ def test_upgrade_is_done_once_and_says_its_version(empty_url: str) -> None:
     assert before is None
     assert migrate.current(database) == migrate.HEAD
     migrate.require_current(database)
+    database.close()
+
+
+def test_a_crash_during_the_steps_leaves_an_empty_database(empty_url: str) -> None:
+    database = Database(empty_url)
+
+    def crash(name: str) -> None:
+        if name == "migration statement":
+            raise failpoints.Crash
+
+    failpoints.install(crash)
+    try:
+        with pytest.raises(failpoints.Crash):
+            migrate.upgrade(database)
+    finally:
+        failpoints.install(None)
+
+    assert migrate.current(database) is None
+    migrate.upgrade(database)
+    assert migrate.current(database) == migrate.HEAD
     database.close()
 
 

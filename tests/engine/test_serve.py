@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import threading
 import time
 import urllib.error
@@ -146,8 +147,7 @@ def test_after_a_kill_nothing_acknowledged_is_lost_and_a_restart_is_all_it_needs
         for sent in range(10_000):
             names = [f"{number}-{sent}-{item}" for item in range(10)]
             batch = [
-                {"type": "track", "userId": name, "event": "A", "messageId": name}
-                for name in names
+                {"type": "track", "userId": name, "event": "A", "messageId": name} for name in names
             ]
             try:
                 status, _ = post(served, "/v1/batch", {"batch": batch}, key)
@@ -184,6 +184,64 @@ def test_after_a_kill_nothing_acknowledged_is_lost_and_a_restart_is_all_it_needs
     assert acknowledged - kept == set()
     assert repeated == (200, {"success": True, "status": "duplicate"})
     assert seconds < 30  # P16 asks for 10 s on a quiet machine
+
+
+KILLS = 10
+"""For each of the two databases: twenty in all."""
+
+
+@pytest.mark.slow
+def test_kill_after_kill_under_load_loses_nothing_and_repeats_nothing(
+    shop: Path, environ: dict[str, str], database_url: str
+) -> None:
+    rng = random.Random(16)
+    acknowledged: set[str] = set()
+    unsure: list[list[str]] = []
+    key = ""
+
+    def load(served: Served, number: str) -> None:
+        resent = [unsure.pop()] if unsure else []
+        for sent in range(10_000):
+            fresh = [f"{number}-{sent}-{item}" for item in range(10)]
+            for names in (*resent, fresh):
+                batch = [
+                    {"type": "track", "userId": name, "event": "A", "messageId": name}
+                    for name in names
+                ]
+                try:
+                    status, _ = post(served, "/v1/batch", {"batch": batch}, key)
+                except (OSError, ValueError):
+                    unsure.append(names)  # no answer: the client sends the same ids again
+                    return
+                if status == 200:
+                    acknowledged.update(names)
+            resent = []
+
+    for kill in range(KILLS):
+        served = Served(shop, environ=environ)
+        key = key or a_key(shop)
+        threads = [
+            threading.Thread(target=load, args=(served, f"{kill}-{number}")) for number in range(3)
+        ]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.1 + rng.random() * 0.6)
+        served.kill()
+        for thread in threads:
+            thread.join()
+    last = Served(shop, environ=environ)
+    last.terminate()
+
+    times = dict(
+        stored(
+            database_url,
+            "SELECT i.value, count(*) FROM identity i JOIN event e ON e.profile_id = i.profile_id "
+            "GROUP BY i.value",
+        )
+    )
+    assert len(acknowledged) > 100 * KILLS / 10
+    assert acknowledged - times.keys() == set()
+    assert set(times.values()) == {1}
 
 
 def test_a_second_engine_is_refused_with_a_clear_word(

@@ -1,21 +1,22 @@
 """Links in messages: GET asks, POST acts, a token does only what it was made for."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.core.errors import StoreError
 from engine.store.database import Database
 from tests.engine.test_unsubscribe import a_message, a_profile, withdrawn
 from tests.engine.web_harness import App, an_app
 
-ONE_CLICK = {"content": b"List-Unsubscribe=One-Click"}
+ONE_CLICK: dict[str, Any] = {"content": b"List-Unsubscribe=One-Click"}
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 MULTIPART = {"Content-Type": "multipart/form-data; boundary=x"}
 PARTS = (
-    b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\n'
-    b"One-Click\r\n--x--\r\n"
+    b'--x\r\nContent-Disposition: form-data; name="List-Unsubscribe"\r\n\r\nOne-Click\r\n--x--\r\n'
 )
 
 
@@ -83,6 +84,21 @@ def test_an_opt_out_works_when_events_are_refused(app: App) -> None:
     assert refused.status_code == 503
     assert answer.status_code == 200
     assert withdrawn(app.database, 1) == '["offers"]'
+
+
+def test_an_opt_out_that_could_not_be_committed_is_never_acknowledged(app: App) -> None:
+    def broken(_change: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        future.set_exception(StoreError("the database was lost"))
+        return future
+
+    app.services.write = broken
+
+    answer = app.client.post(f"/u/{app.token('unsubscribe', 7)}", **ONE_CLICK)
+
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) >= 1
+    assert withdrawn(app.database, 1) is None
 
 
 @pytest.mark.parametrize("kind", ["click", "open", "preferences"])

@@ -8,6 +8,7 @@ from functools import lru_cache
 import msgspec
 
 from campaigns.load import load_bundle
+from channels.base import Channel
 from channels.expressions import compile_expression, evaluate
 from channels.templates import CompiledTemplate, compile_template
 from engine.core.model import (
@@ -58,7 +59,7 @@ TEMPLATES = {
     "templates/email/soft.txt": b"---\nsubject: Your cart\n---\nCart {{ event.cart }} waits.\n",
     "templates/email/last.txt": b"---\nsubject: Last call\n---\n{{ unsubscribe_url }}\n",
     "templates/email/receipt.txt": b"---\nsubject: Thanks\n---\nOrder {{ event.order }}.\n",
-    "templates/email/hello.txt": b"---\nsubject: Hello\n---\nHello {{ profile.plan }}.\n",
+    "templates/sms/hello.txt": b"Hello {{ profile.plan }}.\n",
     "templates/sms/hard.txt": b"Your cart {{ event.cart }} ends soon.\n",
 }
 EXPERIMENT = "nudge"
@@ -123,11 +124,9 @@ def _campaigns() -> dict[str, Campaign]:
         version="v1",
         trigger=SegmentTrigger("engaged"),
         steps={
-            "note": Update(
-                "note", {"plan": compile_expression("{{ 'gold' }}")}, next="tell"
-            ),
+            "note": Update("note", {"plan": compile_expression("{{ 'gold' }}")}, next="tell"),
             "tell": Track("tell", "Welcomed", {"from": "rig"}, next="mail"),
-            "mail": Send("mail", "email", "hello"),
+            "mail": Send("mail", "sms", "hello"),
         },
         first="note",
         reentry=Reentry("after_exit"),
@@ -161,11 +160,11 @@ def _experiment(phase: int) -> Experiment:
 
 @lru_cache
 def _templates() -> dict[tuple[str, str], CompiledTemplate]:
-    names = [("email", "soft"), ("email", "last"), ("email", "receipt"), ("email", "hello")]
-    return {
-        **{(c, n): compile_template("email", n, TEMPLATES) for c, n in names},
-        ("sms", "hard"): compile_template("sms", "hard", TEMPLATES),
-    }
+    names: list[tuple[Channel, str]] = [
+        *(("email", name) for name in ("soft", "last", "receipt")),
+        *(("sms", name) for name in ("hello", "hard")),
+    ]  # type: ignore[list-item]
+    return {(c, n): compile_template(c, n, TEMPLATES) for c, n in names}
 
 
 @lru_cache

@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from engine.core.model import NEVER, Contact
+from engine.core.model import NEVER
 from engine.feedback import ORDER
 from engine.store import people
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, OWN, message_hash
 from engine.vault import Vault
-from engine.wire import decode, settle
+from engine.wire import contact_keys, decode, settle
 from tests.rig.build import EXPERIMENT, a_playbook
 from tests.rig.process import SECRET
 from tests.rig.recorder import Played
@@ -74,9 +74,7 @@ def played_once_and_in_order(world: World, connection: Connection) -> Found:
             found.append(f"profile {profile_id} played out of order or twice: {seqs}")
     times = Counter(seq for seqs in played.values() for seq in seqs)
     poison = {message_hash("api", it) for it in world.clients.poison}
-    parked = {
-        row[0] for row in connection.execute("SELECT ref FROM parked WHERE kind = 'event'")
-    }
+    parked = {row[0] for row in connection.execute("SELECT ref FROM parked WHERE kind = 'event'")}
     rows = connection.execute("SELECT seq, message_hash, flags, accepted_at, name FROM event")
     for seq, key, flags, accepted_at, name in rows:
         if flags & (OWN | MERGE):
@@ -179,8 +177,8 @@ def the_ledger_agrees(world: World, connection: Connection) -> Found:
             found.append(
                 f"message {call.message}: the provider said {call.reply}, we wrote {outcome}"
             )
-    ambiguous = Counter(message for (message, _), outcome in attempts.items() if outcome == "ambiguous")
-    said = Counter(message for (message, _), outcome in attempts.items() if outcome == "accepted")
+    ambiguous = Counter(key[0] for key, outcome in attempts.items() if outcome == "ambiguous")
+    said = Counter(key[0] for key, outcome in attempts.items() if outcome == "accepted")
     for id, channel, topic, status in connection.execute(
         "SELECT id, channel, topic, status FROM message"
     ):
@@ -321,11 +319,8 @@ def _stored(connection: Connection) -> dict[int, dict[str, Any]]:
     ):
         step, visit, variant, template, status, reason, at, due, context = rest
         # What the outbox made of it later is not the core's: it all began as queued.
-        if status in ("ghost", "deferred"):
-            pass
-        elif status == "dropped" and context == "{}":
-            pass
-        else:
+        is_of_core = status in ("ghost", "deferred") or (status == "dropped" and context == "{}")
+        if not is_of_core:
             status, reason, due = "sent", "", at
         messages[profile].append(
             (places.get(enrollment, -1), step, visit, variant, template, status, reason, at, due)
@@ -353,17 +348,15 @@ def _differences(
 
 
 def _short(value: Any) -> str:
+    def opened(it: Any) -> Any:
+        return msgspec.msgpack.decode(it) if isinstance(it, bytes) else it
+
     if isinstance(value, dict):
-        value = {k: msgspec.msgpack.decode(v) if isinstance(v, bytes) else v for k, v in value.items()}
-    if isinstance(value, list):
-        value = [msgspec.msgpack.decode(v) if isinstance(v, bytes) else v for v in value]
+        value = {name: opened(it) for name, it in value.items()}
+    elif isinstance(value, list):
+        value = [opened(it) for it in value]
     return str(value)[:1500]
 
 
 def _keys(decoded: list[Any], it: people.Loaded, vault: Vault) -> dict[tuple[str, str], str]:
-    from engine.wire import contact_keys
-
     return contact_keys({it.person.profile.id: decoded}, {it.person.profile.id: it}, vault)
-
-
-__all__ = ["CHECKS", "Contact", "check"]

@@ -66,9 +66,7 @@ class Process:
         self.outbox.recover(self.playbook, now=now)
 
     def a_ticker(self, owner: str) -> Ticker:
-        return Ticker(
-            self.database, vault=self.vault, log=self.log, owner=owner, write=self.write
-        )
+        return Ticker(self.database, vault=self.vault, log=self.log, owner=owner, write=self.write)
 
     def write(self, work: Callable[[Connection], Any]) -> Any:
         """Through the one writer, whose turn is taken here."""

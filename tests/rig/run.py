@@ -1,6 +1,7 @@
 """One seed from an empty database to a verdict."""
 
 import shutil
+import traceback
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import lru_cache
@@ -52,13 +53,10 @@ def run_seed(seed: int, *, url: str = "", bug: Any = None) -> Verdict:
             violations = check(world)
         except Exception as error:
             # An error that no part of the engine should let out is a finding as well.
-            if bug is None:
-                error.add_note(f"seed {seed}")
-            violations = [f"{type(error).__name__}: {error}"]
-            if bug is None:
-                import traceback
-
-                violations.append(traceback.format_exc())
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            violations = [
+                f"{type(error).__name__}: {error} ({Path(where.filename).name}:{where.lineno})"
+            ]
         return Verdict(seed, violations, world)
 
 

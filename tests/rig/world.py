@@ -16,8 +16,8 @@ from typing import Any
 
 from channels.base import Channel, DeliveryEvent, Provider
 from engine import failpoints
-from engine.core.errors import NotOwner, StoreError
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.errors import NotOwner
+from engine.core.model import HOUR, MINUTE, SECOND, Instant
 from engine.failpoints import Crash
 from engine.feedback import take_in
 from engine.prepare import Answer, prepare
@@ -30,8 +30,8 @@ from tests.rig.recorder import Poisoned, Recorder, recording
 
 START: Instant = 1_772_442_000_000_000
 """2026-03-02T09:00Z, a Monday."""
-CRASHES_MAX = 8
-TURNS_MAX = 3_000
+CRASHES_MAX = 6
+TURNS_MAX = 600
 """A bound on every loop: an engine that makes no progress is a finding, not a hang."""
 MEANWHILE = frozenset({"tick claim", "outbox claim", "reply unread"})
 """Failpoints outside of any write transaction: others may commit there."""
@@ -50,6 +50,7 @@ class Plan:
     crash_at: str
     poison: tuple[str, ...]
     tick_limits: tuple[int, ...]
+    ambiguous_share: float
 
     @staticmethod
     def of(seed: int) -> "Plan":
@@ -58,7 +59,7 @@ class Plan:
         return Plan(
             is_virtual=is_virtual,
             n_people=rng.choice((1, 2, 4, 8)),
-            n_steps=rng.randint(30, 70),
+            n_steps=rng.randint(20, 50),
             events_per_part=rng.choice((25, 500_000)),
             crash_share=rng.choice((0.0, 0.01, 0.03)),
             crash_at=rng.choice(sorted(failpoints.NAMES)),
@@ -66,6 +67,7 @@ class Plan:
                 rng.choice(("raise", "kill", "settle")) for _ in range(rng.choice((0, 0, 0, 1, 2)))
             ),
             tick_limits=rng.choice(((1000,), (1, 2, 3), (1, 5, 1000))),
+            ambiguous_share=rng.choice((0.05, 0.15, 0.4)),
         )
 
 
@@ -112,7 +114,6 @@ class World:
         self._is_nested = False
         self._tick_crashes = 0
         self._n_usurped = 0
-        self._is_draining = False
         self._poison = list(self.plan.poison)
         self._executor = ThreadPoolExecutor(1)
         self._loop = asyncio.new_event_loop()
@@ -266,10 +267,18 @@ class World:
         self._reported.update((provider, it.event_id) for it in reports)
 
     def _unsubscribe(self) -> None:
-        accepted = [call.message for call in self.ledger.calls if call.is_accepted]
-        if not accepted:
+        """Somebody uses the link of a message; often one for whom another is just on its way."""
+        with self.process.database.read() as connection:
+            rows = connection.execute(
+                "SELECT id, profile_id IN (SELECT profile_id FROM message WHERE status = 'queued' "
+                "AND topic = 'offers' AND due_at <= ?) FROM message WHERE status = 'sent' "
+                "ORDER BY id",
+                (self.now,),
+            )
+        waited_for = [row[0] for row in rows if row[1]] if self.rng.random() < 0.7 else []
+        if not rows:
             return
-        message = self.rng.choice(accepted)
+        message = self.rng.choice(waited_for or [row[0] for row in rows])
         scope = self.rng.choice(("topic", "topic", "all"))
         done = self.process.write(
             lambda connection: withdraw(
@@ -299,15 +308,17 @@ class World:
         self.withdrawals.append(Withdrawn(profile_id, channel, topic, attempts))
 
     def _pass_time(self) -> None:
-        self.now += self.rng.choice(
-            (SECOND, MINUTE, 10 * MINUTE, 31 * MINUTE, 2 * HOUR, 7 * HOUR)
-        )
+        self.now += self.rng.choice((SECOND, MINUTE, 10 * MINUTE, 31 * MINUTE, 2 * HOUR, 7 * HOUR))
 
     def _jump(self) -> None:
         self.now += self.rng.choice((-2 * MINUTE, -20 * SECOND, 3 * HOUR))
 
     def _restart(self) -> None:
-        self._die()
+        """A clean restart, or a night of them in which nothing happened to play."""
+        for _ in range(self.rng.choice((1, 1, 7))):
+            self._die()
+            self._start()
+            self.process.ticker.claim(now=self.now)
 
     def _apply(self) -> None:
         if self.release < 3:
@@ -336,7 +347,7 @@ class World:
             self.n_crashes += 1
             self._tick_crashes += name in IN_TICK
             raise Crash
-        if name in MEANWHILE and not self._is_nested and self.rng.random() < 0.15:
+        if name in MEANWHILE and not self._is_nested and self.rng.random() < 0.2:
             self._is_nested = True
             try:
                 self._meanwhile(name)
@@ -366,13 +377,13 @@ class World:
 
     def _drain(self) -> None:
         """Let everything that is under way end: first with time passing, then the outbox alone."""
-        self._is_draining = True
         self.now = max(self.now, START) + HOUR
-        for hours in (1, 3, 7, 9, 13):
+        for hours in (1, 5, 13):
             self._settle_down()
             self.now += hours * HOUR
         self._settle_down()
         self.stop_at = self.now
+        self.now += 1
         self._quiet(self._answer_everyone)
         for _ in range(TURNS_MAX):
             self._quiet(self._drain_all)
@@ -439,7 +450,9 @@ class World:
             return Double(
                 channel,
                 ledger=self.ledger,
-                manners=Manners(hard_bounces=not self.plan.is_virtual),
+                manners=Manners(
+                    ambiguous=self.plan.ambiguous_share, hard_bounces=not self.plan.is_virtual
+                ),
                 rng=self._doubles,
                 now=lambda: self.now,
                 attempt_of=attempt_of,
@@ -461,6 +474,3 @@ def attempts_of(
         (profile_id, channel, topic, topic),
     )
     return frozenset((row[0], row[1]) for row in rows)
-
-
-__all__ = ["CRASHES_MAX", "DAY", "Plan", "StoreError", "World", "attempts_of"]

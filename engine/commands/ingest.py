@@ -1,0 +1,140 @@
+"""`antiphon ingest`: load events or profiles from files, through the checks of the API."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.loading import Report
+
+HELP: Final = "load events or profiles from JSONL, CSV or Parquet (.gz, .zst), or stdin as -"
+EXAMPLE: Final = """\
+example: antiphon ingest shop orders.csv.gz --map userId=customer --map event="=Order Completed" \\
+           --map timestamp=date --map properties.revenue=total"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument(
+        "paths", nargs="+", metavar="[DIR] FILE", help="files; a folder first is the workspace"
+    )
+    parser.add_argument(
+        "--map",
+        action="append",
+        default=[],
+        metavar="FIELD=COLUMN",
+        help="which column holds a field of the tracking API; FIELD==TEXT is a constant",
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="let even old events start journeys (rule 8)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when every row was taken or known, 1 when some were refused."""
+    directory, files = _split(arguments.paths)
+    mapping = _mapping(arguments.map)
+    total: dict[str, Any] = {"accepted": 0, "duplicates": 0, "rejected": 0, "errors": []}
+    for file in files:
+        report = _load(directory, file, mapping, arguments)
+        for count in ("accepted", "duplicates", "rejected"):
+            total[count] += getattr(report, count)
+        total["errors"] += [
+            {"file": file, "row": it.row, "field": it.field, "message": it.message}
+            for it in report.errors
+        ]
+    if arguments.json:
+        print(json.dumps(total))
+    else:
+        for error in total["errors"]:
+            print(f"{error['file']}:{error['row']}: {error['message']}", file=sys.stderr)
+        print(
+            f"{total['accepted']:,} accepted, {total['duplicates']:,} duplicates, "
+            f"{total['rejected']:,} rejected"
+        )
+    return int(total["rejected"] > 0)
+
+
+def _split(paths: list[str]) -> tuple[Path, list[str]]:
+    first = Path(paths[0])
+    if paths[0] != "-" and first.is_dir():
+        if len(paths) == 1:
+            raise UsageError("name at least one FILE after the workspace, or - for stdin")
+        return first, paths[1:]
+    return Path(), paths
+
+
+def _mapping(pairs: list[str]) -> dict[str, str]:
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        field, sign, column = pair.partition("=")
+        if not (field and sign and column):
+            raise UsageError(f'--map {pair}: write FIELD=COLUMN, or FIELD="=TEXT" for a constant')
+        mapping[field] = column
+    return mapping
+
+
+def _load(
+    directory: Path, file: str, mapping: dict[str, str], arguments: argparse.Namespace
+) -> "Report":
+    """Through the running server if there is one, which owns the database; else directly."""
+    from engine.local import call, is_served
+    from engine.counting import counting
+
+    if is_served(directory):
+        import msgspec
+
+        from engine.loading import Report
+
+        payload = {
+            "file": file if file == "-" else str(Path(file).resolve()),
+            "mapping": mapping,
+            "live": arguments.live,
+        }
+        if file == "-":
+            payload["stdin"] = sys.stdin.buffer.read().decode()
+        answer = call(directory, "ingest", payload)
+        if answer is not None:
+            return msgspec.convert(answer, Report)
+    with counting(file, quiet=arguments.json) as progress:
+        return _load_here(directory, file, mapping, arguments.live, progress)
+
+
+def _load_here(
+    directory: Path, file: str, mapping: dict[str, str], live: bool, progress: Any
+) -> "Report":
+    import os
+
+    from engine.declared import declared
+    from engine.ingest import Ingest
+    from engine.loading import ingest_file
+    from engine.opened import opened
+    from engine.prepare import Answer, Prepared
+    from engine.publish import load_playbook
+    from engine.steady import present
+    from engine.store.events import EventLog
+
+    with opened(directory) as it:
+        playbook = load_playbook(it.database, vault=it.vault, environ=os.environ)
+        if playbook is None:
+            raise UsageError(f'nothing is applied in "{directory}" yet. Run: antiphon apply')
+        ingest = Ingest(vault=it.vault, log=EventLog(), zone=playbook.program.zone)
+
+        def write(prepared: Prepared) -> list[Answer]:
+            with it.database.write() as connection:
+                return ingest.commit(connection, [prepared], now=present())[0]
+
+        return ingest_file(
+            file,
+            write=write,
+            declared=declared(playbook.workspace),
+            now=present,
+            mapping=mapping,
+            live=live,
+            progress=progress,
+        )
