@@ -2,7 +2,11 @@
 
 import argparse
 import json
+import shutil
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -83,26 +87,33 @@ def _load(
     directory: Path, file: str, mapping: dict[str, str], arguments: argparse.Namespace
 ) -> "Report":
     """Through the running server if there is one, which owns the database; else directly."""
-    from engine.local import call, is_served
     from engine.counting import counting
+    from engine.local import call, is_served
 
     if is_served(directory):
         import msgspec
 
         from engine.loading import Report
 
-        payload = {
-            "file": file if file == "-" else str(Path(file).resolve()),
-            "mapping": mapping,
-            "live": arguments.live,
-        }
-        if file == "-":
-            payload["stdin"] = sys.stdin.buffer.read().decode()
-        answer = call(directory, "ingest", payload)
+        with _as_file(file) as path:
+            payload = {"path": path, "mapping": mapping, "live": arguments.live}
+            answer = call(directory, "ingest", payload)
         if answer is not None:
             return msgspec.convert(answer, Report)
     with counting(file, quiet=arguments.json) as progress:
         return _load_here(directory, file, mapping, arguments.live, progress)
+
+
+@contextmanager
+def _as_file(file: str) -> Iterator[str]:
+    """A path the server can read: stdin is the command's own, so it is spooled."""
+    if file != "-":
+        yield str(Path(file).resolve())
+        return
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as spooled:
+        shutil.copyfileobj(sys.stdin.buffer, spooled)
+        spooled.flush()
+        yield spooled.name
 
 
 def _load_here(
