@@ -30,7 +30,7 @@ from engine.settings import DIRECTORY, Settings, link_key
 from engine.steady import SteadyClock, elapsed, present
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.events import EventLog
+from engine.store.events import NOT_OWN, EventLog
 from engine.store.keys import KeyKind
 from engine.store.queue import Queued, addressees
 from engine.tick import Ticker
@@ -161,7 +161,7 @@ class Running:
         with self.database.read() as connection:
             position = connection.execute("SELECT min(position) FROM partition")[0][0] or 0
             events = self.log.read_after(
-                connection, int(position), limit=1, columns=("accepted_at",)
+                connection, int(position), limit=1, columns=("accepted_at",), where=NOT_OWN
             )
             timers = connection.execute("SELECT min(due) FROM timer WHERE due <= ?", (now,))
         waiting = [int(row[0]) for row in (*events, *timers) if row[0] is not None]

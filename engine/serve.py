@@ -133,10 +133,11 @@ class _Process:
         gc.collect()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
-        # uvicorn raises the signal again after its own clean stop; ours is not finished then.
+        # Until uvicorn takes the signals over, a stop must not be lost; and it raises them again
+        # after its own clean stop, when ours is not finished.
         for number in (signal.SIGTERM, signal.SIGINT):
             if threading.current_thread() is threading.main_thread():
-                signal.signal(number, lambda *_: None)
+                signal.signal(number, self._asked_to_stop)
         announce(self._welcome())
         try:
             self._server.run(sockets=[self._listener])
@@ -185,6 +186,9 @@ class _Process:
             timeout_keep_alive=75,
             timeout_graceful_shutdown=max(1, int(self._settings.drain_seconds_max)),
         )
+
+    def _asked_to_stop(self, *_signal: object) -> None:
+        self._server.should_exit = True
 
     def _fail(self, why: str) -> None:
         """The engine must not go on: stop the server, then say why."""

@@ -23,7 +23,7 @@ from engine.rebuild import rebuild_features
 from engine.store import claims, people
 from engine.store.connection import Connection, Row
 from engine.store.database import Database
-from engine.store.events import MERGE, OWN, EventLog
+from engine.store.events import MERGE, NOT_OWN, EventLog
 from engine.store.outcomes import Outcomes, write
 from engine.store.people import Loaded
 from engine.vault import Vault
@@ -154,33 +154,31 @@ class Ticker:
         """The next events and due timers; a single one of them while we are careful."""
         if self._careful:
             limit = 1
-        events, horizon = self._next_events(connection, position, horizon, limit=limit)
+        events, horizon, end = self._next_events(connection, position, horizon, limit=limit)
         if events and events[0][5] & MERGE:
             # Its two people are one afterwards: neither may be played beside it.
-            return _Items(events, [], horizon)
+            return _Items(events, [], horizon, end)
         timers = claims.due_timers(connection, until=horizon, limit=limit)
         if self._careful and events and timers:
             if timers[0][0] < events[0][4]:
-                events, horizon = [], min(horizon, events[0][4] - 1)
+                events, horizon, end = [], min(horizon, events[0][4] - 1), position
             else:
                 timers = []
-        return _Items(events, timers, horizon)
+        return _Items(events, timers, horizon, end)
 
     def _next_events(
         self, connection: Connection, position: int, horizon: Instant, *, limit: int
-    ) -> tuple[list[Row], Instant]:
-        """The next events accepted by the horizon, and until when timers may be played with them.
+    ) -> tuple[list[Row], Instant, int]:
+        """The next events, until when timers may be played with them, and the position after them.
 
         A merge comes alone, since it joins what the others keep apart. While more events wait,
         no timer may overtake them: whoever comes back after an outage must still find that the
         event came before the timeout. So a batch does not end inside an instant either, though a
         group commit may have given it more events than the limit.
         """
-        rows = self._log.read_after(connection, position, limit=limit + 1, columns=COLUMNS)
-        if not rows or rows[0][4] > horizon:
-            return [], horizon
-        if rows[0][5] & MERGE:
-            return rows[:1], horizon
+        rows = self._read(connection, position, limit=limit + 1)
+        if rows and rows[0][5] & MERGE and rows[0][4] <= horizon:
+            return rows[:1], horizon, rows[0][0]
         end = min(limit, len(rows))
         if len(rows) > limit and not self._careful:
             rows += self._rest_of_instant(connection, rows)
@@ -190,21 +188,30 @@ class Ticker:
         end = next(
             (i for i, row in enumerate(rows[:end]) if row[4] > horizon or row[5] & MERGE), end
         )
-        if end == len(rows) or rows[end][4] > horizon:
-            return rows[:end], horizon
-        return rows[:end], max([rows[end][4] - 1, *(row[4] for row in rows[:end])])
+        if end == len(rows):
+            # Past our own events too, or a night of timers would pile them up before us.
+            return rows, horizon, self._log.last_seq(connection)
+        position = rows[end - 1][0] if end else position
+        if rows[end][4] > horizon:
+            return rows[:end], horizon, position
+        return rows[:end], max([rows[end][4] - 1, *(row[4] for row in rows[:end])]), position
 
     def _rest_of_instant(self, connection: Connection, rows: Sequence[Row]) -> list[Row]:
         """What follows rows of one single instant, until it ends; nothing if they hold several."""
         rest: list[Row] = []
         last = rows[-1]
         while last[4] == rows[0][4]:
-            more = self._log.read_after(connection, last[0], limit=BATCH, columns=COLUMNS)
+            more = self._read(connection, last[0], limit=BATCH)
             if not more:
                 break
             rest += more
             last = more[-1]
         return rest
+
+    def _read(self, connection: Connection, position: int, *, limit: int) -> list[Row]:
+        return self._log.read_after(
+            connection, position, limit=limit, columns=COLUMNS, where=NOT_OWN
+        )
 
     def _play(
         self,
@@ -223,8 +230,7 @@ class Ticker:
             batch = _Batch()
         own: dict[int, list[Decoded]] = {}
         for row in events:
-            if not row[5] & OWN:
-                own.setdefault(row[1], []).append(decode(row))
+            own.setdefault(row[1], []).append(decode(row))
         taken = {it.person.profile.id for it in batch.people}
         wanted = dict.fromkeys([*own, *(row[1] for row in items.timers)])
         ids = [profile_id for profile_id in wanted if profile_id not in taken]
@@ -282,7 +288,7 @@ class Ticker:
         *,
         now: Instant,
     ) -> None:
-        position = items.events[-1][0] if items.events else lease.position
+        position = items.position
         self._careful = max(0, self._careful - 1)
         attempts = TRIES_BEFORE_CARE if self._careful else 0
 
@@ -323,11 +329,13 @@ class Ticker:
 
 
 class _Items(Struct, frozen=True):
-    """What one batch takes: events, timers, and until when these profiles may be played."""
+    """What one batch takes: events, timers, until when these profiles may be played, and the
+    position once they have been."""
 
     events: list[Row]
     timers: list[Row]
     horizon: Instant
+    position: int
 
 
 class _Batch:

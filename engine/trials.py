@@ -140,7 +140,8 @@ def _instant_of(expected: Any) -> Instant:
 
 def _is_late(row: Sequence[Any]) -> bool:
     """Allowed in the tick and then refused when it was to be made or delivered."""
-    return row[4] == "failed" or (row[4] == "dropped" and row[2] != "")
+    status, template = row[4], row[2]
+    return bool(status == "failed" or (status == "dropped" and template))
 
 
 def _compare(test: TestFile, got: list[tuple[Any, ...]]) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.web.reading import MessageStory
+    from engine.reading import MessageStory
 
 HELP: Final = "the whole story of one message: event, version, assignment, gates, attempts, echo"
 EXAMPLE: Final = "example: antiphon explain 4711 shop"
@@ -26,7 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from engine.opened import opened
-    from engine.web.reading import message_story
+    from engine.reading import message_story
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         story = message_story(connection, arguments.message)

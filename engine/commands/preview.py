@@ -76,8 +76,8 @@ def _traits_of(arguments: argparse.Namespace) -> dict[str, Any]:
         return {}
     from engine.composing import data_keys, open_traits
     from engine.opened import opened
+    from engine.reading import find_profile
     from engine.store.queue import addressees
-    from engine.web.reading import find_profile
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         found = find_profile(connection, arguments.profile, kinds=("user", "anonymous"))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.web.reading import ProfilePage
+    from engine.reading import ProfilePage
 
 HELP: Final = "one person: traits (pii hidden), segments, consent, enrollments, timeline"
 EXAMPLE: Final = "example: antiphon profile show u1 shop"
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from engine.opened import opened
-    from engine.web.reading import find_profile, read_profile
+    from engine.reading import find_profile, read_profile
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         profile = find_profile(connection, arguments.id, kinds=("user", "anonymous"))

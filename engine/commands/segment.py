@@ -139,7 +139,7 @@ def _explain(
     from engine.asof import profiles_at
     from engine.core.clocktime import iso
     from engine.core.model import NEVER
-    from engine.web.reading import find_profile
+    from engine.reading import find_profile
 
     profile = find_profile(connection, arguments.profile, kinds=("user", "anonymous"))
     if profile is None:

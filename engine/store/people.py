@@ -20,8 +20,10 @@ from engine.core.model import (
     ProfileId,
     State,
 )
+from engine.failpoints import hit
 from engine.store import bulk
 from engine.store.connection import Connection, Row
+from engine.tables import CONTACT_CLOSED
 
 _PROFILE = (
     "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key FROM profile "
@@ -37,6 +39,7 @@ _ENROLLMENTS = (
     "WHERE profile_id IN (?) AND status = 'active' ORDER BY id"
 )
 _CONTACT = "SELECT address_hash, suppressed, withdrawn FROM contact WHERE address_hash IN (?)"
+_CLOSED = f"{_CONTACT} AND {CONTACT_CLOSED}"
 
 _json = msgspec.json.Encoder()
 _any = msgspec.json.Decoder()
@@ -79,7 +82,10 @@ def load(connection: Connection, ids: Sequence[int]) -> dict[int, Loaded]:
         enrollments.setdefault(row[1], []).append(row)
     rows = connection.select_in(_PROFILE, ids)
     addresses = {row[0]: _texts.decode(row[5]) for row in rows}
-    known = contacts(connection, (key for keys in addresses.values() for key in keys.values()))
+    # Nearly every address is open: only the small index of the others is asked.
+    known = contacts(
+        connection, (key for keys in addresses.values() for key in keys.values()), only_closed=True
+    )
     return {
         row[0]: _loaded(row, states.get(row[0]), enrollments.get(row[0], ()), addresses, known)
         for row in rows
@@ -96,12 +102,17 @@ def winners(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
     return {loser: further.get(winner, winner) for loser, winner in found.items()}
 
 
-def contacts(connection: Connection, keys: Iterable[str]) -> dict[str, Contact]:
-    """The contact rows of these address hashes (hex); an address without one is absent."""
+def contacts(
+    connection: Connection, keys: Iterable[str], *, only_closed: bool = False
+) -> dict[str, Contact]:
+    """The contact rows of these address hashes (hex); an address without one is absent.
+
+    `only_closed` leaves out those to which everything may be sent: they are as `NO_CONTACT`.
+    """
     hashes = [bytes.fromhex(key) for key in dict.fromkeys(keys)]
     return {
         row[0].hex(): Contact(row[1], _topics.decode(row[2]))
-        for row in connection.select_in(_CONTACT, hashes)
+        for row in connection.select_in(_CLOSED if only_closed else _CONTACT, hashes)
     }
 
 
@@ -241,6 +252,7 @@ def save(connection: Connection, people: Iterable[Loaded], *, now: Instant) -> N
     )
     bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, new)
     bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changed, on_conflict="replace")
+    hit("enrollment insert")
     bulk.delete(connection, "membership", ("segment", "profile_id"), left)
     bulk.insert(
         connection,
@@ -249,3 +261,4 @@ def save(connection: Connection, people: Iterable[Loaded], *, now: Instant) -> N
         entered,
         on_conflict="replace",
     )
+    hit("membership write")

@@ -14,9 +14,7 @@ from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.core.model import NEVER, Program
-from engine.web.gauges import Overview
-from engine.web.html import page
-from engine.web.reading import (
+from engine.reading import (
     MESSAGES_SHOWN,
     MessageStory,
     Moment,
@@ -25,6 +23,8 @@ from engine.web.reading import (
     message_story,
     read_profile,
 )
+from engine.web.gauges import Overview
+from engine.web.html import page
 from engine.web.services import Services, in_reader, services_of
 
 COOKIE: Final = "antiphon_pages"

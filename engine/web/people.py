@@ -10,9 +10,9 @@ from starlette.routing import Route
 
 from engine.core.clocktime import iso
 from engine.core.model import NEVER
+from engine.reading import MessageRow, ProfilePage, find_profile, placements, read_profile
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal
-from engine.web.reading import MessageRow, ProfilePage, find_profile, placements, read_profile
 from engine.web.services import Services, in_reader, services_of
 
 _encode = msgspec.json.Encoder().encode

@@ -114,6 +114,13 @@ def _people() -> None:
         sa.Column("withdrawn", sa.Text(), nullable=False),
         sa.Column("updated_at", BIG, nullable=False),
     )
+    op.create_index(
+        "contact_closed",
+        "contact",
+        ["address_hash"],
+        sqlite_where=sa.text("(suppressed IS NOT NULL OR withdrawn <> '[]')"),
+        postgresql_where=sa.text("(suppressed IS NOT NULL OR withdrawn <> '[]')"),
+    )
     op.create_table(
         "consent_change",
         sa.Column("id", ID, nullable=False, primary_key=True, autoincrement=False),
@@ -125,6 +132,7 @@ def _people() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("proof", sa.Text(), nullable=False),
     )
+    op.create_index("consent_change_profile", "consent_change", ["profile_id"], unique=False)
 
 
 def _events() -> None:

@@ -163,7 +163,7 @@ def _templates() -> dict[tuple[str, str], CompiledTemplate]:
     names: list[tuple[Channel, str]] = [
         *(("email", name) for name in ("soft", "last", "receipt")),
         *(("sms", name) for name in ("hello", "hard")),
-    ]  # type: ignore[list-item]
+    ]
     return {(c, n): compile_template(c, n, TEMPLATES) for c, n in names}
 
 

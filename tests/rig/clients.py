@@ -33,12 +33,14 @@ class Clients:
 
     Attributes:
         sent: Every messageId ever sent, with whether its event is poison.
+        has_devices: Whether people also come as anonymous visitors, to be merged later.
         acknowledged: Those answered with a 2xx.
         unanswered: Batches to be sent again, same bytes.
     """
 
     rng: random.Random
     n_people: int
+    has_devices: bool = False
     poison: dict[str, str] = field(default_factory=dict)
     sent: dict[str, dict[str, Any]] = field(default_factory=dict)
     acknowledged: set[str] = field(default_factory=set)
@@ -76,16 +78,21 @@ class Clients:
         rng = self.rng
         user = f"u{rng.randrange(self.n_people)}"
         number = len(self.sent) + rng.randrange(1_000_000) * 1_000
-        names, weights = zip(*EVENTS, strict=True)
-        name = rng.choices(names, weights)[0]
+        name = rng.choices([name for name, _ in EVENTS], [weight for _, weight in EVENTS])[0]
         late = rng.choice((0, 0, 0, rng.randrange(20 * MINUTE), 30 * HOUR))
         item: dict[str, Any] = {
             "messageId": f"m{number}",
             "userId": user,
             "timestamp": iso(now - late),
         }
-        if name == "identify" or not any(it["userId"] == user for it in self.sent.values()):
+        device = f"a{user[1:]}-{rng.randrange(3)}"
+        if name == "identify" or not any(it.get("userId") == user for it in self.sent.values()):
+            if self.has_devices and rng.random() < 0.4:
+                item["anonymousId"] = device
             return item | {"type": "identify", "traits": self._traits(user)}
+        if self.has_devices and rng.random() < 0.2:
+            del item["userId"]
+            item["anonymousId"] = device
         properties = {"cart": f"c{rng.randrange(3)}", "order": f"o{number}"}
         return item | {"type": "track", "event": name, "properties": properties}
 

@@ -93,7 +93,9 @@ def played_once_and_in_order(world: World, connection: Connection) -> Found:
 
 def nobody_is_stuck(world: World, connection: Connection) -> Found:
     """P3: whoever waits for an instant has a timer that comes no later; rows agree."""
-    timers = dict(connection.execute("SELECT profile_id, min(due) FROM timer GROUP BY profile_id"))
+    timers: dict[int, int] = dict(
+        connection.execute("SELECT profile_id, min(due) FROM timer GROUP BY profile_id")
+    )
     found = [
         f"enrollment {id} of profile {profile} waits for {due} without a timer"
         for id, profile, due in connection.execute(
@@ -267,6 +269,18 @@ def nothing_after_no(world: World, connection: Connection) -> Found:
     return found
 
 
+def merged_are_closed(world: World, connection: Connection) -> Found:
+    """Rule 7: whoever lost a merge leaves nothing behind but a redirect."""
+    return [
+        f"profile {loser} lost a merge and still has {n} rows in {table}"
+        for table in ("event", "enrollment", "membership", "profile_state", "exposure")
+        for loser, n in connection.execute(
+            f"SELECT p.id, count(*) FROM profile p JOIN {table} t ON t.profile_id = p.id "
+            "WHERE p.merged_into IS NOT NULL GROUP BY p.id"
+        )
+    ]
+
+
 CHECKS: dict[str, Callable[[World, Connection], Found]] = {
     "P1": acknowledged_is_kept,
     "P2": one_effect_a_message,
@@ -278,6 +292,7 @@ CHECKS: dict[str, Callable[[World, Connection], Found]] = {
     "P5": webhooks_only_move_forward,
     "P9": variants_never_change,
     "P10": nothing_after_no,
+    "merges": merged_are_closed,
 }
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+import engine.composing
 import engine.core.forks
 import engine.core.play
 import engine.core.steps
@@ -202,7 +203,7 @@ def key_changes_with_the_attempt() -> AbstractContextManager[Any]:
         tries.append(1)
         return replace(made, message=replace(made.message, idempotency_key=f"try {len(tries)}"))
 
-    honest = engine.outbox.compose
+    honest = engine.composing.compose
     return replaced((engine.outbox, "compose", composed))
 
 

@@ -7,6 +7,7 @@ attempt row that must already be there (P4).
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from channels.base import (
     Accepted,
@@ -14,6 +15,7 @@ from channels.base import (
     Capabilities,
     Channel,
     DeliveryEvent,
+    EventKind,
     NotSent,
     OutMessage,
     Receipt,
@@ -21,6 +23,17 @@ from channels.base import (
     Throttled,
 )
 from engine.core.model import MINUTE, Instant
+
+LIVES: Final[tuple[tuple[EventKind, ...], ...]] = (
+    ("delivered",),
+    ("delivered", "opened"),
+    ("delivered", "opened", "clicked"),
+    ("deferred", "delivered", "unknown"),
+    ("bounced",),
+    ("rejected", "failed"),
+    ("delivered", "opened", "complained"),
+)
+"""What becomes of an accepted message, in the order in which it happens."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +105,7 @@ class Double:
                 message.to,
                 self._attempt_of(message.id),
                 is_accepted,
-                type(receipt).__struct_config__.tag or "",
+                str(type(receipt).__struct_config__.tag),
                 self._now(),
             )
         )
@@ -125,11 +138,7 @@ class Double:
     def _report(self, message: OutMessage) -> None:
         """What will be reported of it later, in the order in which it happens."""
         at = self._now()
-        kinds = self._rng.choice(
-            (["delivered"], ["delivered", "opened"], ["delivered", "opened", "clicked"],
-             ["deferred", "delivered", "unknown"], ["bounced"], ["rejected", "failed"],
-             ["delivered", "opened", "complained"])
-        )  # fmt: skip
+        kinds = list(self._rng.choice(LIVES))
         if not self._manners.hard_bounces:
             kinds = [kind for kind in kinds if kind not in ("bounced", "complained")]
         reports = self._ledger.reports.setdefault(self.name, [])

@@ -109,14 +109,14 @@ def facts(
     exposures: Sequence[tuple[str, int, str, int]],
 ) -> dict[str, Any]:
     """A profile with every id replaced by its place in order, so that two lives compare."""
-    places = {it.id: place for place, it in enumerate(enrollments)}
+    places = {int(it.id): place for place, it in enumerate(enrollments)}
     heard = {places[i]: sorted(steps) for i, steps in state.heard.items() if i in places}
     told = replace(state, heard={}, armed_at=0)
     return {
         "state": _by_part(told),
         "heard": heard,
         "enrollments": [
-            packed(replace(it, id=place, message=it.message is not None))  # type: ignore[arg-type]
+            packed(replace(it, id=place, message=it.message is not None))
             for place, it in enumerate(enrollments)
         ],
         "messages": sorted(messages),

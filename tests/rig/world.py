@@ -22,7 +22,7 @@ from engine.failpoints import Crash
 from engine.feedback import take_in
 from engine.prepare import Answer, prepare
 from engine.store.database import Database
-from engine.unsubscribe import withdraw
+from engine.unsubscribe import Scope, withdraw
 from tests.rig.clients import Batch, Clients
 from tests.rig.process import Process
 from tests.rig.provider import Double, Ledger, Manners
@@ -51,6 +51,7 @@ class Plan:
     poison: tuple[str, ...]
     tick_limits: tuple[int, ...]
     ambiguous_share: float
+    has_devices: bool
 
     @staticmethod
     def of(seed: int) -> "Plan":
@@ -68,6 +69,7 @@ class Plan:
             ),
             tick_limits=rng.choice(((1000,), (1, 2, 3), (1, 5, 1000))),
             ambiguous_share=rng.choice((0.05, 0.15, 0.4)),
+            has_devices=rng.random() < 0.3,
         )
 
 
@@ -109,6 +111,7 @@ class World:
         self.plan = Plan.of(self.seed)
         self.rng = random.Random(f"world {self.seed}")
         self.clients = Clients(random.Random(f"clients {self.seed}"), self.plan.n_people)
+        self.clients.has_devices = self.plan.has_devices
         self._doubles = random.Random(f"doubles {self.seed}")
         self._reported: set[tuple[str, str]] = set()
         self._is_nested = False
@@ -279,7 +282,7 @@ class World:
         if not rows:
             return
         message = self.rng.choice(waited_for or [row[0] for row in rows])
-        scope = self.rng.choice(("topic", "topic", "all"))
+        scope: Scope = self.rng.choice(("topic", "topic", "all"))
         done = self.process.write(
             lambda connection: withdraw(
                 connection,

@@ -1,0 +1,75 @@
+"""The promises, under seeded crashes, retries and races: see `tests/rig` and docs/promises.md.
+
+`python -m tests.rig.soak` runs thousands of the same seeds.
+"""
+
+from collections import Counter
+
+import pytest
+
+from engine import failpoints
+from tests.rig.planted import BUGS, Bug
+from tests.rig.run import corpus, run_seed
+
+N_SEEDS = 200
+SEEDS_A_TEST = 10
+SEEDS_A_BUG = 40
+"""How many seeds a planted bug may survive."""
+
+NOT_IN_THE_RIG = {
+    "erase commit": "erasure comes with the privacy issue",
+    "migration statement": "the rig starts from a migrated file; tests/engine/test_migrations.py",
+    "webhook verified": "signatures of real providers come with the channels issue",
+}
+
+
+@pytest.mark.parametrize("first", range(1, N_SEEDS + 1, SEEDS_A_TEST))
+def test_every_promise_holds_whatever_dies_and_whoever_repeats(first: int) -> None:
+    verdicts = [run_seed(seed) for seed in range(first, first + SEEDS_A_TEST)]
+
+    assert [it.words for it in verdicts if it.violations] == []
+
+
+@pytest.mark.parametrize("seed", corpus())
+def test_a_seed_that_once_failed_never_fails_again(seed: int) -> None:
+    verdict = run_seed(seed)
+
+    assert not verdict.violations, verdict.words
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_a_planted_bug_is_caught(bug: Bug) -> None:
+    for seed in range(1, SEEDS_A_BUG + 1):
+        if run_seed(seed, bug=bug()).violations:
+            return
+
+    pytest.fail(f"{bug.__name__} went unnoticed in {SEEDS_A_BUG} seeds")
+
+
+def test_every_failpoint_of_the_rig_is_hit_and_every_other_has_its_reason() -> None:
+    hits: Counter[str] = Counter()
+
+    for seed in range(1, 13):
+        hits += run_seed(seed).world.hits
+
+    assert set(hits) == failpoints.NAMES - NOT_IN_THE_RIG.keys()
+
+
+def test_the_same_seed_tells_the_same_story_twice() -> None:
+    first, again = run_seed(11).world, run_seed(11).world
+
+    assert again.hits == first.hits
+    assert again.ledger.calls == first.ledger.calls
+    assert again.now == first.now
+
+
+def test_the_seeds_see_what_they_are_for() -> None:
+    """Crashes, kills, merges, withdrawals, ambiguous calls and repeats: all of them happen."""
+    worlds = [run_seed(seed).world for seed in range(1, 41)]
+
+    assert sum(it.n_crashes for it in worlds) > 40
+    assert sum(it.recorder.n_kills for it in worlds) > 5
+    assert sum(len(it.withdrawals) for it in worlds) > 20
+    assert sum(call.reply == "ambiguous" for it in worlds for call in it.ledger.calls) > 100
+    assert sum(it.release > 1 for it in worlds) > 5
+    assert any(it.plan.has_devices for it in worlds)
