@@ -54,3 +54,27 @@ class Progress:
             if error is None:
                 self._bar.update(self._task, completed=1.0)
             self._bar.stop()
+
+
+class Stages:
+    """Several long works after each other, each with a bar of its own."""
+
+    def __init__(self) -> None:
+        self._open: Progress | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def begin(self, title: str) -> Progress:
+        """End what was under way and begin the next."""
+        self._end()
+        self._open = Progress(title).__enter__()
+        return self._open
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self._open is not None:
+            self._open.__exit__(None, None, None)
+            self._open = None

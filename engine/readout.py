@@ -155,6 +155,10 @@ def _notes(
         )
     if study.phase > 1:
         said.append(f"Phase {study.phase}: only units first exposed in it.")
+    if study.method == "fixed":
+        said.append(
+            "Fixed: valid once, at the planned end. To look at any time, write method: sequential."
+        )
     if study.method == "sequential":
         said.append(
             "Sequential: valid however often it is looked at; tightest at "

@@ -109,18 +109,33 @@ def past_units(
 ) -> list[Unit]:
     """Who reached the moment in the past, at their first time: entered a segment or a campaign."""
     if segment is not None:
-        rows = connection.execute(
-            "SELECT profile_id, min(at) FROM event WHERE name = 'Segment Entered' "
-            "AND properties LIKE ? AND at <= ? GROUP BY profile_id",
-            (f'%"segment":"{segment}"%', before),
-        )
-    else:
-        rows = connection.execute(
-            "SELECT profile_id, min(entered_at) FROM enrollment "
-            "WHERE campaign = ? AND entered_at <= ? GROUP BY profile_id",
-            (campaign, before),
-        )
+        entries = _entries(connection, segment, before=before)
+        return [Unit(profile_id, "past", at) for profile_id, at in entries]
+    rows = connection.execute(
+        "SELECT profile_id, min(entered_at) FROM enrollment "
+        "WHERE campaign = ? AND entered_at <= ? GROUP BY profile_id",
+        (campaign, before),
+    )
     return [Unit(row[0], "past", row[1]) for row in rows]
+
+
+def _entries(connection: Connection, segment: str, *, before: Instant) -> list[tuple[int, Instant]]:
+    """When each profile first entered a segment and stayed.
+
+    History that is loaded at once is played event by event at one instant: who comes and goes
+    within it was never seen inside.
+    """
+    moves = connection.execute(
+        "SELECT profile_id, at, sum(CASE name WHEN 'Segment Entered' THEN 1 ELSE -1 END) "
+        "FROM event WHERE name IN ('Segment Entered', 'Segment Exited') "
+        "AND properties LIKE ? AND at <= ? GROUP BY profile_id, at",
+        (f'%"segment":"{segment}"%', before),
+    )
+    first: dict[int, Instant] = {}
+    for profile_id, at, n_left in sorted(moves, key=lambda move: move[1]):
+        if n_left > 0:
+            first.setdefault(profile_id, at)
+    return list(first.items())
 
 
 def past_from(

@@ -56,7 +56,7 @@ def studies(program: Program, workspace: Workspace) -> list[Study]:
     found: list[Study] = []
     for campaign in program.campaigns.values():
         if campaign.holdout is not None:
-            title = f"Everyone against nobody: {campaign.title or campaign.name}"
+            title = f"{campaign.title or campaign.name}, against its holdout"
             found += _holdout_study(
                 program, known, [campaign], campaign.name, campaign.holdout, title,
                 "campaign holdout",

@@ -36,6 +36,9 @@ COLUMNS = (
     "seq", "profile_id", "name", "at", "accepted_at", "flags", "properties", "context", "traits",
 )  # fmt: skip
 BATCH = 1_000
+PIECE = 128
+"""People in memory at once: so few that what was decoded is still in the processor's cache when
+it is played and encoded."""
 TRIES_BEFORE_CARE = 3
 TRIES_MAX = 5
 """A batch that failed three times, by an error or by killing the process, is tried item by item;
@@ -223,17 +226,31 @@ class Ticker:
         events, horizon = items.events, items.horizon
         if events and events[0][5] & MERGE:
             merged = play_merge(connection, playbook, events[0], now=max(floor, events[0][4]))
-            batch = _Batch(people=merged.people, after=merged.write)
-            batch.take(merged.people, merged.effects)
-            events = []
-        else:
-            batch = _Batch()
+            batch = _Batch(after=merged.write)
+            for it in merged.people:
+                batch.take(it, merged.effects)
+            return batch
+        batch = _Batch()
         own: dict[int, list[Decoded]] = {}
         for row in events:
             own.setdefault(row[1], []).append(decode(row))
-        taken = {it.person.profile.id for it in batch.people}
-        wanted = dict.fromkeys([*own, *(row[1] for row in items.timers)])
-        ids = [profile_id for profile_id in wanted if profile_id not in taken]
+        ids = sorted({*own, *(row[1] for row in items.timers)})
+        for start in range(0, len(ids), PIECE):
+            piece = ids[start : start + PIECE]
+            self._play_piece(connection, playbook, batch, piece, own, floor, horizon)
+        return batch
+
+    def _play_piece(
+        self,
+        connection: Connection,
+        playbook: Playbook,
+        batch: "_Batch",
+        ids: Sequence[int],
+        own: dict[int, list[Decoded]],
+        floor: Instant,
+        horizon: Instant,
+    ) -> None:
+        """Load some people, play them, and keep of them only what is to be written."""
         loaded = people.load(connection, ids)
         rebuild_features(connection, loaded, playbook, up_to=self._position)
         keys = contact_keys(own, loaded, self._vault)
@@ -269,11 +286,9 @@ class Ticker:
                 )
                 batch.parked += parked
             hide(it, effects, playbook, self._vault)
-            batch.people.append(it)
-            batch.take([it], effects)
+            batch.take(it, effects)
             if self._observe is not None:
                 self._observe(effects)
-        return batch
 
     @property
     def _position(self) -> int:
@@ -344,21 +359,21 @@ class _Batch:
     def __init__(
         self,
         *,
-        people: Iterable[Loaded] = (),
         parked: Iterable[Parked] = (),
         after: Callable[[Connection], None] | None = None,
     ) -> None:
-        self.people: list[Loaded] = list(people)
+        self.people = people.Changes()
         self.parked: list[Parked] = list(parked)
         self.outcomes = Outcomes()
         self.after = after
 
-    def take(self, people: Sequence[Loaded], effects: Sequence[Effect]) -> None:
-        if not effects:
-            return
-        person = people[0].person
-        versions = {int(it.id): it.version for it in person.enrollments}
-        self.outcomes.take(effects, profile_id=person.profile.id, versions=versions)
+    def take(self, it: Loaded, effects: Sequence[Effect]) -> None:
+        """Add one person as they are now, and what was decided about them."""
+        self.people.take(it)
+        if effects:
+            person = it.person
+            versions = {int(each.id): each.version for each in person.enrollments}
+            self.outcomes.take(effects, profile_id=person.profile.id, versions=versions)
 
 
 def by_seq(each: Decoded) -> int:

@@ -62,16 +62,13 @@ def decode(row: Row) -> Decoded:
 def contact_keys(
     batch: Mapping[int, list[Decoded]], people: Mapping[int, Loaded], vault: Vault
 ) -> dict[tuple[str, str], str]:
-    """The address hash (hex) of every address that the events bring, by (channel, blind mark).
+    """The address hash (hex) of each address their events bring, by (channel, blind mark).
 
     This is the one place of the loop that opens a sealed value; it keeps only the hash.
     """
     keys: dict[tuple[str, str], str] = {}
-    for profile_id, events in batch.items():
-        it = people.get(profile_id)
-        if it is None:
-            continue
-        for each in events:
+    for profile_id, it in people.items():
+        for each in batch.get(profile_id, ()):
             for trait, channel in ADDRESS_TRAITS.items():
                 token = each.sealed.get(trait)
                 if token is not None and it.data_key is not None:

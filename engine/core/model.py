@@ -433,7 +433,7 @@ class Profile(Struct):
     addresses: dict[str, Contact] = field(default_factory=dict)
 
 
-class LedgerEntry(Struct, array_like=True):
+class LedgerEntry(Struct, array_like=True, gc=False):
     """One message that counts towards caps; `ghost_of` names the campaign of a ghost."""
 
     at: Instant
@@ -442,13 +442,13 @@ class LedgerEntry(Struct, array_like=True):
     ghost_of: str | None = None
 
 
-class Membership(Struct, array_like=True):
+class Membership(Struct, array_like=True, gc=False):
     matches: bool
     until: Instant
     since: Instant
 
 
-class Exposed(Struct, array_like=True):
+class Exposed(Struct, array_like=True, gc=False):
     """The first exposure of this profile to an experiment or holdout: it wins for ever."""
 
     variant: str

@@ -145,9 +145,7 @@ def as_facts(calls: Iterable[Call], *, declared: Declared, until: Instant) -> li
     Args:
         until: After the last of them; nothing lies in its future.
     """
-    terms = Terms(
-        declared=declared, entropy=_no_entropy, source=SOURCE, accepted_at="event"
-    )
+    terms = Terms(declared=declared, entropy=_no_entropy, source=SOURCE, accepted_at="event")
     prepared = prepare_items(list(calls), terms=terms, received_at=until)
     for answer in prepared.answers:
         assert answer.status == "accepted", f"the demo invented a wrong call: {answer.message}"

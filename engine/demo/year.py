@@ -219,9 +219,7 @@ class _Run:
                 for number, (copied, at) in enumerate(answers, start=1)
                 if at < self.year.ends
             ]
-        self.replay.add(
-            as_facts(calls, declared=self.replay.declared, until=self.year.ends + DAY)
-        )
+        self.replay.add(as_facts(calls, declared=self.replay.declared, until=self.year.ends + DAY))
 
     def read(self, tell: Progress) -> Played:
         """Every study, with the truth beside it."""

@@ -38,6 +38,7 @@ _ENROLLMENTS = (
     f"SELECT {', '.join(_ENROLLMENT_COLUMNS)} FROM enrollment "
     "WHERE profile_id IN (?) AND status = 'active' ORDER BY id"
 )
+_PROFILE_CHANGES = ("zone", "zone_from", "traits", "sealed", "addresses", "consent")
 _CONTACT = "SELECT address_hash, suppressed, withdrawn FROM contact WHERE address_hash IN (?)"
 _CLOSED = f"{_CONTACT} AND {CONTACT_CLOSED}"
 
@@ -143,11 +144,11 @@ def _loaded(
         ),
         zone_from=row[2],
         sealed=_texts.decode(row[4]),
-        addresses=dict(own),
+        addresses=own,
         data_key=row[7],
-        was_profile=tuple(row[1:7]),
+        was_profile=row[1:7],
         was_members=members_of(remembered),
-        was_enrollments={found[0]: tuple(found) for found in enrollments},
+        was_enrollments={found[0]: found for found in enrollments},
     )
 
 
@@ -201,64 +202,69 @@ def profile_row(it: Loaded) -> Row:
     )  # fmt: skip
 
 
-def save(connection: Connection, people: Iterable[Loaded], *, now: Instant) -> None:
-    """Write back what a batch changed of its people, within the caller's transaction."""
+class Changes(Struct):
+    """What a batch changed of its people, as rows: made while the batch plays, so that the lock of
+    the transaction is held for the writes alone and nobody is kept in memory until then."""
+
     states: list[Row] = []
     profiles: list[Row] = []
-    new: list[Row] = []
-    changed: list[Row] = []
+    contacts: list[tuple[bytes, str]] = []
     entered: list[Row] = []
-    left: list[Row] = []
-    reachable: list[Row] = []
-    for it in people:
+    moved: list[Row] = []
+    inside: list[Row] = []
+    outside: list[Row] = []
+
+    def take(self, it: Loaded) -> None:
+        """Add what differs between a person as they are now and as they were read."""
         person = it.person
         profile_id = person.profile.id
-        states.append((profile_id, _pack.encode(person.state)))
+        self.states.append((profile_id, _pack.encode(person.state)))
         row = profile_row(it)
         if row != it.was_profile:
-            profiles.append((profile_id, *row))
+            self.profiles.append((profile_id, *row))
             if row[4] != it.was_profile[4]:
-                reachable += [
-                    (bytes.fromhex(key), channel, "[]", now)
-                    for channel, key in it.addresses.items()
-                ]
+                self.contacts += [(bytes.fromhex(key), name) for name, key in it.addresses.items()]
         for enrollment in person.enrollments:
             row = enrollment_row(enrollment, profile_id)
             was = it.was_enrollments.get(enrollment.id)
             if was is None:
-                new.append(row)
+                self.entered.append(row)
             elif was != row:
-                changed.append(row)
-        inside = members_of(person.state)
-        if inside != it.was_members:
+                self.moved.append(row)
+        members = members_of(person.state)
+        if members != it.was_members:
             since = person.state.memberships
-            entered += [(name, profile_id, since[name].since) for name in inside - it.was_members]
-            left += [(name, profile_id) for name in it.was_members - inside]
-    bulk.insert(connection, "profile_state", ("profile_id", "state"), states, on_conflict="replace")
-    bulk.update(
-        connection,
-        "profile",
-        ("id",),
-        ("zone", "zone_from", "traits", "sealed", "addresses", "consent"),
-        profiles,
+            self.inside += [
+                (name, profile_id, since[name].since) for name in members - it.was_members
+            ]
+            self.outside += [(name, profile_id) for name in it.was_members - members]
+
+
+def save(connection: Connection, changes: Changes, *, now: Instant) -> None:
+    """Write what a batch changed of its people, within the caller's transaction."""
+    bulk.insert(
+        connection, "profile_state", ("profile_id", "state"), changes.states, on_conflict="replace"
     )
+    bulk.update(connection, "profile", ("id",), _PROFILE_CHANGES, changes.profiles)
     # The row that withdrawals and attempts meet at exists before the first message does.
     bulk.insert(
         connection,
         "contact",
         ("address_hash", "channel", "withdrawn", "updated_at"),
-        reachable,
+        [(key, channel, "[]", now) for key, channel in changes.contacts],
         on_conflict="ignore",
     )
-    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, new)
-    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changed, on_conflict="replace")
+    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changes.entered)
+    bulk.insert(
+        connection, "enrollment", _ENROLLMENT_COLUMNS, changes.moved, on_conflict="replace"
+    )
     hit("enrollment insert")
-    bulk.delete(connection, "membership", ("segment", "profile_id"), left)
+    bulk.delete(connection, "membership", ("segment", "profile_id"), changes.outside)
     bulk.insert(
         connection,
         "membership",
         ("segment", "profile_id", "since"),
-        entered,
+        changes.inside,
         on_conflict="replace",
     )
     hit("membership write")

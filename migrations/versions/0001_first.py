@@ -118,6 +118,7 @@ def _people() -> None:
         "contact_closed",
         "contact",
         ["address_hash"],
+        unique=True,
         sqlite_where=sa.text("(suppressed IS NOT NULL OR withdrawn <> '[]')"),
         postgresql_where=sa.text("(suppressed IS NOT NULL OR withdrawn <> '[]')"),
     )

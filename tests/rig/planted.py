@@ -96,7 +96,7 @@ def state_before_the_timers() -> AbstractContextManager[Any]:
     def commit(self: Ticker, lease: Any, batch: Any, items: Any, *, now: Instant) -> None:
         self._write(lambda it: people.save(it, batch.people, now=now))
         hit("step commit")
-        batch.people = []
+        batch.people = people.Changes()
         honest(self, lease, batch, items, now=now)
 
     honest = Ticker._commit

@@ -117,6 +117,7 @@ class World:
         self._is_nested = False
         self._tick_crashes = 0
         self._n_usurped = 0
+        self._is_closing = False
         self._poison = list(self.plan.poison)
         self._executor = ThreadPoolExecutor(1)
         self._loop = asyncio.new_event_loop()
@@ -367,7 +368,9 @@ class World:
         return self.rng.random() < share
 
     def _meanwhile(self, name: str) -> None:
-        actions: list[Callable[[], Any]] = [self._report, self._send]
+        actions: list[Callable[[], Any]] = [self._report]
+        if not self._is_closing:
+            actions.append(self._send)
         if not self.plan.is_virtual:
             actions += [self._unsubscribe, self._unsubscribe]
             if self.release < 3:
@@ -384,6 +387,7 @@ class World:
         for hours in (1, 5, 13):
             self._settle_down()
             self.now += hours * HOUR
+        self._is_closing = True
         self._settle_down()
         self.stop_at = self.now
         self.now += 1
