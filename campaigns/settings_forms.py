@@ -24,7 +24,7 @@ from campaigns.forms import (
     Zone,
     one_of,
 )
-from campaigns.reading import Map, Text
+from campaigns.reading import Map, Text, plain
 from engine.core.model import HOUR, MINUTE
 
 CHANNEL_KINDS: Final = ("email", "sms", "push", "web")
@@ -66,7 +66,7 @@ class ChannelForm(Form):
     @property
     def settings(self) -> dict[str, Any]:
         """The provider's settings by name, `${env:…}` filled in."""
-        return dict(self.model_extra or {})
+        return {str(name): plain(value) for name, value in (self.model_extra or {}).items()}
 
 
 class QuietHoursForm(Form):

@@ -1,6 +1,6 @@
 """Findings as text, JSON and sections of the HTML report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from engine.core.clocktime import iso
@@ -11,12 +11,27 @@ from experiments.report import Note, Section, Table
 Part = Section | Note | Table
 
 
-def sections_of(found: Findings, *, lead: Sequence[str] = ()) -> list[Part]:
-    """The sections of one study: the comparison as assigned, then those who could be reached."""
+def sections_of(
+    found: Findings,
+    *,
+    lead: Sequence[str] = (),
+    truths: Mapping[tuple[str, str], float] | None = None,
+) -> list[Part]:
+    """The sections of one study: the comparison as assigned, then those who could be reached.
+
+    Args:
+        truths: The true relative lift by (metric, variant), where effects were planted.
+    """
     study = found.study
     if found.readout is None:
         return [Note(heading=study.title, paragraphs=(*lead, f"No readout: {found.why_not}."))]
-    first = Section(readout=found.readout, title=study.title, kind=study.kind, lead=tuple(lead))
+    first = Section(
+        readout=found.readout,
+        title=study.title,
+        kind=study.kind,
+        lead=tuple(lead),
+        truths=truths or {},
+    )
     return [
         first,
         *(

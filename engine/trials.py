@@ -41,7 +41,7 @@ from engine.simulate import Replay, applied, simulated_links, simulated_vault, t
 from engine.store.database import Database
 
 HOLDOUT: Final = "holdout"
-HOLDOUT_WORDS: Final = ("in", "out")
+HELD_OUT: Final = "in"
 _TEXTS: Final = frozenset({"string", "email", "phone", "timezone", "date", "datetime"})
 
 
@@ -95,11 +95,7 @@ def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: P
     start = min([it.at for it in test.given.events] + [_instant_of(it) for it in test.expect])
     end = max([it.at for it in test.given.events] + [_instant_of(it) for it in test.expect])
     vault, happened = simulated_vault(), _Happened()
-    try:
-        alter = _forced(workspace, test)
-    except ValueError as error:
-        return Outcome(name, file, problem=str(error))
-    playbook = applied(database, workspace, vault=vault, at=start, alter=alter)
+    playbook = applied(database, workspace, vault=vault, at=start, alter=_forced(test))
     replay = Replay(
         database,
         playbook,
@@ -217,16 +213,10 @@ def _typed(values: Any, fields: Any) -> dict[str, Any]:
 # --- what is forced -----------------------------------------------------------------------------
 
 
-def _forced(workspace: Workspace, test: TestFile) -> Callable[[Program], Program]:
-    """What makes everyone get the variants that the test names.
-
-    Raises:
-        ValueError: If it names an experiment or variant that is not there.
-    """
+def _forced(test: TestFile) -> Callable[[Program], Program]:
+    """What makes everyone get the variants that the test names; `check` knows that they exist."""
     force = {str(name): str(value) for name, value in test.force.items()}
     holdout = force.pop(HOLDOUT, None)
-    if holdout is not None and holdout not in HOLDOUT_WORDS:
-        raise ValueError(f'force: holdout is "{holdout}"; allowed are in and out')
 
     def alter(program: Program) -> Program:
         experiments = {
@@ -234,32 +224,9 @@ def _forced(workspace: Workspace, test: TestFile) -> Callable[[Program], Program
             for key, it in program.experiments.items()
         }
         program = msgspec.structs.replace(program, experiments=experiments)
-        return program if holdout is None else _with_holdout(program, is_in=holdout == "in")
+        return program if holdout is None else _with_holdout(program, is_in=holdout == HELD_OUT)
 
-    known = _variants(workspace)
-    for name, variant in force.items():
-        if name not in known:
-            raise ValueError(
-                f'force: there is no experiment "{name}"; there are {_listed(known)} and {HOLDOUT}'
-            )
-        if variant not in known[name]:
-            raise ValueError(
-                f'force: "{name}" has no variant "{variant}"; it has {_listed(known[name])}'
-            )
     return alter
-
-
-def _variants(workspace: Workspace) -> dict[str, list[str]]:
-    from campaigns.experiment_plans import located
-
-    return {
-        str(found.step.experiment): [str(name) for name in found.step.variants]
-        for found in located(workspace)
-    }
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(sorted(names)) or "none"
 
 
 def _only(experiment: Experiment, variant: str) -> Experiment:

@@ -5,8 +5,8 @@ the data can be trusted, what adjustment changed, and how it was read.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from typing import assert_never
 
@@ -46,12 +46,15 @@ class Section:
         title: The readout's name if not given.
         kind: Shown beside the title: "A/B test", "campaign holdout".
         lead: Sentences to open with, before those of the readout.
+        truths: The true relative lift by (metric, variant), where it is known, as when effects
+            were planted; drawn beside what was found.
     """
 
     readout: Readout
     title: str | None = None
     kind: str = "experiment"
     lead: tuple[str, ...] = ()
+    truths: Mapping[tuple[str, str], float] = field(default_factory=dict)
 
     @property
     def heading(self) -> str:
@@ -147,7 +150,7 @@ def _section(section: Section) -> str:
         _heading(section.heading, section.kind),
         lead,
         f'<ul class="said">{items}</ul>',
-        _means_table(readout) if readout.is_withheld else _effects_table(readout),
+        _means_table(readout) if readout.is_withheld else _effects_table(readout, section.truths),
         _sizes(readout),
         "" if readout.is_withheld else _cuped(readout),
         _reading(readout),
@@ -166,7 +169,10 @@ def _sentences(readout: Readout) -> list[tuple[str, str]]:
     ]
 
 
-def _effects_table(readout: Readout) -> str:
+Truths = Mapping[tuple[str, str], float]
+
+
+def _effects_table(readout: Readout, truths: Truths) -> str:
     interval = f"{percent(1 - readout.alpha)} interval"
     head = (
         '<thead><tr><th scope="col">Variant</th><th scope="col" class="num">Control</th>'
@@ -174,27 +180,31 @@ def _effects_table(readout: Readout) -> str:
         f'<th scope="col">Lift and {interval}<small>absolute below</small></th>'
         '<th scope="col" class="num">p</th><th scope="col">Verdict</th></tr></thead>'
     )
+    known = " The diamond is the truth, known here." if truths else ""
     caption = (
         f"<caption>Each variant against {escape(readout.control)}. The bar is the {interval}; the"
-        " dashed line is no difference. Each metric has its own scale.</caption>"
+        f" dashed line is no difference. Each metric has its own scale.{known}</caption>"
     )
     bodies = "".join(
         _metric_rows(
-            readout, [entry for entry in readout.comparisons if entry.metric.name == metric.name]
+            readout,
+            [entry for entry in readout.comparisons if entry.metric.name == metric.name],
+            truths,
         )
         for metric in readout.metrics
     )
     return f"<h3>Effects</h3><div class='scroll'><table>{caption}{head}{bodies}</table></div>"
 
 
-def _metric_rows(readout: Readout, entries: Sequence[Comparison]) -> str:
+def _metric_rows(readout: Readout, entries: Sequence[Comparison], truths: Truths) -> str:
     metric = entries[0].metric
-    scale = scale_for(entry.effect.lift_rel for entry in entries)
+    known = [truth for (name, _), truth in truths.items() if name == metric.name]
+    scale = scale_for((entry.effect.lift_rel for entry in entries), values=known)
     role = "" if metric.role == "primary" else f' <span class="kind">{metric.role}</span>'
     name = (
         f'<tr class="name"><th scope="rowgroup" colspan="7">{escape(metric.label)}{role}</th></tr>'
     )
-    rows = "".join(_effect_row(readout, entry, scale) for entry in entries)
+    rows = "".join(_effect_row(readout, entry, scale, truths) for entry in entries)
     return f'<tbody class="metric">{name}{rows}{_axis(scale)}</tbody>'
 
 
@@ -203,10 +213,14 @@ def _axis(scale: Scale) -> str:
     return f'<tr>{empty}<td class="plot" aria-hidden="true">{axis_row(scale)}</td></tr>'
 
 
-def _effect_row(readout: Readout, entry: Comparison, scale: Scale) -> str:
+def _effect_row(readout: Readout, entry: Comparison, scale: Scale, truths: Truths) -> str:
     metric, lift = entry.metric, entry.effect.lift_rel
+    truth = truths.get((metric.name, entry.variant))
     shown = "none" if lift.estimate is None else percent(lift.estimate, signed=True)
     said = f"{entry.variant} on {metric.label}: lift {shown}, interval {span(lift)}"
+    if truth is not None:
+        said += f", truth {percent(truth, signed=True)}"
+    bar = interval_row(lift, scale, tone=_tone(entry), label=said, truth=truth)
     corrected = ""
     if pvalue_text(entry.pvalue_adjusted) != pvalue_text(entry.effect.pvalue):
         corrected = f"<small>{escape(pvalue_text(entry.pvalue_adjusted))} corrected</small>"
@@ -221,7 +235,7 @@ def _effect_row(readout: Readout, entry: Comparison, scale: Scale) -> str:
         f'<tr><th scope="row">{escape(entry.variant)}</th>'
         f'<td class="num">{escape(level(metric, entry.control))}</td>'
         f'<td class="num">{escape(level(metric, entry.treatment))}</td>'
-        f'<td class="plot">{interval_row(lift, scale, tone=_tone(entry), label=said)}</td>'
+        f'<td class="plot">{bar}</td>'
         f'<td class="wide"><strong>{shown}</strong> ({span(lift)})'
         f"<small>{escape(level_span(metric, entry.effect.lift_abs))}</small>{belief}</td>"
         f'<td class="num">{escape(pvalue_text(entry.effect.pvalue))}{corrected}</td>'

@@ -32,9 +32,9 @@ class Scale:
         return PAD + min(max(share, 0.0), 1.0) * (WIDTH - 2 * PAD)
 
 
-def scale_for(intervals: Iterable[Interval]) -> Scale:
-    """A scale that holds zero and all intervals, with a few round ticks."""
-    ends = [0.0]
+def scale_for(intervals: Iterable[Interval], *, values: Iterable[float] = ()) -> Scale:
+    """A scale that holds zero, all intervals and any other values, with a few round ticks."""
+    ends = [0.0, *values]
     for interval in intervals:
         ends += [
             bound
@@ -51,12 +51,15 @@ def scale_for(intervals: Iterable[Interval]) -> Scale:
     return Scale(lower, upper, ticks)
 
 
-def interval_row(interval: Interval, scale: Scale, *, tone: str, label: str) -> str:
+def interval_row(
+    interval: Interval, scale: Scale, *, tone: str, label: str, truth: float | None = None
+) -> str:
     """One interval with its estimate, on the scale's grid.
 
     Args:
         tone: `good`, `bad`, `null` or `open`; the first two get a filled square.
         label: For screen readers.
+        truth: The true lift where it is known, as in a demonstration: a diamond.
     """
     height, middle = 34, 17
     marks = [_grid(scale, height)]
@@ -78,6 +81,9 @@ def interval_row(interval: Interval, scale: Scale, *, tone: str, label: str) -> 
             )
         else:
             marks.append(f'<circle class="dot hollow" cx="{x:.1f}" cy="{middle}" r="4.5"/>')
+    if truth is not None:
+        x = scale.x(truth)
+        marks.append(f'<path class="truth" d="M{x:.1f} {middle - 13}l4.5 5l-4.5 5l-4.5 -5z"/>')
     return _svg(height, "".join(marks), label=label, css=f"forest {tone}")
 
 

@@ -85,6 +85,7 @@ svg { display: block; }
 .forest .bar.endless { stroke-dasharray: 2 5; }
 .forest .dot { fill: currentColor; }
 .forest .dot.hollow { fill: var(--paper); stroke: currentColor; stroke-width: 2; }
+.forest .truth { fill: var(--ink); }
 .forest .pale { opacity: .45; }
 .forest.good { color: var(--good); } .forest.bad { color: var(--bad); }
 .forest.null { color: var(--null); } .forest.open { color: var(--open); }

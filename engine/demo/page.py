@@ -31,7 +31,8 @@ def demo_page(played: Played) -> str:
     findings = sorted(played.findings, key=lambda it: _rank(it, played))
     parts: list[Part] = [_checked(played)]
     for found in findings:
-        parts += sections_of(found, lead=_lead(found, played.truths.get(found.study.name)))
+        truth = played.truths.get(found.study.name)
+        parts += sections_of(found, lead=_lead(found, truth), truths=_lifts(found, truth))
     parts += [
         Note(heading="Why this much was planted", paragraphs=tuple(played.planned.lines())),
         _messages(played),
@@ -110,6 +111,14 @@ def _checked(played: Played) -> Table:
         caption=f"Orders per person within 14 days. {n_held} of {len(rows)} intervals hold what "
         "was planted; of many such runs, 19 in 20 should.",
     )
+
+
+def _lifts(found: Findings, truth: Truth | None) -> dict[tuple[str, str], float]:
+    """The true relative lift on the planted metric, for each variant."""
+    if truth is None:
+        return {}
+    study = found.study
+    return {(METRIC, name): truth.lift(name, study.control) for name in study.treatments}
 
 
 def _lead(found: Findings, truth: Truth | None) -> tuple[str, ...]:
