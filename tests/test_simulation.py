@@ -13,7 +13,7 @@ from tests.rig.run import corpus, run_seed
 
 N_SEEDS = 200
 SEEDS_A_TEST = 10
-SEEDS_A_BUG = 40
+SEEDS_A_BUG = 60
 """How many seeds a planted bug may survive."""
 
 NOT_IN_THE_RIG = {

@@ -271,12 +271,15 @@ class World:
         self._reported.update((provider, it.event_id) for it in reports)
 
     def _unsubscribe(self) -> None:
-        """Somebody uses the link of a message; often one for whom another is just on its way."""
+        """Somebody withdraws; often one for whom a message is just on its way.
+
+        Most use the link of a message they got; a queued one stands for any other way to say no.
+        """
         with self.process.database.read() as connection:
             rows = connection.execute(
                 "SELECT id, profile_id IN (SELECT profile_id FROM message WHERE status = 'queued' "
-                "AND topic = 'offers' AND due_at <= ?) FROM message WHERE status = 'sent' "
-                "ORDER BY id",
+                "AND topic = 'offers' AND due_at <= ?) FROM message "
+                "WHERE status IN ('sent', 'queued') ORDER BY id",
                 (self.now,),
             )
         waited_for = [row[0] for row in rows if row[1]] if self.rng.random() < 0.7 else []
