@@ -7,9 +7,9 @@ which prints one clear line and never a traceback.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from typing import Final
+from typing import Any, Final, NoReturn
 
 COMMANDS: Final = {
     "init": "a new workspace with a working first campaign",
@@ -43,16 +43,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name = next((word for word in given if not word.startswith("-")), None)
     if name is None or name not in COMMANDS or given[0] != name:
         return _help_or_refuse(given)
+    parsed = parser_of(name).parse_args(given[1:])
+    return _answer(import_module(f"engine.commands.{name}").run, parsed)
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """What a command understands; each of its actions shows the examples that are about it."""
     module = import_module(f"engine.commands.{name}")
-    parser = argparse.ArgumentParser(
-        prog=f"antiphon {name}",
-        description=module.HELP,
-        epilog=getattr(module, "EXAMPLE", None),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = _Parser(prog=f"antiphon {name}", description=module.HELP)
+    parser.epilog = getattr(module, "EXAMPLE", None)
     module.add_arguments(parser)
-    parsed = parser.parse_args(given[1:])
-    return _answer(module.run, parsed)
+    for action, own in actions_of(parser).items():
+        about = [line for line in (parser.epilog or "").splitlines() if f"{name} {action}" in line]
+        own.epilog = "\n".join(about) if about else parser.epilog
+    return parser
+
+
+def actions_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The parsers of a command's actions by name: `list` and `explain` of `antiphon segment`."""
+    for each in parser._actions:
+        if isinstance(each, argparse._SubParsersAction):
+            return dict(each.choices)
+    return {}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Refuses in one line that names the nearest flag; a flag must be written out."""
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
+        super().__init__(**options, allow_abbrev=False)
+
+    def error(self, message: str) -> NoReturn:
+        from difflib import get_close_matches
+
+        flags = [flag for each in self._actions for flag in each.option_strings]
+        flags += [flag for own in actions_of(self).values() for flag in own._option_string_actions]
+        unknown = [
+            word.partition("=")[0]
+            for word in message.removeprefix("unrecognized arguments: ").split()
+            if word.startswith("--")
+        ]
+        near = get_close_matches(unknown[0], flags, n=1) if unknown else []
+        hint = f' Did you mean "{near[0]}"?' if near and near[0] not in unknown else ""
+        self.exit(2, f"{self.prog}: {message}.{hint} `{self.prog} --help` shows an example.\n")
 
 
 def _answer(run: object, parsed: argparse.Namespace) -> int:
@@ -69,6 +103,11 @@ def _answer(run: object, parsed: argparse.Namespace) -> int:
     except BrokenPipeError:
         sys.stderr.close()  # the reader (head, less) has enough; Python would complain at exit
         return 0
+    except OSError as error:
+        # A file or folder that may not be read or written; a bug of ours keeps its traceback.
+        what = error.strerror or error
+        print(f"antiphon: {error.filename or 'the system'}: {what}", file=sys.stderr)
+        return 2
 
 
 def _help_or_refuse(given: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from engine.core.errors import UsageError
 from engine.core.model import Instant
 from engine.playbook import Playbook
 from engine.publish import load_playbook
-from engine.settings import Settings, read_settings
+from engine.settings import DIRECTORY, Settings, read_settings, variable
 from engine.store.database import Database
 from engine.store.migrate import require_current, upgrade
 from engine.vault import Vault
@@ -32,10 +32,13 @@ class Opened(NamedTuple):
         """
         found = load_playbook(self.database, vault=self.vault, environ=os.environ)
         if found is None:
-            raise UsageError(
-                f'nothing is applied in "{self.settings.directory}" yet. Run: antiphon apply'
-            )
+            raise nothing_applied(self.settings.directory)
         return found
+
+
+def nothing_applied(directory: Path) -> UsageError:
+    """What a command says that needs a live release where there is none."""
+    return UsageError(f'nothing is applied in "{directory}" yet. Run: antiphon apply')
 
 
 @contextmanager
@@ -45,8 +48,13 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
     Args:
         read_only: For commands that only look: they may run beside `serve`.
     Raises:
-        StoreError: If it is not there yet (read only), or of another version.
+        UsageError: If the folder is no workspace, or (read only) has no database yet.
+        StoreError: If the database is of another version, or none at all.
     """
+    is_elsewhere = bool(os.environ.get(variable("database_url"), "").strip())
+    _require_workspace(directory, is_elsewhere=is_elsewhere)
+    if read_only and not is_elsewhere and not (directory / DIRECTORY / "antiphon.db").exists():
+        raise nothing_applied(directory)
     settings = read_settings(directory)
     database = Database(settings.database_url, read_only=read_only)
     try:
@@ -59,6 +67,17 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
         )
     finally:
         database.close()
+
+
+def _require_workspace(directory: Path, *, is_elsewhere: bool) -> None:
+    """Refuse a folder that is no workspace before anything is created in it."""
+    if is_elsewhere or not directory.is_dir():
+        return  # a database of its own needs no files; a missing folder is named by the settings
+    if not (directory / "antiphon.yaml").exists() and not (directory / DIRECTORY).exists():
+        raise UsageError(
+            f'"{directory}" is no workspace: there is no antiphon.yaml in it. Name the folder of '
+            "a workspace, or make one: antiphon init DIR"
+        )
 
 
 def instant(text: str | None, *, default: Instant) -> Instant:
@@ -74,4 +93,4 @@ def instant(text: str | None, *, default: Instant) -> Instant:
     try:
         return parse_instant(text)
     except ValueError as error:
-        raise UsageError(f'"{text}" is not a time: {error}') from error
+        raise UsageError(str(error)) from error

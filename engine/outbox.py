@@ -137,11 +137,12 @@ class Outbox:
                     else "unknown",
                     why,
                     now,
+                    now,
                     detail=why,
                 )
                 for message, number, topic, channel in rows
             ]
-            queue.finish_attempts(connection, outcomes, now=now)
+            queue.finish_attempts(connection, outcomes)
             return len(rows)
 
         found: int = self._write(settle)
@@ -162,7 +163,7 @@ class Outbox:
             as_due: Every message acts at its own due instant instead of `now`: a replay on the
                 virtual clock, where nothing is ever late.
         """
-        await self._record(channel, self._unrecorded.get(channel, ()), now)
+        await self._record(channel, self._unrecorded.get(channel, ()))
         if self._paused_until.get(channel, 0) > now:
             return Drained()
         ready, held = await asyncio.to_thread(self._begin, playbook, channel, now, limit, as_due)
@@ -233,8 +234,15 @@ class Outbox:
             queue.decide(connection, verdicts)
             numbers = queue.begin_attempts(
                 connection,
-                [(it.queued.id, provider, it.composed.digest) for it in allowed],
-                now=now,
+                [
+                    (
+                        it.queued.id,
+                        provider,
+                        it.composed.digest,
+                        it.queued.due_at if as_due else now,
+                    )
+                    for it in allowed
+                ],
             )
             return [
                 Ready(it.queued, it.composed, it.address_hash, numbers[it.queued.id])
@@ -285,7 +293,7 @@ class Outbox:
                     answers.append(arrived.get_nowait())
                 hit("reply unread")
                 group = [it for it in answers if isinstance(it, Outcome)]
-                await self._record(channel, group, now)
+                await self._record(channel, group)
                 outcomes += group
                 failures += [it for it in answers if isinstance(it, BaseException)]
                 for failure in failures:
@@ -299,18 +307,18 @@ class Outbox:
             raise failures[0]
         return outcomes
 
-    async def _record(self, channel: str, group: Sequence[Outcome], now: Instant) -> None:
+    async def _record(self, channel: str, group: Sequence[Outcome]) -> None:
         """Commit outcomes; what cannot be committed now is kept, and recorded before new calls."""
         if not group:
             return
         waiting = self._unrecorded.setdefault(channel, [])
         if group is not waiting:
             waiting += group
-        await asyncio.to_thread(self._finish, list(waiting), now)
+        await asyncio.to_thread(self._finish, list(waiting))
         waiting.clear()
 
-    def _finish(self, group: Sequence[Outcome], now: Instant) -> None:
-        self._write(lambda connection: queue.finish_attempts(connection, group, now=now))
+    def _finish(self, group: Sequence[Outcome]) -> None:
+        self._write(lambda connection: queue.finish_attempts(connection, group))
         hit("outcome commit")
 
     def _outcome(
@@ -322,7 +330,7 @@ class Outbox:
 
         def settled(outcome: str, status: str, reason: str, **more: Any) -> Outcome:
             due_at = more.pop("due_at", it.queued.due_at)
-            return Outcome(message, number, outcome, status, reason, due_at, **more)
+            return Outcome(message, number, outcome, status, reason, due_at, now, **more)
 
         def again(outcome: str, why: str, wait: int) -> Outcome:
             due_at = now + wait

@@ -209,7 +209,7 @@ def message_story(connection: Connection, message: int) -> MessageStory | None:
     row = MessageRow(*rows[0])
     passages = connection.execute(_PASSAGE + "WHERE e.id = ?", (row.enrollment,))
     trigger = _event_moment(connection, int(passages[0][13])) if passages else None
-    exposures = _exposures(connection, int(passages[0][14]), row.enrollment) if passages else []
+    exposures = _exposures(connection, passages[0]) if passages else []
     attempts = connection.execute(
         "SELECT number, provider, started_at, finished_at, outcome, provider_id, detail "
         "FROM attempt WHERE message_id = ? ORDER BY number",
@@ -289,12 +289,15 @@ def _event_moment(connection: Connection, seq: int) -> Moment | None:
     return Moment(rows[0][1], "event", rows[0][0], _short(rows[0][2])) if rows else None
 
 
-def _exposures(connection: Connection, profile: int, enrollment: int) -> list[dict[str, Any]]:
+def _exposures(connection: Connection, passage: tuple[Any, ...]) -> list[dict[str, Any]]:
+    """How this person was assigned in what the enrollment took part in, whenever that was."""
+    campaign, variants, profile = passage[2], _object(passage[12]), passage[14]
     names = ("experiment", "phase", "variant", "at", "probability", "would_allow")
-    rows = connection.execute(
+    rows = connection.select_in(
         "SELECT experiment, phase, variant, at, probability, would_allow FROM exposure "
-        "WHERE profile_id = ? AND enrollment_id = ? ORDER BY at",
-        (profile, enrollment),
+        "WHERE experiment IN (?) AND profile_id = ? ORDER BY at",
+        [*variants, f"holdout:{campaign}"],
+        (profile,),
     )
     return [dict(zip(names, row, strict=True)) for row in rows]
 

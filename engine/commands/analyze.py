@@ -24,19 +24,19 @@ _SPEC_KEYS = (
     "role", "title", "unit",
 )  # fmt: skip
 
+EXAMPLE = (
+    "example:\n"
+    '  antiphon analyze hillstrom.csv.gz --variant segment --control "No E-Mail" \\\n'
+    "    --metric name=visit,kind=proportion --metric name=spend,covariate=history\n\n"
+    f"a metric's SPEC is key=value,…; keys: {', '.join(_SPEC_KEYS)}.\n"
+    "kind is proportion, mean (default) or ratio (numerator=, denominator=); cap=p99 limits\n"
+    "values to that quantile of the non-zero ones; missing=zero reads empty cells as 0;\n"
+    "covariate=a+b names columns measured before the experiment."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what `antiphon analyze` understands."""
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = (
-        "example:\n"
-        '  antiphon analyze hillstrom.csv.gz --variant segment --control "No E-Mail" \\\n'
-        "    --metric name=visit,kind=proportion --metric name=spend,covariate=history\n\n"
-        f"a metric's SPEC is key=value,…; keys: {', '.join(_SPEC_KEYS)}.\n"
-        "kind is proportion, mean (default) or ratio (numerator=, denominator=); cap=p99 limits\n"
-        "values to that quantile of the non-zero ones; missing=zero reads empty cells as 0;\n"
-        "covariate=a+b names columns measured before the experiment."
-    )
     parser.add_argument("data", metavar="DATA", type=Path, help="the file (.gz and .zst too)")
     parser.add_argument("--variant", required=True, metavar="COL", help="column of the variant")
     parser.add_argument("--control", required=True, metavar="VALUE", help="the control variant")

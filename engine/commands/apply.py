@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"Nothing to do: release {done['release']} is live and equals these files.")
         return 0
     print(done["plan"])
-    print(f"Release {done['release']} is live; {done['woken']:,} people will meet it.")
+    n = done["woken"]
+    who = f"; {n:,} {'person' if n == 1 else 'people'} will meet it" if n else ""
+    print(f"Release {done['release']} is live{who}.")
     return 0
 
 

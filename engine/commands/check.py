@@ -19,8 +19,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 when the workspace is right, 1 when it has errors."""
     from campaigns.problems import InvalidWorkspace
+    from engine.core.errors import UsageError
     from engine.publish import check
 
+    if not (arguments.directory / "antiphon.yaml").is_file():
+        raise UsageError(
+            f'"{arguments.directory}" is no workspace: there is no antiphon.yaml in it. Name the '
+            "folder of a workspace, or make one: antiphon init DIR"
+        )
     try:
         checked = check(arguments.directory)
     except InvalidWorkspace as error:
@@ -40,9 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for notice in checked.workspace.notices:
         print(f"note: {notice}")
-    n_campaigns, n_segments = len(checked.program.campaigns), len(checked.program.segments)
-    print(
-        f"ok: {n_campaigns} campaigns, {n_segments} segments, {len(checked.templates)} templates, "
-        f"{len(checked.program.experiments)} experiments"
-    )
+    counts = {
+        "campaign": len(checked.program.campaigns),
+        "segment": len(checked.program.segments),
+        "template": len(checked.templates),
+        "experiment": len(checked.program.experiments),
+    }
+    print("ok: " + ", ".join(f"{n} {noun}{'' if n == 1 else 's'}" for noun, n in counts.items()))
     return 0

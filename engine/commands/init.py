@@ -31,5 +31,6 @@ def run(arguments: argparse.Namespace) -> int:
     print("  antiphon check     # errors with file and line")
     print("  antiphon test      # its own expectations, on a virtual clock")
     print("  antiphon apply     # make it live")
+    print("  antiphon keys create   # a write key for your SDK")
     print("  antiphon serve     # API, engine and pages")
     return 0

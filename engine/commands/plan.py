@@ -30,6 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps({"changes": [asdict(each) for each in changes], "inside": inside}))
         return int(bool(changes))
+    if not changes:
+        print("Nothing to do: the live release equals these files.")
+        return 0
     print(render_plan(changes))
     for campaign, people in inside.items():
         print(f'{people:,} people are inside "{campaign}"; they finish on the version they are on.')

@@ -91,9 +91,7 @@ class Roster:
     def is_followed(self, name: str, crossing: Crossing) -> bool:
         """Whether anything could react to this crossing of a segment's border."""
         return (
-            name in self.mentioned
-            or crossing in self.crossings
-            or crossing[0] in self.schedules_of
+            name in self.mentioned or crossing in self.crossings or crossing[0] in self.schedules_of
         )
 
     def _listen(self, campaign: Campaign) -> None:

@@ -255,9 +255,7 @@ def save(connection: Connection, changes: Changes, *, now: Instant) -> None:
         on_conflict="ignore",
     )
     bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changes.entered)
-    bulk.insert(
-        connection, "enrollment", _ENROLLMENT_COLUMNS, changes.moved, on_conflict="replace"
-    )
+    bulk.insert(connection, "enrollment", _ENROLLMENT_COLUMNS, changes.moved, on_conflict="replace")
     hit("enrollment insert")
     bulk.delete(connection, "membership", ("segment", "profile_id"), changes.outside)
     bulk.insert(

@@ -56,7 +56,10 @@ class Addressee(Struct, frozen=True):
 
 
 class Outcome(Struct, frozen=True):
-    """What became of one attempt. `status` is the message's: sent, unknown, failed or queued."""
+    """What became of one attempt, known `at` an instant.
+
+    `status` is the message's: sent, unknown, failed, dropped or queued.
+    """
 
     message: int
     number: int
@@ -64,6 +67,7 @@ class Outcome(Struct, frozen=True):
     status: str
     reason: str
     due_at: Instant
+    at: Instant
     provider_id: str = ""
     detail: str = ""
     suppress: str = ""
@@ -136,12 +140,9 @@ def locked_contacts(
 
 
 def begin_attempts(
-    connection: Connection,
-    rows: Sequence[tuple[int, str, str]],
-    *,
-    now: Instant,
+    connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]
 ) -> dict[int, int]:
-    """Commit to calling a provider: (message, provider, body digest) -> the attempt's number.
+    """Commit to calling a provider: (message, provider, body digest, instant) -> attempt number.
 
     A message that is no longer queued is left out: another process or a withdrawal has it.
     """
@@ -162,7 +163,7 @@ def begin_attempts(
             sorted(taken),
         )
     }
-    numbers = {message: counts.get(message, 0) + 1 for message, _, _ in rows if message in taken}
+    numbers = {message: counts.get(message, 0) + 1 for message, *_ in rows if message in taken}
     bulk.insert(
         connection,
         "attempt",
@@ -171,8 +172,8 @@ def begin_attempts(
             "body_digest",
         ),
         [
-            (message, numbers[message], provider, now, "", "", "", digest)
-            for message, provider, digest in rows
+            (message, numbers[message], provider, started_at, "", "", "", digest)
+            for message, provider, digest, started_at in rows
             if message in numbers
         ],
     )  # fmt: skip
@@ -186,19 +187,19 @@ def decide(connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]
     )
 
 
-def finish_attempts(connection: Connection, outcomes: Sequence[Outcome], *, now: Instant) -> None:
+def finish_attempts(connection: Connection, outcomes: Sequence[Outcome]) -> None:
     """Record what became of attempts, and suppress the addresses that do not exist."""
     bulk.update(
         connection,
         "attempt",
         ("message_id", "number"),
         ("finished_at", "outcome", "provider_id", "detail"),
-        [(it.message, it.number, now, it.outcome, it.provider_id, it.detail) for it in outcomes],
+        [(it.message, it.number, it.at, it.outcome, it.provider_id, it.detail) for it in outcomes],
     )
     decide(connection, [(it.message, it.status, it.reason, it.due_at) for it in outcomes])
     for it in outcomes:
         if it.suppress and it.address_hash:
-            suppress(connection, it.address_hash, why=it.suppress, now=now)
+            suppress(connection, it.address_hash, why=it.suppress, now=it.at)
 
 
 def suppress(connection: Connection, address_hash: str, *, why: str, now: Instant) -> None:

@@ -179,7 +179,7 @@ def attempt(database: Database, message: int, *, locks: bool = True, pause: Any 
             pause()
         if not may_send:
             return False
-        return bool(queue.begin_attempts(connection, [(message, "sandbox", "")], now=NOW))
+        return bool(queue.begin_attempts(connection, [(message, "sandbox", "", NOW)]))
 
 
 def attempts_of(database: Database, message: int) -> int:

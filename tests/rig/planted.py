@@ -166,12 +166,12 @@ def consent_looked_at_too_early() -> AbstractContextManager[Any]:
 def attempt_after_the_call() -> AbstractContextManager[Any]:
     """P4: the attempt row is written with its outcome."""
 
-    def begin(connection: Connection, rows: Any, *, now: Instant) -> dict[int, int]:
-        return {message: 1 for message, _, _ in rows}
+    def begin(connection: Connection, rows: Any) -> dict[int, int]:
+        return {message: 1 for message, *_ in rows}
 
-    def finish(connection: Connection, outcomes: Any, *, now: Instant) -> None:
-        honest_begin(connection, [(it.message, "late", "") for it in outcomes], now=now)
-        honest_finish(connection, outcomes, now=now)
+    def finish(connection: Connection, outcomes: Any) -> None:
+        honest_begin(connection, [(it.message, "late", "", it.at) for it in outcomes])
+        honest_finish(connection, outcomes)
 
     honest_begin, honest_finish = queue.begin_attempts, queue.finish_attempts
     return replaced((queue, "begin_attempts", begin), (queue, "finish_attempts", finish))

@@ -1,10 +1,10 @@
 """A running engine for plain tests: one process, a clock that stands still, providers on a script.
 
-    stage = Stage(url)
-    stage.identify("u1")
-    stage.track("u1", "Order Completed", order="o1")
-    stage.tick()
-    stage.drain("email")
+stage = Stage(url)
+stage.identify("u1")
+stage.track("u1", "Order Completed", order="o1")
+stage.tick()
+stage.drain("email")
 """
 
 import asyncio
@@ -140,9 +140,7 @@ class Stage:
             pass
 
     def drain(self, channel: str = "email") -> Drained:
-        return asyncio.run(
-            self.process.outbox.drain(self.process.playbook, channel, now=self.now)
-        )
+        return asyncio.run(self.process.outbox.drain(self.process.playbook, channel, now=self.now))
 
     def report(self, *reports: DeliveryEvent, provider: str = "scripted-email") -> int:
         found: int = self.process.write(
