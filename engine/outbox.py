@@ -28,26 +28,17 @@ from engine.core.model import (
     MINUTE,
     SECOND,
     Allow,
-    Contact,
-    Decision,
     Defer,
-    Draft,
     Drop,
     Instant,
-    Person,
-    Profile,
-    ProfileId,
-    Program,
-    State,
-    Topic,
 )
-from engine.core.policy import gate
 from engine.failpoints import hit
+from engine.last_look import last_look
 from engine.playbook import Playbook
 from engine.store import queue
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.queue import Addressee, Outcome, Queued
+from engine.store.queue import Outcome, Queued
 from engine.vault import Vault
 
 LANE_WIDTH: Final = 10
@@ -61,7 +52,6 @@ PAUSE: Final = 5 * MINUTE
 """How long a channel rests after its provider refused our account or settings."""
 
 _texts = msgspec.json.Decoder(dict[str, str])
-_consent = msgspec.json.Decoder(dict[str, dict[str, bool]])
 
 
 class Drained(msgspec.Struct, frozen=True):
@@ -223,7 +213,7 @@ class Outbox:
                 person = people[it.queued.profile_id]
                 at = it.queued.due_at if as_due else now
                 contact = locked.get(it.address_hash)
-                answer = _last_look(it.queued, person, contact, playbook.program, at)
+                answer = last_look(it.queued, person, contact, playbook.program, at)
                 match answer:
                     case Allow():
                         allowed.append(it)
@@ -384,23 +374,3 @@ class Outbox:
     def _in_own_transaction(self, function: Callable[[Connection], Any]) -> Any:
         with self._database.write() as connection:
             return function(connection)
-
-
-def _last_look(
-    it: Queued,
-    person: Addressee,
-    contact: Contact | None,
-    program: Program,
-    now: Instant,
-) -> Decision:
-    """Suppression, consent, quiet hours and expiry once more; caps were settled in the tick."""
-    if person.erased_at is not None:
-        return Drop("erased")
-    addresses = {it.channel: contact or Contact()}
-    profile = Profile(
-        ProfileId(person.id), person.zone, {}, _consent.decode(person.consent), addresses
-    )
-    topic = program.topics.get(it.topic) or Topic(it.topic)
-    draft = Draft(it.campaign, it.channel, it.template, topic, priority=0, expires_at=it.expires_at)
-    capless = msgspec.structs.replace(program, caps=())
-    return gate(draft, Person(profile, State()), program=capless, now=now, ghost=False)
