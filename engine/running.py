@@ -22,6 +22,7 @@ from engine.composing import Links, Unsendable, compose, data_keys
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND
 from engine.declared import Declared, declared
+from engine.echoes import Due, Echoes
 from engine.ingest import Ingest
 from engine.outbox import Outbox
 from engine.playbook import Playbook
@@ -40,6 +41,7 @@ from engine.vault import Vault
 log = logging.getLogger("antiphon.engine")
 
 TROUBLE_SECONDS_MAX: Final = 30.0
+ECHO_SECONDS: Final = 0.5
 QUIET: Final = MINUTE
 """A loop that ran this long before it failed starts over with the shortest pause."""
 
@@ -227,6 +229,7 @@ class Running:
                 await asyncio.sleep(self.settings.tick_idle_seconds)
                 continue
             providers = self._providers(playbook)
+            echoes = Echoes(self.log)
             outbox = Outbox(
                 self.database,
                 vault=self.vault,
@@ -234,16 +237,29 @@ class Running:
                 links=self.links,
                 rng=random.SystemRandom(),
                 write=self.write,
+                on_sent=echoes.remember,
             )
             try:
                 outbox.recover(playbook, now=present())
                 lanes = [self._lane(outbox, playbook, channel) for channel in providers]
-                await asyncio.gather(*lanes)
+                await asyncio.gather(*lanes, self._echo(echoes, playbook))
             finally:
                 for provider in providers.values():
                     await provider.close()
             # Without a channel there is nothing to wait for but another release.
             await asyncio.sleep(self.settings.tick_idle_seconds)
+
+    async def _echo(self, echoes: Echoes, playbook: Playbook) -> None:
+        """Let the sandboxes' recipients answer when their time comes."""
+        while not self._stop.is_set() and self.playbook is playbook:
+            now = present()
+            due = echoes.due(until=now)
+            if due is not None:
+                await asyncio.to_thread(self._take_in, echoes, due, now)
+            await asyncio.sleep(ECHO_SECONDS)
+
+    def _take_in(self, echoes: Echoes, due: Due, now: Instant) -> None:
+        self.write(lambda connection: echoes.take_in(connection, due, now=now))
 
     async def _lane(self, outbox: Outbox, playbook: Playbook, channel: str) -> None:
         """One channel's messages until the engine stops or another release is applied."""

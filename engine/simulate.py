@@ -20,14 +20,13 @@ from typing import Any, Final, Literal
 
 from campaigns.workspace import Workspace
 from channels import open_provider
-from channels.base import DeliveryEvent, Provider
-from channels.sandbox import Sandbox
+from channels.base import Provider
 from engine import publish
-from engine.composing import Composed, Links
+from engine.composing import Links
 from engine.core.errors import UsageError
 from engine.core.model import HOUR, Effect, Instant, Program
 from engine.declared import Declared, declared
-from engine.feedback import take_in
+from engine.echoes import Echoes
 from engine.ingest import Ingest
 from engine.outbox import Outbox
 from engine.playbook import Playbook
@@ -36,7 +35,6 @@ from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.migrate import upgrade
 from engine.tick import Ticker, run_until_idle
-from engine.unsubscribe import withdraw
 from engine.vault import Vault
 
 WINDOW: Final = 12 * HOUR
@@ -90,7 +88,7 @@ class Replay:
         self._providers = _sandboxes(
             playbook.workspace, directory, write=write, seed=seed, clock=lambda: self.now
         )
-        self._echoes: list[tuple[Instant, int, DeliveryEvent, str]] = []
+        self._echoes = Echoes(self.log)
         self._facts: list[tuple[Instant, int, Fact]] = []
         self._number = count()
         self._outbox = Outbox(
@@ -99,7 +97,7 @@ class Replay:
             providers=self._providers,
             links=links,
             rng=random.Random(0),
-            on_sent=None if is_silent else self._remember_echo,
+            on_sent=None if is_silent else self._echoes.remember,
         )
 
     def add(self, facts: Iterable[Fact]) -> None:
@@ -173,30 +171,11 @@ class Replay:
             with self.database.write() as connection:
                 self._ingest.commit(connection, [prepared], now=now)
 
-    def _remember_echo(self, provider: Provider, composed: Composed, now: Instant) -> None:
-        assert isinstance(provider, Sandbox)
-        for event in provider.echo(composed.message, at=now):
-            heapq.heappush(self._echoes, (event.at, next(self._number), event, provider.name))
-
     def _take_in_echoes(self, *, until: Instant, now: Instant) -> None:
-        reports: dict[str, list[DeliveryEvent]] = {}
-        withdrawn: list[int] = []
-        while self._echoes and self._echoes[0][0] < until:
-            _, _, event, provider = heapq.heappop(self._echoes)
-            if event.kind == "unsubscribed" and event.message is not None:
-                withdrawn.append(event.message)
-            else:
-                reports.setdefault(provider, []).append(event)
-        if not reports and not withdrawn:
-            return
-        with self.database.write() as connection:
-            for provider, events in reports.items():
-                take_in(connection, events, provider=provider, log=self.log, now=now)
-            for message in withdrawn:
-                withdraw(
-                    connection, message=message, scope="topic", log=self.log, now=now,
-                    proof="an invented click of the sandbox",
-                )  # fmt: skip
+        due = self._echoes.due(until=until)
+        if due is not None:
+            with self.database.write() as connection:
+                self._echoes.take_in(connection, due, now=now)
 
 
 def applied(

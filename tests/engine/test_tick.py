@@ -10,7 +10,6 @@ from engine import failpoints
 from engine.core.errors import CommitUnknown, NotOwner
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
-from engine.store.connection import Connection
 from tests.rig.stage import Stage, an_event
 
 
@@ -89,7 +88,7 @@ def test_a_commit_nobody_can_tell_of_is_looked_up_and_not_repeated(stage: Stage)
         stage.process.ticker._write = honest
         raise CommitUnknown
 
-    stage.settle.__self__.process.ticker.claim(now=stage.now)
+    stage.process.ticker.claim(now=stage.now)
     stage.process.ticker._is_unproven = False
     stage.process.ticker._write = lost
     with pytest.raises(CommitUnknown):
@@ -243,7 +242,3 @@ def test_an_event_of_the_future_waits_for_its_instant(stage: Stage) -> None:
 
     assert early.is_idle
     assert len(stage.messages("receipt")) == 1
-
-
-def _count(connection: Connection, table: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {table}")[0][0])

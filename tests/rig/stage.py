@@ -9,7 +9,7 @@ stage.drain("email")
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -195,11 +195,3 @@ class Stage:
 
 def an_event(user: str, event: str, **properties: Any) -> dict[str, Any]:
     return {"type": "track", "userId": user, "event": event, "properties": properties}
-
-
-def held_out_not(n: int = 1) -> list[str]:
-    """The first user names whose profiles (numbered in order of arrival) no holdout keeps."""
-    return [f"u{number}" for number in range(1, n + 1)]
-
-
-Act = Callable[[], Any]

@@ -1,0 +1,267 @@
+"""The outbox: an attempt before every call, one outcome for every attempt. On both databases."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import engine.outbox
+from channels.base import Accepted, Ambiguous, NotSent, RefusedBy, Throttled
+from engine import failpoints
+from engine.core.errors import StoreError
+from engine.core.model import HOUR, MINUTE, SECOND
+from engine.failpoints import Crash
+from engine.outbox import ATTEMPTS_MAX, PAUSE
+from engine.unsubscribe import withdraw
+from tests.rig.recorder import replaced
+from tests.rig.stage import Stage
+
+
+@pytest.fixture
+def stage(database_url: str) -> Iterator[Stage]:
+    opened = Stage(database_url)
+    opened.identify("u1")
+    yield opened
+    opened.close()
+
+
+def test_an_accepted_message_is_sent_once_and_says_so(stage: Stage) -> None:
+    stage.a_receipt()
+
+    stage.drain()
+    again = stage.drain()
+
+    assert stage.messages("receipt") == [("sent", "")]
+    assert stage.attempts() == ["accepted"]
+    assert again.is_idle
+    assert [call.to for call in stage.email.calls] == ["u1@example.com"]
+
+
+def test_marketing_whose_reply_was_lost_ends_unknown_and_is_never_repeated(stage: Stage) -> None:
+    stage.a_cart_message()
+    stage.email.script = [Ambiguous("reply lost")]
+
+    stage.drain()
+    stage.now += HOUR
+    stage.drain()
+
+    ((status, reason),) = stage.messages("last")
+    assert (status, reason) == ("unknown", "reply lost")
+    assert len(stage.email.calls) == 1
+
+
+def test_a_transactional_message_is_tried_again_with_the_same_key(stage: Stage) -> None:
+    stage.a_receipt()
+    stage.email.script = [Ambiguous("reply lost")]
+
+    stage.drain()
+    stage.now += MINUTE
+    stage.drain()
+
+    assert stage.messages("receipt") == [("sent", "")]
+    assert stage.attempts() == ["ambiguous", "accepted"]
+    first, second = stage.email.calls
+    assert first.idempotency_key == second.idempotency_key != ""
+
+
+def test_a_provider_that_honours_keys_is_asked_again_for_marketing_too(stage: Stage) -> None:
+    stage.track("u1", "Product Viewed")
+    stage.track("u1", "Product Viewed")
+    stage.settle()
+    stage.sms.script = [Ambiguous("reply lost")]
+
+    stage.drain("sms")
+    stage.now += MINUTE
+    stage.drain("sms")
+
+    assert stage.messages("hello") == [("sent", "")]
+    assert len({call.idempotency_key for call in stage.sms.calls}) == 1
+
+
+def test_a_hard_refusal_suppresses_the_address_for_everything(stage: Stage) -> None:
+    stage.email.script = [RefusedBy("recipient", "550", "no such user", "hard")]
+    stage.a_receipt(order="o1")
+    stage.drain()
+
+    stage.a_receipt(order="o2")
+    stage.drain()
+
+    assert stage.rows("SELECT suppressed FROM contact WHERE channel = 'email'") == [
+        ("hard bounce",)
+    ]
+    assert [status for status, _ in stage.messages("receipt")] == ["failed", "dropped"]
+    assert len(stage.email.calls) == 1
+
+
+def test_a_throttled_message_waits_as_long_as_the_provider_says(stage: Stage) -> None:
+    stage.a_receipt()
+    stage.email.script = [Throttled(90.0, "slow down")]
+    due = stage.now + 90 * SECOND
+
+    stage.drain()
+    stage.now = due - 1
+    early = stage.drain()
+    stage.now = due
+    stage.drain()
+
+    assert early.is_idle
+    assert stage.attempts() == ["throttled", "accepted"]
+
+
+def test_what_never_left_us_is_tried_again_and_given_up_with_its_reason(stage: Stage) -> None:
+    stage.a_receipt()
+    stage.email.script = [NotSent("connection refused")] * (ATTEMPTS_MAX + 1)
+
+    for _ in range(ATTEMPTS_MAX + 2):
+        stage.drain()
+        stage.now += 10 * MINUTE
+
+    assert stage.messages("receipt") == [
+        ("failed", f"gave up after {ATTEMPTS_MAX} attempts: connection refused")
+    ]
+    assert stage.attempts() == ["not_sent"] * ATTEMPTS_MAX
+
+
+def test_a_refused_account_rests_the_channel_and_fails_nobody(stage: Stage) -> None:
+    stage.a_receipt()
+    stage.email.script = [RefusedBy("account", "401", "key revoked")]
+
+    stage.drain()
+    stage.now += PAUSE - SECOND
+    resting = stage.drain()
+    stage.now += SECOND
+    stage.drain()
+
+    assert resting.is_idle
+    assert stage.messages("receipt") == [("sent", "")]
+
+
+@pytest.mark.parametrize(
+    ("name", "n_calls"), [("attempt commit", 0), ("bytes sent", 1), ("reply unread", 1)]
+)
+def test_a_death_around_the_call_leaves_marketing_unknown(
+    stage: Stage, name: str, n_calls: int
+) -> None:
+    def die(hit: str) -> None:
+        if hit == name:
+            raise Crash
+
+    stage.a_cart_message()
+    failpoints.install(die)
+    try:
+        with pytest.raises(Crash):
+            stage.drain()
+    finally:
+        failpoints.install(None)
+    stage.restart()
+    stage.drain()
+
+    ((status, reason),) = stage.messages("last")
+    assert status == "unknown"
+    assert reason == "the process stopped before the provider's answer was recorded"
+    assert len(stage.email.calls) == n_calls
+
+
+def test_an_answer_that_could_not_be_recorded_is_recorded_before_the_next_calls(
+    stage: Stage,
+) -> None:
+    stage.a_receipt()
+    honest = engine.outbox.queue.finish_attempts
+
+    def full(*given: Any, **more: Any) -> None:
+        raise StoreError("the disk is full")
+
+    with replaced((engine.outbox.queue, "finish_attempts", full)), pytest.raises(StoreError):
+        stage.drain()
+    assert honest is engine.outbox.queue.finish_attempts
+    stage.drain()
+
+    assert stage.messages("receipt") == [("sent", "")]
+    assert len(stage.email.calls) == 1
+
+
+def test_a_message_that_cannot_be_made_fails_alone(stage: Stage) -> None:
+    stage.identify("u2")
+    stage.a_receipt("u1", "o1")
+    stage.a_receipt("u2", "o2")
+    stage.process.write(
+        lambda it: it.execute(
+            "UPDATE profile SET sealed = replace(sealed, 'sealed:1:', 'sealed:1:AAAA') "
+            "WHERE external_id = 'u1'"
+        )
+    )
+
+    stage.drain()
+
+    (first, second) = stage.messages("receipt")
+    assert first[0] == "failed"
+    assert first[1].startswith("it cannot be made: StoreError")
+    assert second == ("sent", "")
+
+
+def test_an_error_in_one_call_costs_no_other_its_outcome(stage: Stage) -> None:
+    stage.identify("u2")
+    stage.a_receipt("u1", "o1")
+    stage.a_receipt("u2", "o2")
+    stage.email.script = [Accepted("p1"), ValueError("a bug of the provider's translation")]
+
+    stage.drain()
+
+    assert sorted(stage.attempts()) == ["accepted", "ambiguous"]
+
+
+def test_a_withdrawal_while_the_message_is_composed_drops_it(stage: Stage) -> None:
+    stage.a_cart_message()
+    ((message,),) = stage.rows("SELECT id FROM message WHERE template = 'last'")
+
+    def withdraw_now(hit: str) -> None:
+        if hit == "outbox claim":
+            failpoints.install(None)
+            stage.process.write(
+                lambda it: withdraw(
+                    it, message=message, scope="topic", log=stage.process.log, now=stage.now,
+                    proof="test",
+                )
+            )  # fmt: skip
+
+    failpoints.install(withdraw_now)
+    try:
+        stage.drain()
+    finally:
+        failpoints.install(None)
+
+    assert stage.messages("last") == [("dropped", "unsubscribed from offers by email")]
+    assert stage.email.calls == []
+
+
+def test_quiet_hours_are_read_again_at_the_attempt(stage: Stage) -> None:
+    """Queued at three in the afternoon, but nobody sent it before eleven at night."""
+    stage.a_cart_message()
+    stage.now += 9 * HOUR
+
+    held = stage.drain()
+
+    assert held.n_held == 1
+    ((status, reason),) = stage.messages("last")
+    assert status == "queued"
+    assert reason.startswith("quiet hours until 2026-03-03T05:00:00Z")
+
+
+def test_a_crash_loop_does_not_repeat_even_transactional_messages_for_ever(stage: Stage) -> None:
+    def die(hit: str) -> None:
+        if hit == "bytes sent":
+            raise Crash
+
+    stage.a_receipt()
+    for _ in range(ATTEMPTS_MAX + 3):
+        failpoints.install(die)
+        try:
+            stage.drain()
+        except Crash:
+            pass
+        finally:
+            failpoints.install(None)
+        stage.restart()
+
+    assert len(stage.email.calls) == ATTEMPTS_MAX
+    assert stage.messages("receipt")[0][0] == "unknown"
