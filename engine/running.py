@@ -20,7 +20,7 @@ from channels.base import Provider
 from engine.commit import GroupCommit
 from engine.composing import Links, Unsendable, compose, data_keys
 from engine.core.errors import NotOwner, StoreError
-from engine.core.model import MINUTE, SECOND
+from engine.core.model import MINUTE, SECOND, Instant
 from engine.declared import Declared, declared
 from engine.echoes import Due, Echoes
 from engine.ingest import Ingest

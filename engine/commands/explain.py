@@ -23,16 +23,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when the message exists, 2 when it does not."""
-    import msgspec
-
     from engine.opened import opened
     from engine.reading import message_story
+    from engine.shown import plain
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
-        story = message_story(connection, arguments.message)
+        is_possible = 0 < arguments.message < 2**63  # beyond it no database has an id
+        story = message_story(connection, arguments.message) if is_possible else None
     if story is None:
         raise UsageError(f"there is no message {arguments.message}; see: antiphon messages")
-    print(json.dumps(msgspec.to_builtins(story)) if arguments.json else _told(story))
+    print(json.dumps(plain(story)) if arguments.json else _told(story))
     return 0
 
 

@@ -69,8 +69,17 @@ def _split(paths: list[str]) -> tuple[Path, list[str]]:
     if paths[0] != "-" and first.is_dir():
         if len(paths) == 1:
             raise UsageError("name at least one FILE after the workspace, or - for stdin")
-        return first, paths[1:]
-    return Path(), paths
+        return first, [_readable(path) for path in paths[1:]]
+    return Path(), [_readable(path) for path in paths]
+
+
+def _readable(path: str) -> str:
+    """Refuse what is no file before anything is opened, loaded or created."""
+    if path == "-" or Path(path).is_file():
+        return path
+    if Path(path).is_dir():
+        raise UsageError(f"{path} is a folder; name the files in it")
+    raise UsageError(f"{path}: there is no such file")
 
 
 def _mapping(pairs: list[str]) -> dict[str, str]:
@@ -124,7 +133,7 @@ def _load_here(
     from engine.declared import declared
     from engine.ingest import Ingest
     from engine.loading import ingest_file
-    from engine.opened import opened
+    from engine.opened import nothing_applied, opened
     from engine.prepare import Answer, Prepared
     from engine.publish import load_playbook
     from engine.steady import present
@@ -133,7 +142,7 @@ def _load_here(
     with opened(directory) as it:
         playbook = load_playbook(it.database, vault=it.vault, environ=os.environ)
         if playbook is None:
-            raise UsageError(f'nothing is applied in "{directory}" yet. Run: antiphon apply')
+            raise nothing_applied(directory)
         ingest = Ingest(vault=it.vault, log=EventLog(), zone=playbook.program.zone)
 
         def write(prepared: Prepared) -> list[Answer]:

@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.errors import UsageError
 
@@ -25,10 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when the person is known, 2 when not."""
-    import msgspec
-
     from engine.opened import opened
     from engine.reading import find_profile, read_profile
+    from engine.shown import plain
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         profile = find_profile(connection, arguments.id, kinds=("user", "anonymous"))
@@ -40,8 +39,16 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if page is None:
         raise UsageError(f'there is no profile with the id "{arguments.id}"')
-    print(json.dumps(msgspec.to_builtins(page)) if arguments.json else _told(page))
+    print(json.dumps(_plain(plain(page))) if arguments.json else _told(page))
     return 0
+
+
+def _plain(page: dict[str, Any]) -> dict[str, Any]:
+    """The same names as `GET /v1/profiles/{id}`: `id` is the one the person goes by outside."""
+    from engine.core.clocktime import iso
+
+    inside = [{"name": name, "since": iso(since)} for name, since in page["segments"]]
+    return {**page, "id": page.pop("external_id"), "segments": inside}
 
 
 def _told(page: "ProfilePage") -> str:

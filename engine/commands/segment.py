@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     from engine.store.connection import Connection
 
 HELP: Final = "list segments; preview one; its members; why a profile is in or out"
-EXAMPLE: Final = "example: antiphon segment explain high-intent-mobile --profile u1 --dir shop"
+EXAMPLE: Final = """\
+example: antiphon segment list --dir shop
+example: antiphon segment preview high-intent-mobile --dir shop
+example: antiphon segment members high-intent-mobile --at 2026-03-02T09:00:00Z
+example: antiphon segment explain high-intent-mobile --profile u1 --dir shop"""
 
 SHOWN: Final = 10
 
@@ -66,7 +70,8 @@ def _known(name: str, segments: "Segments") -> None:
     from campaigns.problems import advice
 
     if name not in segments.names:
-        raise UsageError(f'there is no segment "{name}".{advice(name, segments.names)}')
+        hint = advice(name, segments.names) or " There is none yet: segments/ holds no file."
+        raise UsageError(f'there is no segment "{name}".{hint}')
 
 
 def _list(connection: "Connection", names: list[str], as_json: bool) -> int:
@@ -77,6 +82,8 @@ def _list(connection: "Connection", names: list[str], as_json: bool) -> int:
         print(json.dumps({"segments": [{"segment": n, "size": found[n]} for n in names]}))
         return 0
     width = max(map(len, names), default=0)
+    if not names:
+        print("no segment yet: write one in segments/*.yaml and run: antiphon apply")
     for name in names:
         print(f"{name:<{width}}  {found[name]:>9,}")
     return 0

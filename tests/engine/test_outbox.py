@@ -45,7 +45,7 @@ def test_marketing_whose_reply_was_lost_ends_unknown_and_is_never_repeated(stage
     stage.now += HOUR
     stage.drain()
 
-    ((status, reason),) = stage.messages("last")
+    ((status, reason),) = stage.messages("soft")
     assert (status, reason) == ("unknown", "reply lost")
     assert len(stage.email.calls) == 1
 
@@ -156,7 +156,7 @@ def test_a_death_around_the_call_leaves_marketing_unknown(
     stage.restart()
     stage.drain()
 
-    ((status, reason),) = stage.messages("last")
+    ((status, reason),) = stage.messages("soft")
     assert status == "unknown"
     assert reason == "the process stopped before the provider's answer was recorded"
     assert len(stage.email.calls) == n_calls
@@ -212,7 +212,7 @@ def test_an_error_in_one_call_costs_no_other_its_outcome(stage: Stage) -> None:
 
 def test_a_withdrawal_while_the_message_is_composed_drops_it(stage: Stage) -> None:
     stage.a_cart_message()
-    ((message,),) = stage.rows("SELECT id FROM message WHERE template = 'last'")
+    ((message,),) = stage.rows("SELECT id FROM message WHERE template = 'soft'")
 
     def withdraw_now(hit: str) -> None:
         if hit == "outbox claim":
@@ -230,19 +230,19 @@ def test_a_withdrawal_while_the_message_is_composed_drops_it(stage: Stage) -> No
     finally:
         failpoints.install(None)
 
-    assert stage.messages("last") == [("dropped", "unsubscribed from offers by email")]
+    assert stage.messages("soft") == [("dropped", "unsubscribed from offers by email")]
     assert stage.email.calls == []
 
 
 def test_quiet_hours_are_read_again_at_the_attempt(stage: Stage) -> None:
-    """Queued at three in the afternoon, but nobody sent it before eleven at night."""
+    """Queued in the afternoon, but nobody sent it before eleven at night."""
     stage.a_cart_message()
-    stage.now += 9 * HOUR
+    stage.now += 11 * HOUR
 
     held = stage.drain()
 
     assert held.n_held == 1
-    ((status, reason),) = stage.messages("last")
+    ((status, reason),) = stage.messages("soft")
     assert status == "queued"
     assert reason.startswith("quiet hours until 2026-03-03T05:00:00Z")
 

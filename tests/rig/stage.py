@@ -25,7 +25,7 @@ from channels.base import (
     Receipt,
 )
 from engine.core.clocktime import iso
-from engine.core.model import HOUR, Instant
+from engine.core.model import MINUTE, Instant
 from engine.feedback import take_in
 from engine.outbox import Drained
 from engine.prepare import Answer, prepare
@@ -132,6 +132,7 @@ class Stage:
     def settle(self, *, until: Instant | None = None) -> None:
         """Tick until nothing is due, now or at every instant up to `until`."""
         if until is not None:
+            self.settle()
             while (due := self._next_due()) is not None and due <= until:
                 self.now = max(self.now, due)
                 self.settle()
@@ -156,11 +157,9 @@ class Stage:
         self.settle()
 
     def a_cart_message(self, user: str = "u1") -> None:
-        """A marketing message by e-mail, queued: the end of the cart journey."""
-        self.track(user, "Product Viewed")
-        self.track(user, "Product Viewed")
+        """A marketing message by e-mail, queued: profile 1 is nudged softly, and not held out."""
         self.track(user, "Product Added", cart="c1")
-        self.settle(until=self.now + 3 * HOUR)
+        self.settle(until=self.now + 31 * MINUTE)
 
     # --- what can be seen -------------------------------------------------------------------
 
