@@ -75,18 +75,22 @@ class _Parser(argparse.ArgumentParser):
         super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        from difflib import get_close_matches
+        self.exit(2, f"{self.prog}: {_advised(self, message)} `{self.prog} --help` shows more.\n")
 
-        flags = [flag for each in self._actions for flag in each.option_strings]
-        flags += [flag for own in actions_of(self).values() for flag in own._option_string_actions]
-        unknown = [
-            word.partition("=")[0]
-            for word in message.removeprefix("unrecognized arguments: ").split()
-            if word.startswith("--")
-        ]
-        near = get_close_matches(unknown[0], flags, n=1) if unknown else []
-        hint = f' Did you mean "{near[0]}"?' if near and near[0] not in unknown else ""
-        self.exit(2, f"{self.prog}: {message}.{hint} `{self.prog} --help` shows an example.\n")
+
+def _advised(parser: argparse.ArgumentParser, message: str) -> str:
+    """What argparse says, with the nearest flag or choice where one is misspelt."""
+    from difflib import get_close_matches
+
+    if message.startswith("unrecognized arguments: "):
+        words = [word.partition("=")[0] for word in message.split()[2:] if word.startswith("--")]
+        every = [parser, *actions_of(parser).values()]
+        allowed = [flag for each in every for flag in each._option_string_actions]
+    else:
+        quoted = message.split("'")  # invalid choice: 'lst' (choose from 'list', 'members')
+        words, allowed = quoted[1:2], quoted[3::2]
+    near = get_close_matches(words[0], allowed, n=1) if words else []
+    return f"{message}." + (f' Did you mean "{near[0]}"?' if near else "")
 
 
 def _answer(run: object, parsed: argparse.Namespace) -> int:

@@ -40,7 +40,7 @@ def test_a_seed_that_once_failed_never_fails_again(seed: int) -> None:
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_a_planted_bug_is_caught(bug: Bug) -> None:
     for seed in range(1, SEEDS_A_BUG + 1):
-        if run_seed(seed, bug=bug()).violations:
+        if any(map(is_a_promise, run_seed(seed, bug=bug()).violations)):
             return
 
     pytest.fail(f"{bug.__name__} went unnoticed in {SEEDS_A_BUG} seeds")
@@ -73,3 +73,8 @@ def test_the_seeds_see_what_they_are_for() -> None:
     assert sum(call.reply == "ambiguous" for it in worlds for call in it.ledger.calls) > 100
     assert sum(it.release > 1 for it in worlds) > 5
     assert any(it.plan.has_devices for it in worlds)
+
+
+def is_a_promise(violation: str) -> bool:
+    """Whether a promise was seen broken; an error of the planted code itself does not count."""
+    return violation.startswith("P") or "makes no progress" in violation

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
@@ -27,6 +28,7 @@ __all__ = ["Connection", "Database"]
 
 BUSY_TIMEOUT_MS = 5_000
 POOL_SIZE_MAX = 8
+CLAIM_SECONDS_MAX = 2.0
 ADVISORY_LOCK = 4_702_111_234
 """The PostgreSQL advisory lock that the one owning engine holds (an arbitrary number of ours)."""
 
@@ -311,6 +313,14 @@ class _Postgres:
         self._pool.putconn(raw)
 
     def claim(self) -> None:
+        # The server takes a moment to notice that the process before us has gone.
+        deadline = monotonic() + CLAIM_SECONDS_MAX
+        while not self._try_to_claim():
+            if monotonic() > deadline:
+                raise NotOwner("another engine is running on this database; stop it first")
+            sleep(0.02)
+
+    def _try_to_claim(self) -> bool:
         try:
             if self._owner is None:
                 self._owner = self._psycopg.connect(self._url, autocommit=True)
@@ -319,8 +329,7 @@ class _Postgres:
             ).fetchone()
         except self._psycopg.Error as error:
             raise StoreError(f"PostgreSQL: {str(error).strip()}") from error
-        if not row or not row[0]:
-            raise NotOwner("another engine is running on this database; stop it first")
+        return bool(row and row[0])
 
     def close(self) -> None:
         if self._owner is not None:

@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
-import engine.outbox
 from channels.base import Accepted, Ambiguous, NotSent, RefusedBy, Throttled
 from engine import failpoints
 from engine.core.errors import StoreError
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
 from engine.outbox import ATTEMPTS_MAX, PAUSE
+from engine.store import queue
 from engine.unsubscribe import withdraw
 from tests.rig.recorder import replaced
 from tests.rig.stage import Stage
@@ -166,14 +166,14 @@ def test_an_answer_that_could_not_be_recorded_is_recorded_before_the_next_calls(
     stage: Stage,
 ) -> None:
     stage.a_receipt()
-    honest = engine.outbox.queue.finish_attempts
+    honest = queue.finish_attempts
 
     def full(*given: Any, **more: Any) -> None:
         raise StoreError("the disk is full")
 
-    with replaced((engine.outbox.queue, "finish_attempts", full)), pytest.raises(StoreError):
+    with replaced((queue, "finish_attempts", full)), pytest.raises(StoreError):
         stage.drain()
-    assert honest is engine.outbox.queue.finish_attempts
+    assert honest is queue.finish_attempts
     stage.drain()
 
     assert stage.messages("receipt") == [("sent", "")]

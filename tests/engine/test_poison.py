@@ -5,18 +5,22 @@ from typing import Any
 
 import pytest
 
+import engine.poison
+import engine.tick
 from engine.core.model import HOUR
 from engine.failpoints import Crash
 from tests.rig.recorder import Poisoned, Recorder, recording, replaced
 from tests.rig.stage import Stage, an_event
 
 DEATHS_MAX = 20
+RECORDER = Recorder()
+"""What poison strikes through: see `tests.rig.recorder`."""
 
 
 @pytest.fixture
 def stage(database_url: str) -> Iterator[Stage]:
     opened = Stage(database_url)
-    with recording(Recorder()):
+    with recording(RECORDER):
         yield opened
     opened.close()
 
@@ -92,20 +96,17 @@ def test_an_engine_started_often_with_nothing_to_play_parks_nobody(stage: Stage)
 
 
 def test_a_timer_that_kills_the_process_takes_no_event_with_it(stage: Stage) -> None:
-    import engine.tick
-
     stage.identify("u1")
     stage.identify("u2")
     stage.track("u1", "Product Added", cart="c1")
     stage.settle()
     stage.now += HOUR
     stage.track("u2", "Order Completed", order="o1")
-    honest = engine.tick.play
 
     def play(person: Any, events: Any, **given: Any) -> Any:
         if any(it.campaign == "cart" for it in person.enrollments) and not events:
             raise Crash
-        return honest(person, events, **given)
+        return RECORDER.play(person, events, **given)
 
     with replaced((engine.tick, "play", play)):
         live_until_idle(stage)
@@ -115,21 +116,17 @@ def test_a_timer_that_kills_the_process_takes_no_event_with_it(stage: Stage) -> 
 
 
 def test_a_due_step_that_raises_is_frozen_and_the_event_after_it_is_played(stage: Stage) -> None:
-    import engine.poison
-    import engine.tick
-
     stage.identify("u1")
     stage.track("u1", "Product Added", cart="c1")
     stage.settle()
     stage.now += HOUR
     stage.track("u1", "Product Viewed")
-    honest = engine.tick.play
 
     def play(person: Any, events: Any, **given: Any) -> Any:
         due = [it for it in person.enrollments if it.due_at <= given["horizon"]]
         if any(it.campaign == "cart" for it in due):
             raise Poisoned("the step fails")
-        return honest(person, events, **given)
+        return RECORDER.play(person, events, **given)
 
     with replaced((engine.tick, "play", play), (engine.poison, "play", play)):
         live_until_idle(stage)

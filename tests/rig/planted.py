@@ -129,8 +129,8 @@ def timers_overtake_events() -> AbstractContextManager[Any]:
     """Rule 1: what fell due during an outage acts before the events that came first."""
 
     def next_events(self: Ticker, *given: Any, **more: Any) -> Any:
-        events, _ = honest(self, *given, **more)
-        return events, given[2]
+        events, _, position = honest(self, *given, **more)
+        return events, given[2], position
 
     honest = Ticker._next_events
     return replaced((Ticker, "_next_events", next_events))
