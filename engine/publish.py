@@ -27,7 +27,6 @@ from engine.core.errors import CampaignError
 from engine.core.model import Campaign, Experiment, Instant, Program
 from engine.core.segments import Segments, for_program
 from engine.playbook import Playbook
-from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.vault import Vault
@@ -136,6 +135,8 @@ def apply(connection: Connection, workspace: Workspace, *, now: Instant) -> Appl
     Applying what is live already changes nothing. An experiment whose design differs from its
     current phase opens the next, with a new seed that only never-exposed units see.
     """
+    from engine.store import bulk  # it brings SQLAlchemy, which `check` need not wait for
+
     live = latest(connection)
     changes = difference(None if live is None else _loaded(live[1], environ=None), workspace)
     if live is not None and not changes:

@@ -235,7 +235,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
         raise UsageError(
-            f"cannot listen on {host} port {port}: {getattr(error, 'strerror', '') or error}. "
+            f"cannot listen on {host} port {port}: {getattr(error, 'strerror', '') or str(error).rstrip('.')}. "
             "Choose another with --port."
         ) from error
     listener.listen(2048)
