@@ -5,10 +5,11 @@ READY := $(VENV)/ready
 
 .PHONY: demo test check bench soak lock clean
 
-# The environment, exactly as locked; built again only when the lock changes.
+# The environment, exactly as locked (the lock is complete, so pip resolves nothing); built again
+# only when the lock changes.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $(READY)
 

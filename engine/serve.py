@@ -234,9 +234,9 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
     except (OSError, OverflowError) as error:  # OverflowError: a port beyond 65535
+        why = getattr(error, "strerror", "") or str(error).rstrip(".")
         raise UsageError(
-            f"cannot listen on {host} port {port}: {getattr(error, 'strerror', '') or str(error).rstrip('.')}. "
-            "Choose another with --port."
+            f"cannot listen on {host} port {port}: {why}. Choose another with --port."
         ) from error
     listener.listen(2048)
     listener.setblocking(False)
