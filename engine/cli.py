@@ -55,7 +55,10 @@ def parser_of(name: str) -> argparse.ArgumentParser:
     module.add_arguments(parser)
     for action, own in actions_of(parser).items():
         about = [line for line in (parser.epilog or "").splitlines() if f"{name} {action}" in line]
-        own.epilog = "\n".join(about) if about else parser.epilog
+        shown = [line.partition("antiphon ")[2] for line in about]
+        own.epilog = (
+            "\n".join(f"example: antiphon {line}" for line in shown) if shown else parser.epilog
+        )
     return parser
 
 

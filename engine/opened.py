@@ -71,8 +71,13 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
 
 def _require_workspace(directory: Path, *, is_elsewhere: bool) -> None:
     """Refuse a folder that is no workspace before anything is created in it."""
-    if is_elsewhere or not directory.is_dir():
+    if is_elsewhere:
         return  # a database of its own needs no files; a missing folder is named by the settings
+    if not directory.is_dir():
+        raise UsageError(
+            f'"{directory}" is not a folder. Name the folder of a workspace, or make one: '
+            "antiphon init DIR"
+        )
     if not (directory / "antiphon.yaml").exists() and not (directory / DIRECTORY).exists():
         raise UsageError(
             f'"{directory}" is no workspace: there is no antiphon.yaml in it. Name the folder of '

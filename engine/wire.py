@@ -69,6 +69,8 @@ def contact_keys(
     keys: dict[tuple[str, str], str] = {}
     for profile_id, it in people.items():
         for each in batch.get(profile_id, ()):
+            if not each.sealed:
+                continue
             for trait, channel in ADDRESS_TRAITS.items():
                 token = each.sealed.get(trait)
                 if token is not None and it.data_key is not None:
@@ -88,26 +90,35 @@ def settle(
 ) -> Event:
     """The event as the core plays it; what the core must not see goes into `it` at once."""
     event = each.event
-    for trait in event.traits.keys() & it.sealed.keys():
-        del it.sealed[trait]  # taken back, or no longer personal: the old value must not return
-    it.sealed.update(each.sealed)
-    addresses: dict[str, Contact | None] = {}
-    for trait, channel in ADDRESS_TRAITS.items():
-        if trait not in event.traits:
-            continue
-        key = keys.get((channel, each.blind.get(trait, "")))
-        if key is not None:
-            it.addresses[channel] = key
-            addresses[channel] = known.get(key, NO_CONTACT)
-        elif event.traits[trait] is None:
-            it.addresses.pop(channel, None)
-            addresses[channel] = None
+    addresses = _settle_traits(each, it, keys, known) if event.traits else {}
     zone, zone_from = _zone_of(event, it, playbook)
     if zone_from:
         it.zone_from = zone_from
     if addresses or zone or each.consent:
         return replace(event, consent=each.consent, addresses=addresses or None, zone=zone)
     return event
+
+
+def _settle_traits(
+    each: Decoded, it: Loaded, keys: Mapping[tuple[str, str], str], known: Mapping[str, Contact]
+) -> dict[str, Contact | None]:
+    """Take over sealed values and addresses; the channels whose address changed."""
+    traits = each.event.traits
+    for trait in traits.keys() & it.sealed.keys():
+        del it.sealed[trait]  # taken back, or no longer personal: the old value must not return
+    it.sealed.update(each.sealed)
+    addresses: dict[str, Contact | None] = {}
+    for trait, channel in ADDRESS_TRAITS.items():
+        if trait not in traits:
+            continue
+        key = keys.get((channel, each.blind.get(trait, "")))
+        if key is not None:
+            it.addresses[channel] = key
+            addresses[channel] = known.get(key, NO_CONTACT)
+        elif traits[trait] is None:
+            it.addresses.pop(channel, None)
+            addresses[channel] = None
+    return addresses
 
 
 def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault) -> None:
@@ -132,13 +143,14 @@ def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault
 
 def _zone_of(event: Event, it: Loaded, playbook: Playbook) -> tuple[str, str]:
     """The zone this event reveals and where from, unless a better source is already known."""
-    order = playbook.workspace.settings.zones
     found = {
         "trait": event.traits.get("timezone"),
         "device": event.context.get("timezone"),
         "country": event.context.get("country_zone"),
     }
-    for source in order:
+    if not any(found.values()):
+        return "", ""
+    for source in playbook.workspace.settings.zones:
         zone = found.get(source)
         if zone:
             return str(zone), source

@@ -59,6 +59,12 @@ def ask(url: str, data: bytes | None = None) -> str:
         return str(answer.read().decode())
 
 
+def consent(shop: Path, environ: dict[str, str]) -> dict[str, dict[str, bool]]:
+    """What u1 agreed to, as `antiphon profile show` says it."""
+    shown = command("profile", "show", "u1", shop, "--json", environ=environ)
+    return dict(json.loads(shown.stdout)["consent"])
+
+
 def test_a_stranger_gets_mail_out_of_yaml_and_a_segment_sdk(
     tmp_path: Path, mailbox: tuple[Mailbox, str]
 ) -> None:
@@ -107,7 +113,9 @@ def test_a_stranger_gets_mail_out_of_yaml_and_a_segment_sdk(
 
     # GET asks, POST acts, and what would have come next is dropped with a reason.
     assert "<form" in ask(link[1])
+    assert consent(shop, environ) == {"email": {"offers": True}}
     ask(link[1], b"List-Unsubscribe=One-Click")
+    assert consent(shop, environ) == {"email": {"offers": False}}
     client.track("u1", "Product Added", {"cart_id": "c2"})
 
     def dropped() -> list[dict[str, Any]]:

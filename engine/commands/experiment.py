@@ -28,13 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     report = actions.add_parser("report", help="what was found, with its uncertainty")
     report.add_argument("name", metavar="NAME", help="an experiment, a campaign's holdout, or all")
     report.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
-    report.add_argument("--format", choices=FORMATS, default="text")
+    report.add_argument("--format", choices=FORMATS, default="text", help="default text")
     report.add_argument("--json", action="store_true", help="the same as --format json")
     report.add_argument("--as-of", metavar="TIME", help="as it stood then; default now")
     report.add_argument("--out", type=Path, metavar="FILE", help="write there instead")
     sized = actions.add_parser("size", help="sample size, smallest visible lift, days")
     sized.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
-    sized.add_argument("--metric", required=True, metavar="NAME")
+    sized.add_argument("--metric", required=True, metavar="NAME", help="what is to be improved")
     who = sized.add_mutually_exclusive_group(required=True)
     who.add_argument("--segment", metavar="NAME", help="who enters it")
     who.add_argument("--campaign", metavar="NAME", help="who enters it")
@@ -44,7 +44,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     sized.add_argument("--alpha", type=float, default=0.05, help="default 0.05")
     sized.add_argument("--share", type=float, default=0.5, help="of the control; default 0.5")
     sized.add_argument("--comparisons", type=int, default=1, help="variants that share alpha")
-    sized.add_argument("--method", choices=("fixed", "sequential"), default="sequential")
+    sized.add_argument(
+        "--method", choices=("fixed", "sequential"), default="sequential",
+        help="fixed: read once, at the end; sequential (default): at any time",
+    )  # fmt: skip
     sized.add_argument("--as-of", metavar="TIME", help="by the past up to then; default now")
     sized.add_argument("--json", action="store_true", help="print one JSON object")
 

@@ -18,7 +18,7 @@ EXAMPLE: Final = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("template", metavar="CHANNEL/NAME")
+    parser.add_argument("template", metavar="CHANNEL/NAME", help="as in templates/, no extension")
     parser.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
     parser.add_argument("--profile", metavar="ID", help="take the traits of this person")
     parser.add_argument("--traits", metavar="JSON", default="{}", help="traits to use or add")

@@ -33,10 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     ):
         each = actions.add_parser(action, help=what)
         if action != "list":
-            each.add_argument("name", metavar="NAME")
+            each.add_argument("name", metavar="NAME", help="a segment of segments/*.yaml")
             each.add_argument("--at", metavar="TIME", help="an instant (ISO 8601); default: now")
         if action == "explain":
-            each.add_argument("--profile", required=True, metavar="ID")
+            each.add_argument(
+                "--profile", required=True, metavar="ID", help="their user id or anonymous id"
+            )
         each.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
         each.add_argument("--json", action="store_true", help="print one JSON object")
 

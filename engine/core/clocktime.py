@@ -52,6 +52,7 @@ def parse_instant(text: str) -> Instant:
     return instant
 
 
+@lru_cache(maxsize=1024)  # one instant is written for every arm, gate and message of a step
 def iso(instant: Instant) -> str:
     """ISO 8601 text in UTC; microseconds only where there are some.
 
@@ -116,6 +117,7 @@ def next_wall_time(at_minute: int, days: Collection[int], zone: str, *, now: Ins
         on += timedelta(days=1)
 
 
+@lru_cache(maxsize=4096)  # every arm of an experiment, and then its send, asks at one instant
 def quiet_until(hours: QuietHours, zone: str, *, now: Instant) -> Instant | None:
     """When the quiet hours that hold now end; None if now is not quiet.
 

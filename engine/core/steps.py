@@ -184,6 +184,7 @@ def _answers_by_arm(
 ) -> dict[str, str | None]:
     """The gate's answer to each arm's first send; arms that send nothing are left out."""
     answers: dict[str, str | None] = {}
+    values = context_of(scene, enrollment, campaign)
     for variant, start in step.arms.items():
         first = first_send(scene, campaign, start)
         if first is None:
@@ -192,7 +193,6 @@ def _answers_by_arm(
             answers[variant] = None
             continue
         draft = draft_of(campaign, first, program=scene.program, reached_at=scene.now)
-        values = context_of(scene, enrollment, campaign)
         decision = gate(
             draft, scene.person, program=scene.program, now=scene.now, ghost=False, values=values
         )

@@ -4,13 +4,14 @@ SQL is written once, with `?` for values. On PostgreSQL it is translated to psyc
 statement and remembered. No row becomes a dict and nothing here knows a table.
 """
 
-import json
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import msgspec
 
 if TYPE_CHECKING:
     import psycopg
@@ -85,7 +86,7 @@ class SqliteConnection(Connection):
             by_json = (
                 before + "IN (SELECT value FROM json_each(?))" + sql[len(before) + len(_MARKER) :]
             )
-            values = [*params[:at], json.dumps(list(ids)), *params[at:]]
+            values = [*params[:at], msgspec.json.encode(ids).decode(), *params[at:]]
             return self.raw.execute(by_json, values).fetchall()
         # JSON holds no bytes. Lists are padded to a power of two with their last id, so that the
         # driver's statement cache sees a handful of texts and not one per length.

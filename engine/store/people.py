@@ -58,7 +58,7 @@ class Loaded(Struct):
     """A person with what the core must not see (sealed values, the data key) and what was read.
 
     `addresses` maps a channel to the hash of its address; `was_*` are the rows as they stand in
-    the database, to write only what differs.
+    the database (`was_texts` the JSON of a profile's row as one), to write only what differs.
     """
 
     person: Person
@@ -67,6 +67,7 @@ class Loaded(Struct):
     addresses: dict[str, str]
     data_key: bytes | None
     was_profile: Row
+    was_texts: bytes
     was_members: frozenset[str]
     was_enrollments: dict[int, Row]
 
@@ -147,6 +148,7 @@ def _loaded(
         addresses=own,
         data_key=row[7],
         was_profile=row[1:7],
+        was_texts=f"[{row[3]},{row[4]},{row[5]},{row[6]}]".encode(),
         was_members=members_of(remembered),
         was_enrollments={found[0]: found for found in enrollments},
     )
@@ -202,6 +204,16 @@ def profile_row(it: Loaded) -> Row:
     )  # fmt: skip
 
 
+def _has_changed(it: Loaded) -> bool:
+    """Whether the profile's row would differ: most do not, and one encoding tells."""
+    profile = it.person.profile
+    return (
+        profile.zone != it.was_profile[0]
+        or it.zone_from != it.was_profile[1]
+        or _json.encode((profile.traits, it.sealed, it.addresses, profile.consent)) != it.was_texts
+    )
+
+
 class Changes(Struct):
     """What a batch changed of its people, as rows: made while the batch plays, so that the lock of
     the transaction is held for the writes alone and nobody is kept in memory until then."""
@@ -219,8 +231,8 @@ class Changes(Struct):
         person = it.person
         profile_id = person.profile.id
         self.states.append((profile_id, _pack.encode(person.state)))
-        row = profile_row(it)
-        if row != it.was_profile:
+        if _has_changed(it):
+            row = profile_row(it)
             self.profiles.append((profile_id, *row))
             if row[4] != it.was_profile[4]:
                 self.contacts += [(bytes.fromhex(key), name) for name, key in it.addresses.items()]

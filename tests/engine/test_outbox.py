@@ -1,11 +1,12 @@
 """The outbox: an attempt before every call, one outcome for every attempt. On both databases."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from channels.base import Accepted, Ambiguous, NotSent, RefusedBy, Throttled
+from channels.base import Accepted, Ambiguous, NotSent, OutMessage, Receipt, RefusedBy, Throttled
 from engine import failpoints
 from engine.core.errors import StoreError
 from engine.core.model import HOUR, MINUTE, SECOND
@@ -265,3 +266,164 @@ def test_a_crash_loop_does_not_repeat_even_transactional_messages_for_ever(stage
 
     assert len(stage.email.calls) == ATTEMPTS_MAX
     assert stage.messages("receipt")[0][0] == "unknown"
+
+
+def test_the_attempt_is_committed_before_the_provider_hears_of_it(stage: Stage) -> None:
+    """Seen by another connection from within the call, which reads only what is committed."""
+    seen: list[Any] = []
+
+    async def look(message: OutMessage) -> Receipt:
+        seen.extend(
+            stage.rows(
+                "SELECT m.status, a.number, a.provider, a.outcome, a.started_at FROM attempt a "
+                "JOIN message m ON m.id = a.message_id WHERE m.id = ?",
+                message.id,
+            )
+        )
+        return Accepted("p1")
+
+    stage.email.deliver = look  # type: ignore[method-assign]
+    stage.a_receipt()
+    stage.drain()
+
+    assert seen == [("attempting", 1, "scripted-email", "", stage.now)]
+    assert stage.attempts() == ["accepted"]
+
+
+def test_no_outcome_waits_for_the_call_of_a_slow_recipient(stage: Stage) -> None:
+    """The slow call ends only when the quick one's outcome can be read, or after ten seconds."""
+    while_waiting: list[list[str]] = []
+
+    async def deliver(message: OutMessage) -> Receipt:
+        if message.to == "u2@example.com":
+            for _ in range(1_000):
+                await asyncio.sleep(0.01)
+                if "accepted" in stage.attempts():
+                    break
+            while_waiting.append(sorted(stage.attempts()))
+        return Accepted("p1")
+
+    stage.email.deliver = deliver  # type: ignore[method-assign]
+    stage.identify("u2")
+    stage.a_receipt("u2", "o2")
+    stage.a_receipt("u1", "o1")
+    stage.drain()
+
+    assert while_waiting == [["", "accepted"]]
+    assert stage.attempts() == ["accepted", "accepted"]
+
+
+def test_a_refused_setting_rests_its_own_channel_only(stage: Stage) -> None:
+    stage.track("u1", "Product Viewed")
+    stage.track("u1", "Product Viewed")
+    stage.a_receipt()
+    stage.email.script = [RefusedBy("config", "535", "wrong password")]
+
+    stage.drain("email")
+    stage.drain("sms")
+
+    assert stage.messages("hello") == [("sent", "")]
+    assert stage.messages("receipt") == [
+        ("queued", "scripted-email refused it (535): wrong password")
+    ]
+
+
+def test_a_soft_refusal_fails_the_message_and_suppresses_nobody(stage: Stage) -> None:
+    stage.a_receipt(order="o1")
+    stage.email.script = [RefusedBy("recipient", "452", "mailbox full", "soft")]
+    stage.drain()
+
+    stage.a_receipt(order="o2")
+    stage.drain()
+
+    assert [status for status, _ in stage.messages("receipt")] == ["failed", "sent"]
+
+
+def test_a_message_that_expired_in_the_queue_is_dropped(stage: Stage) -> None:
+    stage.a_receipt()
+    expires(stage, stage.now + HOUR)
+    stage.now += HOUR
+
+    stage.drain()
+
+    assert stage.messages("receipt") == [("dropped", "expired")]
+    assert stage.email.calls == []
+
+
+def test_a_message_that_would_expire_before_its_next_try_is_dropped_now(stage: Stage) -> None:
+    stage.a_receipt()
+    expires(stage, stage.now + MINUTE)
+    stage.email.script = [Throttled(60.0, "slow down")]
+
+    stage.drain()
+
+    assert stage.messages("receipt") == [
+        ("dropped", "expired while waiting to try again: slow down")
+    ]
+    assert stage.attempts() == ["throttled"]
+
+
+def test_a_value_that_went_missing_since_drops_the_message_and_names_its_path(
+    stage: Stage,
+) -> None:
+    """The gate saw `profile.plan`; before the attempt the person lost it."""
+    stage.track("u1", "Product Viewed")
+    stage.track("u1", "Product Viewed")
+    stage.settle()
+    stage.identify("u1", plan=None)
+    stage.settle()
+
+    stage.drain("sms")
+
+    ((status, reason),) = stage.messages("hello")
+    assert status == "dropped"
+    assert "profile.plan" in reason
+    assert stage.sms.calls == []
+
+
+def test_recovery_settles_what_a_dead_process_left_and_says_how_many(stage: Stage) -> None:
+    def die(hit: str) -> None:
+        if hit == "attempt commit":
+            raise Crash
+
+    stage.identify("u2")
+    stage.a_receipt("u1", "o1")
+    stage.a_receipt("u2", "o2")
+    failpoints.install(die)
+    try:
+        with pytest.raises(Crash):
+            stage.drain()
+    finally:
+        failpoints.install(None)
+
+    outbox, playbook = stage.process.outbox, stage.process.playbook
+    settled = [outbox.recover(playbook, now=stage.now), outbox.recover(playbook, now=stage.now)]
+    stage.drain()
+
+    assert settled == [2, 0]
+    assert stage.attempts() == ["ambiguous", "accepted"] * 2
+    assert [status for status, _ in stage.messages("receipt")] == ["sent", "sent"]
+
+
+def test_a_message_that_another_has_taken_is_left_alone(stage: Stage) -> None:
+    """Between our reading of the queue and our transaction, someone else began the attempt."""
+
+    def taken(hit: str) -> None:
+        if hit == "outbox claim":
+            failpoints.install(None)
+            stage.process.write(lambda it: it.execute("UPDATE message SET status = 'attempting'"))
+
+    stage.a_receipt()
+    failpoints.install(taken)
+    try:
+        done = stage.drain()
+    finally:
+        failpoints.install(None)
+
+    assert done.n_attempts == 0
+    assert stage.email.calls == []
+    assert stage.attempts() == []
+
+
+def expires(stage: Stage, at: int) -> None:
+    stage.process.write(lambda it: it.execute("UPDATE message SET expires_at = ?", (at,)))

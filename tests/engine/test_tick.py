@@ -115,6 +115,23 @@ def test_a_timer_does_not_overtake_an_event_that_waits_for_the_next_batch(stage:
     assert rows == [("exited", "settle", "exit_when: Order Completed")]
 
 
+def test_a_timer_that_fires_among_the_events_of_a_batch_is_armed_again(stage: Stage) -> None:
+    """Down for a while: the delay ended before the event came, and a wait of hours began."""
+    stage.identify("u1")
+    stage.track("u1", "Product Added", cart="c1")
+    stage.settle()
+    stage.now += 31 * MINUTE
+    stage.track("u1", "Page Seen")
+    stage.now += MINUTE
+
+    stage.settle()
+
+    ((step, due_at),) = stage.rows("SELECT step, due_at FROM enrollment WHERE campaign = 'cart'")
+    ((timer,),) = stage.rows("SELECT min(due) FROM timer")
+    assert step == "wait"
+    assert timer <= due_at
+
+
 def test_a_batch_never_ends_inside_an_instant(stage: Stage) -> None:
     """The send of the third event is due at the instant of the fourth, which ends the journey."""
     stage.identify("u1")

@@ -33,8 +33,8 @@ START: Instant = 1_772_442_000_000_000
 CRASHES_MAX = 6
 TURNS_MAX = 600
 """A bound on every loop: an engine that makes no progress is a finding, not a hang."""
-MEANWHILE = frozenset({"tick claim", "outbox claim", "reply unread"})
-"""Failpoints outside of any write transaction: others may commit there."""
+MEANWHILE = {"tick claim": 0.15, "outbox claim": 0.4, "reply unread": 0.15}
+"""Failpoints outside of any write transaction, and how often others commit there."""
 IN_TICK = frozenset({"tick claim", "timer claim", "lease claim", "step commit", "tick commit"})
 
 
@@ -354,7 +354,8 @@ class World:
             self.n_crashes += 1
             self._tick_crashes += name in IN_TICK
             raise Crash
-        if name in MEANWHILE and not self._is_nested and self.rng.random() < 0.2:
+        share = MEANWHILE.get(name, 0.0)
+        if share and not self._is_nested and self.rng.random() < share:
             self._is_nested = True
             try:
                 self._meanwhile(name)
@@ -375,7 +376,7 @@ class World:
         if not self._is_closing:
             actions.append(self._send)
         if not self.plan.is_virtual:
-            actions += [self._unsubscribe, self._unsubscribe]
+            actions += [self._unsubscribe] * (6 if name == "outbox claim" else 2)
             if self.release < 3:
                 actions.append(self._apply)
         if name == "tick claim" and self._n_usurped < 2:
