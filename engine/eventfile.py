@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
@@ -75,6 +75,9 @@ def read_rows(path: str, *, mapping: Mapping[str, str], declared: Declared) -> I
             raise UsageError(f"{path}: cannot be unpacked to its end ({error})") from None
 
 
+PACKED_BYTES: Final = 1 << 16
+
+
 def _unpacked(raw: IO[bytes]) -> "io.BufferedReader[Any]":
     """The stream in the clear; its first bytes say whether it is packed, not its name."""
     plain: Any = raw
@@ -83,10 +86,42 @@ def _unpacked(raw: IO[bytes]) -> "io.BufferedReader[Any]":
     if start.startswith(b"\x1f\x8b"):
         return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
     if start == b"\x28\xb5\x2f\xfd":
+        return io.BufferedReader(_Zstd(buffered))
+    return buffered
+
+
+class _Zstd(io.RawIOBase):
+    """Zstandard in the clear. The library's own reader takes a file cut short for a whole one."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
         import zstandard
 
-        return io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(buffered))
-    return buffered
+        self._packed = packed
+        self._new_frame: Callable[[], Any] = zstandard.ZstdDecompressor().decompressobj
+        self._frame = self._new_frame()
+        self._fault: type[Exception] = zstandard.ZstdError
+        self._plain = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._plain:
+            packed = self._frame.unused_data if self._frame.eof else b""
+            packed = packed or self._packed.read(PACKED_BYTES)
+            if not packed:
+                if self._frame.eof:
+                    return 0
+                raise EOFError("it ends in the middle of a frame")
+            if self._frame.eof:
+                self._frame = self._new_frame()
+            try:
+                self._plain = self._frame.decompress(packed)
+            except self._fault as error:
+                raise EOFError(str(error)) from None
+        piece, self._plain = self._plain[: len(buffer)], self._plain[len(buffer) :]
+        buffer[: len(piece)] = piece
+        return len(piece)
 
 
 def _lines(stream: "io.BufferedReader[Any]") -> Iterator[tuple[int, str | InvalidEvent]]:

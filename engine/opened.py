@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -24,13 +24,15 @@ class Opened(NamedTuple):
     database: Database
     vault: Vault
 
-    def playbook(self) -> Playbook:
+    def playbook(self, *, environ: Mapping[str, str] | None = None) -> Playbook:
         """The live release.
 
+        Args:
+            environ: Where `${env:NAME}` looks; None, for whoever only reads, needs no secret.
         Raises:
             UsageError: If nothing was applied yet.
         """
-        found = load_playbook(self.database, vault=self.vault, environ=os.environ)
+        found = load_playbook(self.database, vault=self.vault, environ=environ)
         if found is None:
             raise nothing_applied(self.settings.directory)
         return found

@@ -180,7 +180,7 @@ def read_profile(
             name: HIDDEN if name in hidden else _masked(value)
             for name, value in {**hidden, **_object(traits)}.items()
         },
-        consent=_object(consent),
+        consent=_with_withdrawals(connection, _object(consent), _object(addresses)),
         channels=_channels(connection, _object(addresses)),
         is_erased=erased_at is not None,
         segments=sorted((str(name), int(since)) for name, since in inside),
@@ -231,6 +231,23 @@ def message_story(connection: Connection, message: int) -> MessageStory | None:
 
 def _passage(row: tuple[Any, ...]) -> Passage:
     return Passage(*(*row[:11], _object(row[11]), _object(row[12])))
+
+
+def _with_withdrawals(
+    connection: Connection, consent: dict[str, dict[str, bool]], addresses: dict[str, str]
+) -> dict[str, dict[str, bool]]:
+    """What a person agreed to, less what they took back by a link: that stands on the address."""
+    hashes = {bytes.fromhex(digest): channel for channel, digest in addresses.items()}
+    found = connection.select_in(
+        "SELECT address_hash, withdrawn FROM contact WHERE address_hash IN (?)", list(hashes)
+    )
+    effective = {channel: dict(topics) for channel, topics in consent.items()}
+    for digest, withdrawn in found:
+        topics = effective.setdefault(hashes[bytes(digest)], {})
+        for topic in json.loads(withdrawn or "[]"):
+            topics.update(dict.fromkeys(topics, False) if topic == "*" else {})
+            topics[topic] = False
+    return {channel: topics for channel, topics in effective.items() if topics}
 
 
 def _channels(connection: Connection, addresses: dict[str, str]) -> dict[str, str]:

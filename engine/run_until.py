@@ -6,6 +6,7 @@ over, on the same database, and only where nothing can be sent in earnest.
 """
 
 import asyncio
+import os
 import random
 from contextlib import suppress
 
@@ -42,7 +43,7 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
         UsageError: If that lies beyond `now` and a channel is no sandbox, or nothing is applied.
         NotOwner: If another engine runs on the database.
     """
-    playbook = it.playbook()
+    playbook = it.playbook(environ=os.environ)
     if until > now:
         require_sandboxes(playbook.workspace)
     it.database.claim()

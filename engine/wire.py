@@ -143,13 +143,11 @@ def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault
 
 def _zone_of(event: Event, it: Loaded, playbook: Playbook) -> tuple[str, str]:
     """The zone this event reveals and where from, unless a better source is already known."""
-    found = {
-        "trait": event.traits.get("timezone"),
-        "device": event.context.get("timezone"),
-        "country": event.context.get("country_zone"),
-    }
-    if not any(found.values()):
-        return "", ""
+    device, country = event.context.get("timezone"), event.context.get("country_zone")
+    trait = event.traits.get("timezone")
+    if not (trait or device or country):
+        return "", ""  # as nearly every event
+    found = {"trait": trait, "device": device, "country": country}
     for source in playbook.workspace.settings.zones:
         zone = found.get(source)
         if zone:

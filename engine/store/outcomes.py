@@ -47,7 +47,14 @@ class Outcomes(Struct):
     def take(self, effects: Sequence[Effect], *, profile_id: int, versions: dict[int, str]) -> None:
         """Add one profile's effects. `versions` maps its enrollments to campaign versions."""
         for effect in effects:
-            match effect:
+            match effect:  # the most frequent first
+                case Emit():
+                    self.emitted.append(
+                        (profile_id, effect.event, effect.at, text(effect.properties))
+                    )
+                case Wake():
+                    if effect.at < NEVER:
+                        self.timers.append((effect.at, profile_id))
                 case SendMessage() | Hold() | Discard():
                     self.messages[effect.message] = _message_row(effect, profile_id, versions)
                 case Expose():
@@ -64,12 +71,6 @@ class Outcomes(Struct):
                             text(effect.would_allow),
                         )
                     )
-                case Emit():
-                    self.emitted.append(
-                        (profile_id, effect.event, effect.at, text(effect.properties))
-                    )
-                case Wake() if effect.at < NEVER:
-                    self.timers.append((effect.at, profile_id))
                 case _:
                     pass  # traits and enrollments are already in the person
 

@@ -1,4 +1,4 @@
-"""People for a batch: read in four bulk reads, written back in as few bulk writes.
+"""People for a batch: read in three bulk reads, written back in as few bulk writes.
 
 Only the owner of a partition calls this. What did not change is not written: a page left clean is
 the cheapest write there is.
@@ -26,10 +26,10 @@ from engine.store.connection import Connection, Row
 from engine.tables import CONTACT_CLOSED
 
 _PROFILE = (
-    "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key FROM profile "
+    "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key, state "
+    "FROM profile LEFT JOIN profile_state ON profile_id = id "
     "WHERE id IN (?) AND merged_into IS NULL"
 )
-_STATE = "SELECT profile_id, state FROM profile_state WHERE profile_id IN (?)"
 _ENROLLMENT_COLUMNS = (
     "id", "profile_id", "campaign", "version", "key", "status", "entered_at", "step", "step_at",
     "due_at", "visit", "trigger_seq", "trigger", "variants", "held_by", "message", "reason",
@@ -78,7 +78,6 @@ def load(connection: Connection, ids: Sequence[int]) -> dict[int, Loaded]:
     Every channel with an address, and the web channel, has a `Contact`. Ids that are unknown or
     were merged are absent.
     """
-    states = {row[0]: row[1] for row in connection.select_in(_STATE, ids)}
     enrollments: dict[int, list[Row]] = {}
     for row in connection.select_in(_ENROLLMENTS, ids):
         enrollments.setdefault(row[1], []).append(row)
@@ -89,8 +88,7 @@ def load(connection: Connection, ids: Sequence[int]) -> dict[int, Loaded]:
         connection, (key for keys in addresses.values() for key in keys.values()), only_closed=True
     )
     return {
-        row[0]: _loaded(row, states.get(row[0]), enrollments.get(row[0], ()), addresses, known)
-        for row in rows
+        row[0]: _loaded(row, enrollments.get(row[0], ()), addresses[row[0]], known) for row in rows
     }
 
 
@@ -120,13 +118,12 @@ def contacts(
 
 def _loaded(
     row: Row,
-    state: bytes | None,
     enrollments: Sequence[Row],
-    addresses: Mapping[int, dict[str, str]],
+    addresses: dict[str, str],
     known: Mapping[str, Contact],
 ) -> Loaded:
-    own = addresses[row[0]]
-    reachable = {channel: known.get(key, NO_CONTACT) for channel, key in own.items()}
+    state = row[8]
+    reachable = {channel: known.get(key, NO_CONTACT) for channel, key in addresses.items()}
     reachable["web"] = NO_CONTACT  # whoever visits can be shown something
     profile = Profile(
         id=ProfileId(row[0]),
@@ -145,7 +142,7 @@ def _loaded(
         ),
         zone_from=row[2],
         sealed=_texts.decode(row[4]),
-        addresses=own,
+        addresses=addresses,
         data_key=row[7],
         was_profile=row[1:7],
         was_texts=f"[{row[3]},{row[4]},{row[5]},{row[6]}]".encode(),

@@ -120,6 +120,7 @@ def test_what_is_not_known_or_not_readable_is_named_with_what_is(
     ("name", "content"),
     [
         ("cut.jsonl.gz", b"\x1f\x8bxx"),
+        ("cut.jsonl.zst", b"\x28\xb5\x2f\xfdxx"),
         ("none.parquet", b"PAR1"),
         ("empty.csv", b""),
     ],
