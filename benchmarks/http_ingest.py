@@ -34,7 +34,7 @@ from engine.prepare import Terms, prepare
 from engine.steady import present
 from engine.store import keys, migrate
 from engine.store.database import Database
-from engine.store.events import COLUMNS, EventLog
+from engine.store.events import COLUMNS, EventLog, event_tables, roll
 from engine.validate import Limits
 from engine.vault import Vault
 
@@ -269,8 +269,10 @@ def floor(path: Path, rows: Sequence[tuple[object, ...]], *, first: int) -> floa
         f"VALUES ({', '.join('?' * len(COLUMNS))})"
         for number in range(1, 100)
     }
-    with database.write():
-        pass
+    last = max(first + len(rows) - 2, 0) // per_part + 1
+    with database.write() as connection:
+        for number in range(len(event_tables(connection)) + 1, last + 1):
+            roll(connection, number, now=0)
     started = time.perf_counter()
     for start in range(0, len(rows), FLOOR_ROWS_PER_TRANSACTION):
         piece = rows[start : start + FLOOR_ROWS_PER_TRANSACTION]
