@@ -188,13 +188,13 @@ def _recording(
     return write
 
 
-def floor(path: Path, statements: list[list[Statement]]) -> float:
-    """Seconds of bare writes of the same rows in the same transactions."""
+def floor(path: Path, statements: list[list[Statement]]) -> tuple[float, float]:
+    """Seconds, and seconds of CPU, of bare writes of the same rows in the same transactions."""
     raw = sqlite3.connect(path, isolation_level=None, cached_statements=512)
     for name, value in _PRAGMAS:
         raw.execute(f"PRAGMA {name} = {value}")
     settle()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), time.process_time()
     for transaction in statements:
         raw.execute("BEGIN IMMEDIATE")
         for sql, rows, is_many in transaction:
@@ -203,9 +203,9 @@ def floor(path: Path, statements: list[list[Statement]]) -> float:
             else:
                 raw.execute(sql, rows).fetchall()
         raw.execute("COMMIT")
-    seconds = time.perf_counter() - began
+    seconds, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     raw.close()
-    return seconds
+    return seconds, cpu
 
 
 def counted(path: Path) -> dict[str, int]:
@@ -270,7 +270,7 @@ def run(folder: Path, *, n_events: int, n_profiles: int, pairs: int, is_profiled
     before = counted(path)
     play(path, n_events=n_events, statements=statements)
     after = {name: n - before.get(name, 0) for name, n in counted(path).items()}
-    _describe(n_events, n_profiles, after, statements)
+    _describe(path, n_events, n_profiles, after, statements)
     if is_profiled:
         profile(copied(base, folder, "ours.db"), n_events=n_events)
         return
@@ -278,12 +278,13 @@ def run(folder: Path, *, n_events: int, n_profiles: int, pairs: int, is_profiled
     floors: list[float] = []
     for pair in range(1, pairs + 1):
         ours.append(play(copied(base, folder, "ours.db"), n_events=n_events))
-        floors.append(floor(copied(base, folder, "bare.db"), statements))
+        bare, bare_cpu = floor(copied(base, folder, "bare.db"), statements)
+        floors.append(bare)
         it = ours[-1]
         print(
             f"pair {pair}: {it.seconds:.2f} s ({it.cpu_seconds:.2f} s of CPU, longest tick "
-            f"{it.longest * 1000:.0f} ms), floor {floors[-1]:.2f} s: "
-            f"{floors[-1] / it.seconds:.0%}; load {os.getloadavg()[0]:.1f}"
+            f"{it.longest * 1000:.0f} ms), floor {bare:.2f} s ({bare_cpu:.2f} s of CPU): "
+            f"{bare / it.seconds:.0%}; load {os.getloadavg()[0]:.1f}"
         )
     seconds, bare = statistics.median(it.seconds for it in ours), statistics.median(floors)
     ratio = statistics.median(b / it.seconds for b, it in zip(floors, ours, strict=True))
@@ -296,14 +297,22 @@ def run(folder: Path, *, n_events: int, n_profiles: int, pairs: int, is_profiled
 
 
 def _describe(
-    n_events: int, n_profiles: int, after: dict[str, int], statements: list[list[Statement]]
+    path: Path,
+    n_events: int,
+    n_profiles: int,
+    after: dict[str, int],
+    statements: list[list[Statement]],
 ) -> None:
+    shop = Shop(path)
+    segments = shop.playbook().segments
+    shop.close()
     print(f"{platform.platform()}, {os.cpu_count()} cores, CPython {platform.python_version()}")
     pragmas = ", ".join(f"{name} {value}" for name, value in _PRAGMAS)
     print(f"SQLite {sqlite3.sqlite_version}: {pragmas}")
     print(f"mix: {', '.join(f'{name} {share} %' for name, share in MIX.items())}")
     print(
-        f"{n_profiles:,} profiles with state, 10 segments over 8 features; history "
+        f"{n_profiles:,} profiles with state, {len(segments.names)} segments over "
+        f"{len(segments.feature_keys)} features; history "
         f"{n_profiles * (1 + HISTORY_SHARE):,.0f} events; {n_events:,} events to play: "
         f"{after['steps'] / n_events:.2f} steps, {after['messages'] / n_events:.2f} messages, "
         f"{after['own events'] / n_events:.2f} own events each"

@@ -1,7 +1,8 @@
 """The reference mix of the hot path: the workspace, the people and the traffic that it names.
 
-100,000 profiles, visited uniformly; 10 segments over 8 features; one journey with a wait, an
-experiment in thirds and an e-mail, behind a holdout, consent, a cap, quiet hours and suppression.
+100,000 profiles, visited uniformly; 10 segments over 8 features (the wait keeps a ninth); one
+journey with a wait, an experiment in thirds and an e-mail, behind a holdout, consent, a cap, quiet
+hours and suppression.
 Everything comes in through the real `prepare` and `Ingest`, so the rows are those of life.
 """
 

@@ -135,10 +135,10 @@ class Scene:
         the person is new too and so was "not in" before.
         """
         memberships = self.state.memberships
-        evaluate = self.segments.evaluate
+        asks = self.segments.asks
         features, traits, now = self.state.features, self.person.profile.traits, self.now
         for name in names:
-            matches, until = evaluate(name, features, traits, now=now)
+            matches, until = asks[name](features, traits, now)
             if until < self.earliest:
                 self.earliest = until
             known = memberships.get(name)

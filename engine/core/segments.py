@@ -93,7 +93,8 @@ class Segments:
         self._definitions = dict(compiler.register.definitions)
         self.feature_keys: frozenset[str] = frozenset(self._definitions)
         """Content hashes of all features."""
-        self._asks = {name: compiled.ask for name, compiled in segments.items()}
+        self.asks = {name: compiled.ask for name, compiled in segments.items()}
+        """What `evaluate` calls, for the loop that asks many."""
         self.names: tuple[str, ...] = tuple(sorted(segments))
         # By identity first, because that costs nothing; the tuples keep the objects alive.
         self._asked = {id(condition): (condition, ask) for condition, ask in asked}
@@ -167,7 +168,7 @@ class Segments:
 
         `now` is never before the `accepted_at` of an event already observed.
         """
-        return self._asks[name](features, traits, now)
+        return self.asks[name](features, traits, now)
 
     def answer(
         self, condition: Condition, features: Features, traits: dict[str, Any], *, now: Instant
