@@ -224,10 +224,10 @@ def run_floor(
         loaded = {number: decoder.decode(features[number]) for number, _ in batch}
         started = process_time()
         for number, event in batch:
-            state, traits = loaded[number], people[number].profile.traits
+            state, profile = loaded[number], people[number].profile
             segments.observe(state, event)
             for name in segments.touched_by(event):
-                segments.evaluate(name, state, traits, now=event.accepted_at)
+                segments.evaluate(name, state, profile, now=event.accepted_at)
                 n_verdicts += 1
         seconds += process_time() - started
         features.update((number, msgspec.msgpack.encode(state)) for number, state in loaded.items())

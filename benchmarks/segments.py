@@ -36,6 +36,8 @@ from engine.core.model import (
     FollowedBy,
     Instant,
     Not,
+    Profile,
+    ProfileId,
     SegmentCondition,
     SessionCondition,
     TraitCondition,
@@ -107,11 +109,13 @@ def make_events(n_events: int, n_profiles: int, rng: random.Random) -> list[tupl
     ]
 
 
+SOMEONE = Profile(ProfileId(1), "UTC", traits={"country": "DE"})
+
+
 def play(
     segments: Segments, events: list[tuple[int, Event]], features: list[Features]
 ) -> tuple[float, int]:
     """Observe and evaluate everything; (seconds, verdicts)."""
-    traits = {"country": "DE"}
     untils: list[dict[str, Instant]] = [dict.fromkeys(SEGMENTS, NEVER) for _ in features]
     n_verdicts = 0
     started = time.perf_counter()
@@ -122,7 +126,7 @@ def play(
         touched = segments.touched_by(event)
         for name in SEGMENTS:
             if name in touched or due[name] <= now:
-                _, due[name] = segments.evaluate(name, remembered, traits, now=now)
+                _, due[name] = segments.evaluate(name, remembered, SOMEONE, now=now)
                 n_verdicts += 1
     return time.perf_counter() - started, n_verdicts
 
@@ -145,7 +149,7 @@ def main() -> None:
     started = time.perf_counter()
     for remembered in features:
         for name in SEGMENTS:
-            segments.evaluate(name, remembered, {"country": "DE"}, now=events[-1][1].accepted_at)
+            segments.evaluate(name, remembered, SOMEONE, now=events[-1][1].accepted_at)
     bare_seconds = time.perf_counter() - started
     sizes = sorted(len(msgspec.msgpack.encode(one)) for one in features)
     rate = options.events / seconds

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from engine.core.model import Instant
+from engine.core.model import Instant, Profile, ProfileId
 from engine.core.segments import Segments
 from engine.store.connection import Connection
 from engine.wire import decode
 
 _LOG = (
     "SELECT e.seq, e.profile_id, e.name, e.at, e.accepted_at, e.flags, e.properties, e.context, "
-    "e.traits, p.external_id FROM event e JOIN profile p ON p.id = e.profile_id "
+    "e.traits, p.external_id, p.zone FROM event e JOIN profile p ON p.id = e.profile_id "
     "WHERE e.at <= ? {only} ORDER BY e.profile_id, e.seq"
 )
 
@@ -23,16 +23,14 @@ _LOG = (
 class Then(NamedTuple):
     """A profile as it was."""
 
-    id: int
-    external_id: str
+    profile: Profile
     features: dict[str, Any]
-    traits: dict[str, Any]
 
 
 class Member(NamedTuple):
     """A profile inside a segment at an instant."""
 
-    profile: Then
+    then: Then
     until: Instant
 
 
@@ -50,14 +48,13 @@ def profiles_at(
         rows = connection.select_in(_LOG.format(only="AND e.profile_id IN (?)"), list(only), (at,))
     for profile_id, own in groupby(rows, key=lambda row: int(row[1])):
         features: dict[str, Any] = {}
-        traits: dict[str, Any] = {}
-        external_id = ""
+        profile = Profile(ProfileId(profile_id), "UTC")
         for row in own:
-            external_id = row[9]
+            profile.external_id, profile.zone = row[9], row[10]
             event = decode(row[:9]).event
-            traits.update(event.traits)
+            profile.traits.update(event.traits)
             segments.observe(features, event)
-        yield Then(profile_id, external_id, features, traits)
+        yield Then(profile, features)
 
 
 def members_at(
@@ -66,7 +63,7 @@ def members_at(
     """Everyone inside a segment at an instant."""
     found: list[Member] = []
     for then in profiles_at(connection, segments, at=at):
-        matches, until = segments.evaluate(name, then.features, then.traits, now=at)
+        matches, until = segments.evaluate(name, then.features, then.profile, now=at)
         if matches:
             found.append(Member(then, until))
     return found

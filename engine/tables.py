@@ -269,7 +269,8 @@ class Enrollment(SQLModel, table=True):
     """One profile's passage through one campaign version.
 
     `status` is active until the passage ends: done (ran off its end), exited (exit step,
-    exit_when, left the audience) or dropped (closed by a merge or an operator).
+    exit_when, left the audience) or dropped (closed by a merge or an operator). `memory` is JSON of
+    what its steps keep (`rounds`, `saved`), "" while there is nothing.
     """
 
     __tablename__ = "enrollment"
@@ -291,6 +292,7 @@ class Enrollment(SQLModel, table=True):
     held_by: str = _text()
     message: int | None = _instant(optional=True)
     reason: str = _text()
+    memory: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class Message(SQLModel, table=True):
@@ -337,7 +339,8 @@ class Message(SQLModel, table=True):
 
 class Attempt(SQLModel, table=True):
     """One call of a provider, committed before the call. `outcome` is "" until it is known:
-    accepted, refused, throttled, not_sent or ambiguous."""
+    accepted, refused, throttled, not_sent or ambiguous. `address_hash` is where it went: what comes
+    back later is about that address, whichever the profile has by then."""
 
     __tablename__ = "attempt"
     message_id: int = _key()
@@ -349,6 +352,7 @@ class Attempt(SQLModel, table=True):
     provider_id: str = _text()
     detail: str = _text()
     body_digest: str = _text()
+    address_hash: bytes | None = _bytes(optional=True)
 
 
 class Delivery(SQLModel, table=True):
@@ -366,6 +370,7 @@ class DeliveryEvent(SQLModel, table=True):
     """Provider callbacks already taken in, by hash of (provider, their event id)."""
 
     __tablename__ = "delivery_event"
+    __table_args__ = (Index("delivery_event_message", "message_id"),)
     event_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     message_id: int = _number()
     kind: str = _text()
@@ -385,6 +390,51 @@ class Parked(SQLModel, table=True):
     payload: str = _text()
     parked_at: int = _instant()
     replayed_at: int | None = _instant(optional=True)
+
+
+# --- what models say ----------------------------------------------------------------------------
+
+
+class ModelRun(SQLModel, table=True):
+    """One run of a model. Its champion is what segments read; `cuts` is JSON of its percentiles."""
+
+    __tablename__ = "model_run"
+    model: str = _text_key()
+    run: int = _key()
+    kind: str = _text()
+    status: str = _text()
+    created_at: int = _instant()
+    cuts: str = _text()
+
+
+class ModelScore(SQLModel, table=True):
+    """What one run says of one profile (`engine.core.model.Score`)."""
+
+    __tablename__ = "model_score"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    profile_id: int = _key()
+    model: str = _text_key()
+    run: int = _key()
+    value: float = Field(sa_column=Column(Float, nullable=False))
+    percentile: float = Field(sa_column=Column(Float, nullable=False))
+    label: str = _text()
+
+
+# --- what operators did -------------------------------------------------------------------------
+
+
+class Operation(SQLModel, table=True):
+    """What an operator did to a construct, beside its version: a campaign paused or drained.
+
+    It survives `apply`, and `plan` shows it as drift. `state` is JSON.
+    """
+
+    __tablename__ = "operation"
+    noun: str = _text_key()
+    name: str = _text_key()
+    state: str = _text()
+    why: str = _text()
+    at: int = _instant()
 
 
 # --- versions and experiments -------------------------------------------------------------------

@@ -105,7 +105,7 @@ def _members_at(
 ) -> list[str]:
     from engine.asof import members_at
 
-    return [it.profile.external_id for it in members_at(connection, segments, name, at=at)]
+    return [it.then.profile.external_id for it in members_at(connection, segments, name, at=at)]
 
 
 def _print_members(name: str, at: "Instant", members: list[str], as_json: bool) -> int:
@@ -129,8 +129,8 @@ def _preview(
     members = members_at(connection, segments, name, at=at)
     shown: list[dict[str, Any]] = []
     for it in members[:SHOWN]:
-        rows = segments.explain(name, it.profile.features, it.profile.traits, now=at)
-        shown.append({"profile": it.profile.external_id, "conditions": rows})
+        rows = segments.explain(name, it.then.features, it.then.profile, now=at)
+        shown.append({"profile": it.then.profile.external_id, "conditions": rows})
     if as_json:
         found = {"segment": name, "at": iso(at), "size": len(members), "members": shown}
         print(json.dumps(found))
@@ -147,16 +147,17 @@ def _explain(
 ) -> int:
     from engine.asof import profiles_at
     from engine.core.clocktime import iso
-    from engine.core.model import NEVER
+    from engine.core.model import NEVER, Profile, ProfileId
     from engine.reading import find_profile
 
     profile = find_profile(connection, arguments.profile, kinds=("user", "anonymous"))
     if profile is None:
         raise UsageError(f'there is no profile with the id "{arguments.profile}"')
     then = next(profiles_at(connection, segments, at=at, only=[profile]), None)
-    features, traits = (then.features, then.traits) if then is not None else ({}, {})
-    matches, until = segments.evaluate(arguments.name, features, traits, now=at)
-    rows = segments.explain(arguments.name, features, traits, now=at)
+    features = then.features if then is not None else {}
+    someone = then.profile if then is not None else Profile(ProfileId(profile), "UTC")
+    matches, until = segments.evaluate(arguments.name, features, someone, now=at)
+    rows = segments.explain(arguments.name, features, someone, now=at)
     if arguments.json:
         end = None if until >= NEVER else iso(until)
         print(json.dumps({"matches": matches, "until": end, "conditions": rows}))

@@ -36,5 +36,5 @@ def check_audiences(scene: Scene) -> None:
 def _answer(scene: Scene, campaign: Campaign) -> tuple[bool, Instant]:
     if campaign.audience is None:
         return True, NEVER
-    state, traits = scene.state, scene.person.profile.traits
-    return scene.segments.answer(campaign.audience, state.features, traits, now=scene.now)
+    features, profile = scene.state.features, scene.person.profile
+    return scene.segments.answer(campaign.audience, features, profile, now=scene.now)

@@ -23,6 +23,7 @@ from engine.core.model import (
     EventCondition,
     Instant,
     Not,
+    Profile,
     SegmentCondition,
     SessionCondition,
     TraitCondition,
@@ -31,8 +32,8 @@ from engine.core.occurrences import Occurrences
 from engine.core.sessions import Sessions
 from engine.core.unfollowed import Unfollowed
 
-Ask: TypeAlias = Callable[[Features, dict[str, Any], Instant], Answer]
-"""A compiled condition: (features, traits, now) -> (holds, until)."""
+Ask: TypeAlias = Callable[[Features, Profile, Instant], Answer]
+"""A compiled condition: (features, profile, now) -> (holds, until)."""
 
 COUNT_MAX: Final = 10_000
 """The largest count a condition may compare with: so many times are kept for each profile."""
@@ -116,7 +117,7 @@ def _largest(count: tuple[Comparison, ...]) -> int:
 def _compile_trait(compiler: Compiler, condition: TraitCondition) -> Compiled:
     answer = compile_trait_filter(condition.filter)
     return Compiled(
-        lambda features, traits, now: answer(traits, now),
+        lambda features, profile, now: answer(profile.traits, now),
         traits=frozenset({condition.filter.path[0]}),
     )
 
@@ -131,7 +132,7 @@ def _compile_event(compiler: Compiler, condition: EventCondition) -> Compiled:
     most = len(verdicts) - 1
     if most == 0 or (window.within is not None and delay >= window.within):
         constant = YES if verdicts[0] else NO
-        return Compiled(lambda features, traits, now: constant)
+        return Compiled(lambda features, profile, now: constant)
     if followed is None:
         key = compiler.register.add(Occurrences(condition.match, window, most))
     else:
@@ -161,8 +162,8 @@ def _compile_not(compiler: Compiler, condition: Not) -> Compiled:
     compiled = compiler.compile(condition.condition)
     ask_inner = compiled.ask
 
-    def ask(features: Features, traits: dict[str, Any], now: Instant) -> Answer:
-        holds, until = ask_inner(features, traits, now)
+    def ask(features: Features, profile: Profile, now: Instant) -> Answer:
+        holds, until = ask_inner(features, profile, now)
         return not holds, until
 
     return compiled._replace(ask=ask)
@@ -188,10 +189,10 @@ def _compile_group(
     asks = tuple(part.ask for part in parts)
     settled = (decides, NEVER)
 
-    def ask(features: Features, traits: dict[str, Any], now: Instant) -> Answer:
+    def ask(features: Features, profile: Profile, now: Instant) -> Answer:
         decided_until, all_until = -NEVER, NEVER
         for part in asks:
-            holds, until = part(features, traits, now)
+            holds, until = part(features, profile, now)
             if holds is decides:
                 if until >= NEVER:
                     return settled

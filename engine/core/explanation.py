@@ -21,6 +21,7 @@ from engine.core.model import (
     Filter,
     Instant,
     Not,
+    Profile,
     SegmentCondition,
     SessionCondition,
     TraitCondition,
@@ -47,17 +48,17 @@ def explain_condition(
     compiler: "Compiler",
     condition: Condition,
     features: Features,
-    traits: dict[str, Any],
+    profile: Profile,
     *,
     now: Instant,
     depth: int = 0,
 ) -> list[Row]:
     """A row for the condition and one for each inside it, in reading order."""
     compiled = compiler.compile(condition)
-    matches, until = compiled.ask(features, traits, now)
+    matches, until = compiled.ask(features, profile, now)
     found = ""
     if isinstance(condition, TraitCondition):
-        found = _trait_found(condition.filter, traits)
+        found = _trait_found(condition.filter, profile.traits)
     elif isinstance(condition, EventCondition):
         found = _times_found(next((features.get(key) for key in compiled.features), None))
     elif isinstance(condition, SessionCondition):
@@ -72,7 +73,7 @@ def explain_condition(
         }
     ]
     for inner in _inside(compiler, condition):
-        rows += explain_condition(compiler, inner, features, traits, now=now, depth=depth + 1)
+        rows += explain_condition(compiler, inner, features, profile, now=now, depth=depth + 1)
     return rows
 
 

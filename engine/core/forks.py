@@ -47,9 +47,9 @@ class Allotment(NamedTuple):
 
 def branch_way(scene: Scene, step: Branch) -> StepId | None:
     """The first arm whose condition holds now."""
-    state, traits = scene.state, scene.person.profile.traits
+    features, profile = scene.state.features, scene.person.profile
     for condition, target in step.arms:
-        if scene.segments.answer(condition, state.features, traits, now=scene.now)[0]:
+        if scene.segments.answer(condition, features, profile, now=scene.now)[0]:
             return target
     return step.otherwise
 

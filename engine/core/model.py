@@ -237,8 +237,71 @@ class Exit(Struct, frozen=True, tag="exit"):
     id: StepId
 
 
+class FirstPossible(Struct, frozen=True, tag="first_possible"):
+    """The first of these send steps that address, consent and suppression allow, or none."""
+
+    id: StepId
+    sends: tuple[StepId, ...]
+    next: StepId | None = None
+
+
+class BestTime(Struct, frozen=True, tag="best_time"):
+    """Wait, at most `within` microseconds, for the hour at which this person is likeliest to act.
+
+    Without a model of their hours the instant is drawn uniformly, and logged as such.
+    """
+
+    id: StepId
+    within: int
+    next: StepId | None = None
+
+
+class Webhook(Struct, frozen=True, tag="webhook"):
+    """Call a URL and hold until it has answered; `save_as` names its answer for later steps."""
+
+    id: StepId
+    url: Value
+    body: Value = None
+    method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
+    headers: dict[str, Value] = field(default_factory=dict)
+    save_as: str | None = None
+    timeout: int = 10 * SECOND
+    on_error: Literal["continue", "exit"] = "continue"
+    even_in_holdout: bool = False
+    next: StepId | None = None
+
+
+class Repeat(Struct, frozen=True, tag="repeat"):
+    """Walk `body` up to `times`, a round each `every`; its last step leads back here.
+
+    `starts_now` has the first round begin on arrival, else after one `every`. `until` ends it, also
+    between two rounds.
+    """
+
+    id: StepId
+    times: int
+    every: Duration
+    body: StepId | None
+    starts_now: bool = True
+    until: EventMatch | None = None
+    next: StepId | None = None
+
+
 Step: TypeAlias = (
-    Delay | DelayUntil | WaitFor | Branch | ExperimentStep | Split | Send | Update | Track | Exit
+    Delay
+    | DelayUntil
+    | BestTime
+    | WaitFor
+    | Branch
+    | FirstPossible
+    | ExperimentStep
+    | Split
+    | Repeat
+    | Send
+    | Update
+    | Track
+    | Webhook
+    | Exit
 )
 
 
@@ -258,6 +321,20 @@ class SegmentTrigger(Struct, frozen=True, tag="segment"):
     backfill: Literal["none", "current"] = "none"
 
 
+class DateTrigger(Struct, frozen=True, tag="date"):
+    """A date trait's day, each year or once, plus `offset` days, at a wall time in `zone`."""
+
+    trait: tuple[str, ...]
+    at_minute: int = 0
+    offset_days: int = 0
+    is_yearly: bool = False
+    zone: str = "profile"
+
+
+class ApiTrigger(Struct, frozen=True, tag="api"):
+    """Started for one person by `POST /v1/campaigns/{name}/trigger`."""
+
+
 class ScheduleTrigger(Struct, frozen=True, tag="schedule"):
     """A five-field cron line read in `zone` ("profile" or an IANA name)."""
 
@@ -265,7 +342,7 @@ class ScheduleTrigger(Struct, frozen=True, tag="schedule"):
     zone: str
 
 
-Trigger: TypeAlias = EventTrigger | SegmentTrigger | ScheduleTrigger
+Trigger: TypeAlias = EventTrigger | SegmentTrigger | ScheduleTrigger | DateTrigger | ApiTrigger
 
 
 class Reentry(Struct, frozen=True):
@@ -420,10 +497,23 @@ class Contact(Struct, frozen=True):
     withdrawn: frozenset[str] = frozenset()
 
 
+class Score(Struct, frozen=True, gc=False):
+    """What the current run of one model says of a profile.
+
+    A prediction has a `value` and its `percentile` (0 to 100) in that run; a clustering the `label`
+    of the cluster and, as its `value`, how sure it is (0 to 1).
+    """
+
+    value: float
+    percentile: float = 0.0
+    label: str = ""
+
+
 class Profile(Struct):
     """A person's current facts. `addresses` has an entry for each channel that can reach them.
 
-    `consent` is channel -> topic -> granted; absent means unknown.
+    `consent` is channel -> topic -> granted; absent means unknown. `external_id` is the id the
+    caller uses, the user id where there is one. `scores` is by model.
     """
 
     id: ProfileId
@@ -431,6 +521,8 @@ class Profile(Struct):
     traits: dict[str, Any] = field(default_factory=dict)
     consent: dict[str, dict[str, bool]] = field(default_factory=dict)
     addresses: dict[str, Contact] = field(default_factory=dict)
+    external_id: str = ""
+    scores: dict[str, Score] = field(default_factory=dict)
 
 
 class LedgerEntry(Struct, array_like=True, gc=False):
@@ -486,7 +578,8 @@ class Enrollment(Struct):
     `step` is where they stand, `visit` counts arrivals, `due_at` when the step acts by itself.
     `status` becomes done (ran off the end), exited (exit step, exit_when, left the audience) or
     dropped (nothing left to do because a merge or operator closed it). `message` is the id of a
-    message that the gate defers while the step waits for it.
+    message that the gate defers while the step waits for it. `rounds` counts the begun rounds of
+    each repeat, `saved` holds the answers of webhooks by the name the step gave them.
     """
 
     id: EnrollmentId
@@ -506,6 +599,8 @@ class Enrollment(Struct):
     held_by: str = ""
     message: int | None = None
     reason: str = ""
+    rounds: dict[StepId, int] = field(default_factory=dict)
+    saved: dict[str, Any] = field(default_factory=dict)
 
 
 class Person(Struct):

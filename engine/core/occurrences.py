@@ -107,11 +107,11 @@ def compile_answer(
     most = len(verdicts) - 1
     nothing = YES if verdicts[0] else NO
     if most == 0 or (within is not None and delay >= within):
-        return lambda features, traits, now: nothing
+        return lambda features, profile, now: nothing
     is_threshold = all(verdict is verdicts[0] for verdict in verdicts[:-1])
     reached = verdicts[-1]
 
-    def answer(features: dict[str, Any], traits: Any, now: Instant) -> Answer:
+    def answer(features: dict[str, Any], profile: Any, now: Instant) -> Answer:
         times = features.get(key)
         if times is not None and part >= 0:
             times = times[part]

@@ -136,9 +136,9 @@ class Scene:
         """
         memberships = self.state.memberships
         asks = self.segments.asks
-        features, traits, now = self.state.features, self.person.profile.traits, self.now
+        features, profile, now = self.state.features, self.person.profile, self.now
         for name in names:
-            matches, until = asks[name](features, traits, now)
+            matches, until = asks[name](features, profile, now)
             if until < self.earliest:
                 self.earliest = until
             known = memberships.get(name)

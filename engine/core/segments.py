@@ -24,6 +24,7 @@ from engine.core.model import (
     Event,
     EventMatch,
     Instant,
+    Profile,
     Program,
     WaitFor,
 )
@@ -161,17 +162,15 @@ class Segments:
             found |= self._touched_by_trait.get(name, frozenset())
         return found
 
-    def evaluate(
-        self, name: str, features: Features, traits: dict[str, Any], *, now: Instant
-    ) -> Answer:
+    def evaluate(self, name: str, features: Features, profile: Profile, *, now: Instant) -> Answer:
         """Whether the profile is in the segment now, and until when if nothing happens.
 
         `now` is never before the `accepted_at` of an event already observed.
         """
-        return self.asks[name](features, traits, now)
+        return self.asks[name](features, profile, now)
 
     def answer(
-        self, condition: Condition, features: Features, traits: dict[str, Any], *, now: Instant
+        self, condition: Condition, features: Features, profile: Profile, *, now: Instant
     ) -> Answer:
         """The same for a condition that was compiled as `extra`.
 
@@ -180,14 +179,14 @@ class Segments:
         """
         known = self._asked.get(id(condition))
         if known is not None and known[0] is condition:
-            return known[1](features, traits, now)
+            return known[1](features, profile, now)
         ask = self._asked_by_content.get(content(condition))
         if ask is None:
             raise LookupError(f"not compiled with this program: {condition!r}")
-        return ask(features, traits, now)
+        return ask(features, profile, now)
 
     def explain(
-        self, name: str, features: Features, traits: dict[str, Any], *, now: Instant
+        self, name: str, features: Features, profile: Profile, *, now: Instant
     ) -> list[dict[str, Any]]:
         """Why: a row for each condition, in reading order.
 
@@ -195,7 +194,7 @@ class Segments:
         can change it), `found` (what is remembered, in words) and `depth` (how far it is nested).
         """
         return explain_condition(
-            self._compiler, self._compiler.segments[name], features, traits, now=now
+            self._compiler, self._compiler.segments[name], features, profile, now=now
         )
 
     def last_seen(self, match: EventMatch, features: Features) -> tuple[int, Instant] | None:

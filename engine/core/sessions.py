@@ -101,7 +101,7 @@ def compile_answer(
     within = definition.window.within
     since, until = bounds(definition.window)
 
-    def answer(features: dict[str, Any], traits: Any, now: Instant) -> Answer:
+    def answer(features: dict[str, Any], profile: Any, now: Instant) -> Answer:
         state = features.get(key)
         if state is None:
             return NO

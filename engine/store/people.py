@@ -26,13 +26,14 @@ from engine.store.connection import Connection, Row
 from engine.tables import CONTACT_CLOSED
 
 _PROFILE = (
-    "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key, state "
+    "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key, state, external_id "
     "FROM profile LEFT JOIN profile_state ON profile_id = id "
     "WHERE id IN (?) AND merged_into IS NULL"
 )
 _ENROLLMENT_COLUMNS = (
     "id", "profile_id", "campaign", "version", "key", "status", "entered_at", "step", "step_at",
     "due_at", "visit", "trigger_seq", "trigger", "variants", "held_by", "message", "reason",
+    "memory",
 )  # fmt: skip
 _ENROLLMENTS = (
     f"SELECT {', '.join(_ENROLLMENT_COLUMNS)} FROM enrollment "
@@ -47,6 +48,7 @@ _any = msgspec.json.Decoder()
 _traits = msgspec.json.Decoder(dict[str, Any])
 _texts = msgspec.json.Decoder(dict[str, str])
 _consent = msgspec.json.Decoder(dict[str, dict[str, bool]])
+_memory = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _topics = msgspec.json.Decoder(frozenset[str])
 _state = msgspec.msgpack.Decoder(State)
 _pack = msgspec.msgpack.Encoder()
@@ -131,6 +133,7 @@ def _loaded(
         traits=_traits.decode(row[3]),
         consent=_consent.decode(row[6]),
         addresses=reachable,
+        external_id=row[9],
     )
     remembered = State() if state is None else _state.decode(state)
     return Loaded(
@@ -175,6 +178,7 @@ def _enrollment(row: Row) -> Enrollment:
         held_by=row[14],
         message=row[15],
         reason=row[16],
+        **(_memory.decode(row[17]) if row[17] else {}),
     )
 
 
@@ -189,6 +193,7 @@ def enrollment_row(it: Enrollment, profile_id: int) -> Row:
         it.id, profile_id, it.campaign, it.version, it.key, it.status, it.entered_at, it.step,
         it.step_at, it.due_at, it.visit, it.trigger_seq, text(it.trigger), text(it.variants),
         it.held_by, it.message, it.reason,
+        text({"rounds": it.rounds, "saved": it.saved}) if it.rounds or it.saved else "",
     )  # fmt: skip
 
 

@@ -64,6 +64,11 @@ def a_person(
     return Person(profile, State(), is_new=is_new)
 
 
+def someone(traits: Mapping[str, Any] | None = None) -> Profile:
+    """A profile that is nothing but its traits."""
+    return Profile(ProfileId(1), "UTC", traits=dict(traits or {}))
+
+
 def an_event(
     name: str,
     when: str | Instant,

@@ -23,6 +23,7 @@ from engine.core.model import (
     Window,
 )
 from engine.core.segments import Segments
+from tests.core.build import someone
 
 ABSENT = object()
 
@@ -99,7 +100,7 @@ def play_every_instant(
             touched |= set(segments.touched_by(event))
         for name in oracle.segments:
             if name not in current or name in touched or current[name][1] <= now:
-                current[name] = segments.evaluate(name, features, traits, now=now)
+                current[name] = segments.evaluate(name, features, someone(traits), now=now)
                 assert current[name][1] > now
             expected = oracle.holds(oracle.segments[name], delivered, traits, now)
             assert current[name][0] is expected, (now, name, features)

@@ -38,6 +38,7 @@ from engine.core.model import (
 )
 from engine.core.occurrences import WAITING_MAX
 from engine.core.segments import Segments, compile_segments, for_program
+from tests.core.build import someone
 
 NINE = parse_instant("2026-03-02T09:00Z")
 GAP = 30 * MINUTE
@@ -98,11 +99,17 @@ def test_a_mobile_shopper_about_to_buy_turns_true_thirty_minutes_after_the_add()
 
     # False until the add has gone thirty minutes unbought; true until the first view is two
     # hours old, which is the first of the three windows to close.
-    assert segments.evaluate("high_intent", features, {}, now=added) == (False, turns_true)
-    assert segments.evaluate("high_intent", features, {}, now=turns_true - 1) == (False, turns_true)
-    assert segments.evaluate("high_intent", features, {}, now=turns_true) == (True, turns_false)
-    assert segments.evaluate("high_intent", features, {}, now=turns_false - 1)[0]
-    assert segments.evaluate("high_intent", features, {}, now=turns_false) == (False, NEVER)
+    assert segments.evaluate("high_intent", features, someone(), now=added) == (False, turns_true)
+    assert segments.evaluate("high_intent", features, someone(), now=turns_true - 1) == (
+        False,
+        turns_true,
+    )
+    assert segments.evaluate("high_intent", features, someone(), now=turns_true) == (
+        True,
+        turns_false,
+    )
+    assert segments.evaluate("high_intent", features, someone(), now=turns_false - 1)[0]
+    assert segments.evaluate("high_intent", features, someone(), now=turns_false) == (False, NEVER)
 
 
 @pytest.mark.parametrize("bought_after", [1, 10 * MINUTE, 30 * MINUTE])
@@ -117,7 +124,7 @@ def test_an_order_within_thirty_minutes_keeps_them_out(bought_after: int) -> Non
         segments=segments,
     )
 
-    verdict = segments.evaluate("high_intent", features, {}, now=added + 30 * MINUTE)
+    verdict = segments.evaluate("high_intent", features, someone(), now=added + 30 * MINUTE)
 
     assert verdict == (False, NEVER)
 
@@ -141,7 +148,7 @@ def test_each_part_of_the_example_is_needed(change: dict[str, Any]) -> None:
         segments=segments,
     )
 
-    verdict = segments.evaluate("high_intent", features, {}, now=added + 30 * MINUTE)
+    verdict = segments.evaluate("high_intent", features, someone(), now=added + 30 * MINUTE)
 
     assert verdict[0] is False
 
@@ -156,21 +163,24 @@ def test_a_late_order_takes_the_verdict_back() -> None:
         an_event("Product Added", added),
         segments=segments,
     )
-    assert segments.evaluate("high_intent", features, {}, now=now)[0]
+    assert segments.evaluate("high_intent", features, someone(), now=now)[0]
 
     order = an_event("Order Completed", added + 5 * MINUTE, accepted_at=now)
     segments.observe(features, order)
 
     assert "high_intent" in segments.touched_by(order)
-    assert segments.evaluate("high_intent", features, {}, now=now) == (False, NEVER)
+    assert segments.evaluate("high_intent", features, someone(), now=now) == (False, NEVER)
 
 
 def test_an_event_from_a_fast_clock_counts_only_from_its_own_time() -> None:
     segments = compiled(buyer=bought(1))
     features = after(an_event("Order Completed", NINE + HOUR, accepted_at=NINE), segments=segments)
 
-    assert segments.evaluate("buyer", features, {}, now=NINE) == (False, NINE + HOUR)
-    assert segments.evaluate("buyer", features, {}, now=NINE + HOUR) == (True, NINE + HOUR + DAY)
+    assert segments.evaluate("buyer", features, someone(), now=NINE) == (False, NINE + HOUR)
+    assert segments.evaluate("buyer", features, someone(), now=NINE + HOUR) == (
+        True,
+        NINE + HOUR + DAY,
+    )
 
 
 def test_a_group_stands_as_long_as_the_longest_lived_part_that_settles_it() -> None:
@@ -188,18 +198,18 @@ def test_a_group_stands_as_long_as_the_longest_lived_part_that_settles_it() -> N
     visits = {"visits": [iso(NINE), iso(NINE - HOUR)]}
     due = {"due": iso(NINE + 2 * DAY)}
 
-    assert segments.evaluate("either", features, {}, now=NINE) == (True, NINE + DAY)
-    assert segments.evaluate("neither", features, {}, now=NINE) == (False, NINE + DAY)
-    assert segments.evaluate("both", features, {}, now=NINE) == (True, NINE + HOUR)
-    assert segments.evaluate("soon", {}, due, now=NINE) == (False, NINE + 2 * DAY - HOUR)
-    assert segments.evaluate("either_trait", {}, visits, now=NINE) == (True, NINE + DAY)
+    assert segments.evaluate("either", features, someone(), now=NINE) == (True, NINE + DAY)
+    assert segments.evaluate("neither", features, someone(), now=NINE) == (False, NINE + DAY)
+    assert segments.evaluate("both", features, someone(), now=NINE) == (True, NINE + HOUR)
+    assert segments.evaluate("soon", {}, someone(due), now=NINE) == (False, NINE + 2 * DAY - HOUR)
+    assert segments.evaluate("either_trait", {}, someone(visits), now=NINE) == (True, NINE + DAY)
 
 
 def test_an_empty_group_is_settled_for_ever() -> None:
     segments = compiled(all_of_none=All(()), any_of_none=AnyOf(()))
 
-    assert segments.evaluate("all_of_none", {}, {}, now=NINE) == (True, NEVER)
-    assert segments.evaluate("any_of_none", {}, {}, now=NINE) == (False, NEVER)
+    assert segments.evaluate("all_of_none", {}, someone(), now=NINE) == (True, NEVER)
+    assert segments.evaluate("any_of_none", {}, someone(), now=NINE) == (False, NEVER)
 
 
 def test_equal_features_are_shared_and_their_keys_never_change() -> None:
@@ -248,7 +258,7 @@ def test_a_flood_from_the_future_is_bounded_and_hides_nothing_of_today() -> None
 
     (times,) = features.values()
     assert len(times) <= WAITING_MAX + 1
-    assert segments.evaluate("buyer", features, {}, now=NINE)[0]
+    assert segments.evaluate("buyer", features, someone(), now=NINE)[0]
 
 
 def test_an_event_touches_the_segments_that_may_change_and_those_that_refer_to_them() -> None:
@@ -308,13 +318,13 @@ def test_a_program_answers_for_audiences_branches_waits_and_exits_of_every_versi
         segments=segments,
     )
 
-    assert segments.answer(audience, features, {}, now=NINE) == (True, NINE + DAY)
-    assert segments.answer(arm, features, {}, now=NINE) == (False, NEVER)
-    assert segments.answer(old_arm, features, {}, now=NINE) == (False, NEVER)
+    assert segments.answer(audience, features, someone(), now=NINE) == (True, NINE + DAY)
+    assert segments.answer(arm, features, someone(), now=NINE) == (False, NEVER)
+    assert segments.answer(old_arm, features, someone(), now=NINE) == (False, NEVER)
     assert segments.last_seen(leave, features) == (7, NINE)
     assert segments.last_seen(wait, features) == (8, NINE + 5)
     # Another object of equal content is the same question.
-    assert segments.answer(bought(1), features, {}, now=NINE) == (True, NINE + DAY)
+    assert segments.answer(bought(1), features, someone(), now=NINE) == (True, NINE + DAY)
     assert segments.last_seen(EventMatch("Checkout Started"), features) == (8, NINE + 5)
 
 
@@ -322,7 +332,7 @@ def test_a_question_that_was_not_compiled_is_refused() -> None:
     segments = compiled(buyer=bought(1))
 
     with pytest.raises(LookupError, match="not compiled with this program"):
-        segments.answer(bought(5), {}, {}, now=NINE)
+        segments.answer(bought(5), {}, someone(), now=NINE)
     with pytest.raises(LookupError, match="not compiled with this program"):
         segments.last_seen(EventMatch("Page"), {})
 
@@ -335,8 +345,8 @@ def test_an_explanation_has_a_row_in_words_for_each_condition() -> None:
     )
     features = after(an_event("Product Viewed", NINE), segments=segments)
 
-    rows = segments.explain("cold", features, {}, now=NINE)
-    vip = segments.explain("vip", features, {"plan": "basic"}, now=NINE)
+    rows = segments.explain("cold", features, someone(), now=NINE)
+    vip = segments.explain("vip", features, someone({"plan": "basic"}), now=NINE)
 
     assert [(row["depth"], row["matches"], row["condition"]) for row in rows] == [
         (0, True, "not:"),
@@ -366,7 +376,7 @@ def test_an_explanation_has_a_row_in_words_for_each_condition() -> None:
 def test_an_explanation_never_shows_a_protected_value() -> None:
     segments = compiled(known=TraitCondition(Filter(("email",), (Comparison("is", "blind:2a2a"),))))
 
-    rows = segments.explain("known", {}, {"email": "blind:2b2b"}, now=NINE)
+    rows = segments.explain("known", {}, someone({"email": "blind:2b2b"}), now=NINE)
 
     assert "blind" not in json.dumps(rows)
     assert rows[0]["found"] == "a protected value"

@@ -18,6 +18,7 @@ from engine.core.model import (
     TraitCondition,
 )
 from engine.core.segments import compile_segments, matches_event
+from tests.core.build import someone
 
 MISSING = object()
 T, F = True, False
@@ -66,7 +67,7 @@ def answer(comparison: Comparison, value: Any, *, now: int = NOW) -> tuple[bool,
     condition = TraitCondition(Filter(("trait",), (comparison,)))
     segments = compile_segments({"only": condition}, session_gap=HOUR)
     traits = {} if value is MISSING else {"trait": value}
-    return segments.evaluate("only", {}, traits, now=now)
+    return segments.evaluate("only", {}, someone(traits), now=now)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: f"{row[0]} {row[1]!r}")

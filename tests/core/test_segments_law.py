@@ -34,6 +34,7 @@ from engine.core.model import (
     Window,
 )
 from engine.core.segments import compile_segments, matches_event
+from tests.core.build import someone
 from tests.core.segments_oracle import Oracle, is_match, play_every_instant
 
 LAST = 60
@@ -179,7 +180,7 @@ def test_the_until_of_an_event_condition_is_the_very_instant_it_changes(
         segments.observe(features, event)
     now = events[-1].accepted_at if events else 0
 
-    holds, until = segments.evaluate("only", features, {}, now=now)
+    holds, until = segments.evaluate("only", features, someone(), now=now)
 
     changes = [
         at for at in range(now, 2 * HORIZON) if oracle.holds(condition, events, {}, at) != holds

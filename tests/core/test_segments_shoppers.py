@@ -38,6 +38,7 @@ from engine.core.model import (
     Window,
 )
 from engine.core.segments import Segments, compile_segments
+from tests.core.build import someone
 from tests.core.segments_oracle import Oracle
 
 NAMES = {
@@ -171,14 +172,14 @@ def check(
         so_far = events[: index + 1]
         now = event.accepted_at + rng.choice([0, 0, rng.randrange(2 * HOUR)])
         for name, condition in DEFINITIONS.items():
-            holds, until = segments.evaluate(name, features, TRAITS, now=now)
+            holds, until = segments.evaluate(name, features, someone(TRAITS), now=now)
             assert until > now
             assert holds is oracle.holds(condition, so_far, TRAITS, now), (name, now)
             last = until - 1 if until < NEVER else now + 30 * DAY
             for probe in (rng.randrange(now, last + 1), last):
                 assert holds is oracle.holds(condition, so_far, TRAITS, probe), (name, now, probe)
             if until < NEVER:
-                again = segments.evaluate(name, features, TRAITS, now=until)[0]
+                again = segments.evaluate(name, features, someone(TRAITS), now=until)[0]
                 assert again is oracle.holds(condition, so_far, TRAITS, until), (name, until)
             n_compared += 1
     return n_compared
