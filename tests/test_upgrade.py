@@ -1,0 +1,94 @@
+"""P17: a workspace that an earlier release left behind goes on where it stood.
+
+`fixtures/release_0_1.tar.gz` is the whole folder of a workspace that version 0.1.0 played until
+2026-11-26: 40 people signed up, five of them ordered and left, 35 stand in `long-way` at the wait
+`looking`, three of these held out. Version 0.1.0 itself, asked to go on until February, let every
+wait run out, held everyone for 30 days more and then wrote 32 goodbyes and three ghosts.
+"""
+
+import sqlite3
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import time_machine
+
+from engine.cli import main
+
+FIXTURES = Path(__file__).parent / "fixtures"
+GOODBYE = "2026-12-30T12:50:46"
+"""When 0.1.0 says goodbye: seven days for the wait and thirty more, to the second."""
+
+
+@pytest.fixture
+def left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder, an hour after the old release last played it."""
+    monkeypatch.delenv("ANTIPHON_DATABASE_URL", raising=False)
+    with tarfile.open(FIXTURES / "release_0_1.tar.gz") as stored:
+        stored.extractall(tmp_path, filter="data")
+    with time_machine.travel("2026-11-26T01:00:00Z"):
+        yield tmp_path
+
+
+def antiphon(*words: str) -> None:
+    assert main(list(words)) == 0
+
+
+def rows(workspace: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(workspace / ".antiphon" / "antiphon.db")
+    try:
+        return connection.execute(sql).fetchall()
+    finally:
+        connection.close()
+
+
+def test_people_inside_a_journey_finish_it_after_the_upgrade(left_behind: Path) -> None:
+    workspace = str(left_behind)
+    before = rows(left_behind, "SELECT id, version, key, trigger_seq FROM enrollment ORDER BY id")
+
+    antiphon("migrate", workspace)
+    antiphon("tick", workspace, "--until", "2027-02-01T00:00Z")
+
+    after = rows(left_behind, "SELECT id, version, key, trigger_seq FROM enrollment ORDER BY id")
+    assert after == before
+    assert rows(
+        left_behind, "SELECT campaign, status, count(*) FROM enrollment GROUP BY 1, 2 ORDER BY 1, 2"
+    ) == [
+        ("cart-reminder", "done", 15),
+        ("cart-reminder", "exited", 5),
+        ("long-way", "done", 35),
+        ("long-way", "exited", 5),
+    ]
+    goodbyes = rows(
+        left_behind,
+        "SELECT status, count(*), count(DISTINCT profile_id), "
+        "strftime('%Y-%m-%dT%H:%M:%S', min(at) / 1000000, 'unixepoch'), "
+        "strftime('%Y-%m-%dT%H:%M:%S', max(at) / 1000000, 'unixepoch') "
+        "FROM message WHERE step = 'goodbye' GROUP BY status ORDER BY status",
+    )
+    assert goodbyes == [
+        ("ghost", 3, 3, GOODBYE, GOODBYE),
+        ("sent", 32, 32, GOODBYE, GOODBYE),
+    ]
+
+
+def test_what_was_sent_before_the_upgrade_is_not_sent_again(left_behind: Path) -> None:
+    sent_before = rows(left_behind, "SELECT id, status, at FROM message ORDER BY id")
+    attempts_before = rows(left_behind, "SELECT message_id, number, outcome FROM attempt")
+
+    antiphon("migrate", str(left_behind))
+    antiphon("tick", str(left_behind), "--until", "2026-11-27T00:00Z")
+
+    assert rows(left_behind, "SELECT id, status, at FROM message ORDER BY id") == sent_before
+    assert rows(left_behind, "SELECT message_id, number, outcome FROM attempt") == attempts_before
+
+
+def test_applying_the_same_files_again_changes_nothing(left_behind: Path) -> None:
+    antiphon("migrate", str(left_behind))
+
+    antiphon("apply", str(left_behind))
+
+    assert rows(left_behind, "SELECT count(*) FROM release") == [(1,)]
+    standing = "SELECT count(*) FROM enrollment WHERE status = 'active' AND step = 'looking'"
+    assert rows(left_behind, standing) == [(35,)]
