@@ -312,7 +312,7 @@ def _describe(
     print(f"mix: {', '.join(f'{name} {share} %' for name, share in MIX.items())}")
     print(
         f"{n_profiles:,} profiles with state, {len(segments.names)} segments over "
-        f"{len(segments.feature_keys)} features; history "
+        f"{segments.n_features} features; history "
         f"{n_profiles * (1 + HISTORY_SHARE):,.0f} events; {n_events:,} events to play: "
         f"{after['steps'] / n_events:.2f} steps, {after['messages'] / n_events:.2f} messages, "
         f"{after['own events'] / n_events:.2f} own events each"

@@ -255,7 +255,7 @@ def run(n_events: int, n_people: int) -> None:
     print(f"{platform.machine()}, CPython {platform.python_version()}, one thread, CPU time")
     print(
         f"{n_events:,} events, {full.n_plays:,} plays, {n_people:,} profiles,"
-        f" {len(program.segments)} segments over {len(for_program(program).feature_keys)} features,"
+        f" {len(program.segments)} segments over {for_program(program).n_features} features,"
         f" {n_steps / n_events:.2f} steps, {n_sends / n_events:.2f} messages,"
         f" {n_verdicts / n_events:.1f} verdicts per event"
     )

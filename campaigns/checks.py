@@ -12,9 +12,12 @@ from campaigns.condition_forms import (
     SegmentForm,
 )
 from campaigns.conditions import Conditions
+from campaigns.contradictions import check_contradictions
+from campaigns.endings import HOLDING, check_circles, check_length
 from campaigns.experiment_plans import check_experiments, located
-from campaigns.journeys import HOLDING
 from campaigns.metrics import check_metrics
+from campaigns.moves import check_migrate
+from campaigns.person_conditions import compile_lists
 from campaigns.problems import Problem, advice
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
@@ -39,22 +42,34 @@ def check_workspace(
         workspace, names=known, blind=lambda trait, kind, value: "blind:", problems=problems
     )
     _check_settings(conditions)
-    compile_segment_files(conditions)
+    segments = compile_segment_files(conditions)
+    compile_lists(conditions)
     _check_cycles(conditions)
     for form in workspace.campaigns.values():
         compile_campaign(conditions, form)
         _check_campaign(conditions, form)
+    check_circles(conditions)
     check_experiments(conditions)
     check_metrics(conditions, workspace.metrics)
     for test in workspace.tests.values():
         _check_test(conditions, test)
+    if not problems:
+        # What did not compile asks for less than it says: nothing could be concluded from it.
+        check_contradictions(conditions, segments)
     return problems, list(_notices(workspace))
 
 
 def _check_settings(conditions: Conditions) -> None:
     settings = conditions.workspace.settings
     for name, channel in settings.channels.items():
-        if channel.kind is None and name not in CHANNEL_KINDS:
+        if name == "webhook":
+            conditions.report(
+                SETTINGS_FILE,
+                name.line,
+                str(name),
+                'the channel "webhook" is the lane of webhook steps. Call this one otherwise.',
+            )
+        elif channel.kind is None and name not in CHANNEL_KINDS:
             conditions.report(
                 SETTINGS_FILE,
                 name.line,
@@ -94,6 +109,8 @@ def _check_campaign(conditions: Conditions, form: CampaignFile) -> None:
     if form.programme is not None:
         programmes = {str(name) for name in settings.programmes}
         conditions.known("programme", form.programme, programmes, form.file)
+    check_migrate(conditions, form)
+    check_length(conditions, form)
     if form.goal is not None:
         conditions.known("metric", form.goal.metric, conditions.names["metrics"], form.file)
     if isinstance(form.trigger, ScheduleTriggerForm):

@@ -12,19 +12,27 @@ from msgspec import structs, to_builtins
 from campaigns.conditions import Blind, Conditions, pii_traits
 from campaigns.experiment_plans import Located, compile_experiment, design, digest, located
 from campaigns.journeys import Journeys
-from campaigns.problems import InvalidWorkspace, Problem
+from campaigns.person_conditions import compile_hours, compile_lists
+from campaigns.problems import InvalidWorkspace, Problem, advice
+from campaigns.remembered import remembered
 from campaigns.schema import (
+    ApiTriggerForm,
     CampaignFile,
+    DateForm,
+    DateTriggerForm,
     EventTriggerForm,
     ScheduleTriggerForm,
     SegmentTriggerForm,
 )
 from campaigns.settings_forms import HoldoutForm, SettingsForm
+from campaigns.trigger_values import unmet_templates
 from campaigns.workspace import Workspace
 from engine.core.model import (
+    ApiTrigger,
     Campaign,
     Cap,
     Condition,
+    DateTrigger,
     EventTrigger,
     Experiment,
     Holdout,
@@ -80,6 +88,9 @@ def compile_workspace(
         for name, form in workspace.campaigns.items()
     }
     segments = compile_segment_files(conditions)
+    lists = compile_lists(conditions)
+    facts = _by_channel(workspace, templates)
+    problems.extend(unmet_templates(workspace, facts))
     if problems:
         raise InvalidWorkspace(problems)
     experiments: dict[tuple[str, int], Experiment] = {}
@@ -100,9 +111,10 @@ def compile_workspace(
         experiments=experiments,
         phases=numbers,
         topics=_topics(settings),
-        templates=_by_channel(workspace, templates),
+        templates=facts,
         caps=_caps(settings),
         quiet_hours=_quiet_hours(settings),
+        collect=settings.collect or 0,
         consent_unknown=settings.consent.unknown,
         global_holdout=_holdout(settings.global_holdout, "global"),
         programme_holdouts={
@@ -112,9 +124,11 @@ def compile_workspace(
         },
         session_gap=settings.sessions.gap,
         pii_traits=frozenset(pii_traits(workspace)),
+        lists=lists,
     )
 
 
+@remembered
 def campaign_versions(workspace: Workspace) -> dict[str, str]:
     """Each campaign's version: the hash of its graph, its steps' values and its experiments.
 
@@ -125,7 +139,7 @@ def campaign_versions(workspace: Workspace) -> dict[str, str]:
         experiments.setdefault(str(found.campaign.name), []).append(found)
     return {
         name: _version(campaign, experiments.get(name, []))
-        for name, campaign in _unkeyed(workspace).items()
+        for name, campaign in unkeyed(workspace).items()
     }
 
 
@@ -136,7 +150,7 @@ def phase_digests(workspace: Workspace) -> dict[str, str]:
 
 def designs(workspace: Workspace) -> dict[str, dict[str, Any]]:
     """What assignment and treatment of each experiment depend on, part by part."""
-    campaigns = _unkeyed(workspace)
+    campaigns = unkeyed(workspace)
     return {
         str(found.step.experiment): design(
             found, workspace=workspace, campaign=campaigns[str(found.campaign.name)]
@@ -153,6 +167,7 @@ def names_of(workspace: Workspace) -> dict[str, set[str]]:
         "campaigns": set(workspace.campaigns),
         "metrics": set(workspace.metrics),
         "tests": set(workspace.tests),
+        "lists": set(workspace.lists),
         "experiments": set(workspace.experiments)
         | {str(found.step.experiment) for found in located(workspace)},
     }
@@ -195,6 +210,7 @@ def compile_campaign(conditions: Conditions, form: CampaignFile) -> Campaign:
         priority=form.priority,
         topic=str(form.topic or ""),
         when_capped=form.when_capped,
+        send_window=compile_hours(form.send_window) if form.send_window else None,
     )
 
 
@@ -215,10 +231,38 @@ def _trigger(conditions: Conditions, form: CampaignFile) -> Trigger:
             if schedule.audience is not None:
                 conditions.segment(schedule.audience, form.file)
             return ScheduleTrigger(str(schedule.cron), str(schedule.zone or "profile"))
+        case DateTriggerForm(date=date):
+            _check_date(conditions, form, date)
+            return DateTrigger(
+                tuple(date.trait.split(".")),
+                date.at,
+                date.offset,
+                date.every == "year",
+                str(date.zone or "profile"),
+            )
+        case ApiTriggerForm(key=path):
+            return ApiTrigger(str(path) if path is not None else None)
 
 
-def _unkeyed(workspace: Workspace) -> dict[str, Campaign]:
-    """The campaigns with pii values as written: only ever hashed, never kept."""
+def _check_date(conditions: Conditions, form: CampaignFile, date: DateForm) -> None:
+    """Report a trait that is no date the core can read."""
+    name = date.trait.split(".")[0]
+    declared = conditions.traits.get(name)
+    why = ""
+    if name in conditions.pii:
+        why = f'the trait "{name}" is pii: its date cannot be read. Keep it as a trait of its own'
+    elif conditions.traits and declared is None:
+        hint = advice(name, conditions.traits)
+        why = f'the trait "{name}" is not declared in antiphon.yaml.{hint}'
+    elif declared is not None and declared.type not in ("date", "datetime", "object"):
+        why = f'the trait "{name}" is a {declared.type}; a date is needed: {{type: date}}'
+    if why:
+        conditions.report(form.file, date.trait.line, str(date.trait), why)
+
+
+@remembered
+def unkeyed(workspace: Workspace) -> dict[str, Campaign]:
+    """The campaigns with pii values as written: only ever hashed or compared, never stored."""
     conditions = Conditions(
         workspace,
         names=names_of(workspace),

@@ -19,6 +19,9 @@ SPAN_MAX: Final = 3660 * DAY
 _EXACT = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 _PART = re.compile(r"([0-9]+)([smhdw])")
 _CALENDAR = re.compile(r"P(?:([0-9]{1,3})Y)?(?:([0-9]{1,4})M)?(?:([0-9]{1,4})W)?(?:([0-9]{1,4})D)?")
+_DAY_OFFSET = re.compile(r"([+-]?)([0-9]{1,4})([dw])")
+_OFFSET_DAYS_MAX: Final = 366
+_RATE = re.compile(r"([0-9]{1,6})/([smhd])")
 _WALL_TIME = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?) ?%")
 _ISO_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ].+")
@@ -63,6 +66,17 @@ def parse_span(text: str) -> int:
     return span
 
 
+def parse_day_offset(text: str) -> int:
+    """Whole days before (negative) or after a date: `-7d`, `1w`."""
+    match = _DAY_OFFSET.fullmatch(text)
+    if not match:
+        raise ValueError(f'"{text[:40]}" is not an offset of whole days. Write -7d, 1d or 2w')
+    days = int(match[2]) * (7 if match[3] == "w" else 1)
+    if days > _OFFSET_DAYS_MAX:
+        raise ValueError(f'"{text}" is more than a year away')
+    return -days if match[1] == "-" else days
+
+
 def dump_duration(duration: Duration) -> str:
     """The shortest text that `parse_duration` reads back to the same value."""
     if duration.months or duration.days:
@@ -81,6 +95,23 @@ def dump_span(span: int) -> str:
         number, span = divmod(span, UNITS[unit])
         text += f"{number}{unit}" if number else ""
     return text
+
+
+def parse_rate(text: str) -> tuple[int, int]:
+    """(number, microseconds) of "100/s", "30/m", "5000/h" or "50000/d".
+
+    >>> parse_rate("30/m") == (30, MINUTE)
+    True
+    """
+    match = _RATE.fullmatch(text)
+    if not match:
+        raise ValueError(
+            f'"{text[:40]}" is not a rate. Write a whole number of calls a second, minute, hour or '
+            "day: 100/s, 600/m, 5000/h, 50000/d"
+        )
+    if int(match[1]) == 0:
+        raise ValueError(f'"{text}" lets nothing through. To send nothing, pause the campaigns')
+    return int(match[1]), UNITS[match[2]]
 
 
 def parse_wall_time(text: str) -> int:

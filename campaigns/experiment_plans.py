@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 from msgspec import to_builtins
 
@@ -139,8 +139,23 @@ def digest(data: Any) -> str:
     """12 hex digits of the JSON, keys in the author's order: the order of arms decides who gets
     which, so sorting them would hide a change.
     """
-    text = json.dumps(to_builtins(data), separators=(",", ":"), ensure_ascii=True)
+    text = json.dumps(_as_used(to_builtins(data)), separators=(",", ":"), ensure_ascii=True)
     return sha256(text.encode()).hexdigest()[:12]
+
+
+_ADDED: Final = frozenset({"send_window"})
+"""Fields that came after 0.1. Unused they are left out, or an upgrade would look like an edit: it
+would strand whoever is inside and open a new phase of every experiment."""
+
+
+def _as_used(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {
+            key: _as_used(value)
+            for key, value in data.items()
+            if not (key in _ADDED and value is None)
+        }
+    return [_as_used(each) for each in data] if isinstance(data, (list, tuple)) else data
 
 
 def _arms(found: Located, steps: Mapping[str, Step]) -> dict[str, Any]:
@@ -159,6 +174,11 @@ def _own_links(step: dict[str, Any], own: Mapping[str, int]) -> dict[str, Any]:
     for key in ("id", "next", "then", "on_timeout", "otherwise"):
         if key in linked:
             linked[key] = own.get(linked[key], "out")
+    match linked.get("type"):
+        case "repeat":
+            linked["body"] = own.get(linked["body"], "out")
+        case "first_possible":
+            linked["sends"] = [own.get(send, "out") for send in linked["sends"]]
     arms = linked.get("arms")
     if isinstance(arms, dict):
         linked["arms"] = {name: own.get(target, "out") for name, target in arms.items()}

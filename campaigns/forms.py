@@ -164,6 +164,27 @@ def _whole(text: Text) -> int:
     return int(value)
 
 
+def _percent(text: Text) -> float:
+    percent = _number(text)
+    if not 0 < percent <= 100:
+        raise ValueError(f"{text} is not a percentage above 0 and up to 100. Write 10")
+    return percent
+
+
+def _degrees(text: Text) -> float:
+    degrees = _number(text)
+    if not -180 <= degrees <= 180:
+        raise ValueError(f"{text} is not in degrees from -180 to 180. Write 52.52")
+    return degrees
+
+
+def _positive(text: Text) -> float:
+    value = _number(text)
+    if not value > 0:
+        raise ValueError(f"{text} is not more than 0")
+    return value
+
+
 def _weight(text: Text) -> int:
     weight = _whole(text)
     if not 0 <= weight <= 1_000_000:
@@ -248,6 +269,13 @@ EventName: TypeAlias = Annotated[
 Path: TypeAlias = Annotated[Text, *_read(_path, {"type": "string"})]
 Words: TypeAlias = Annotated[Text, *_read(_words, {"type": "string"})]
 Flag: TypeAlias = Annotated[bool, *_read(_flag, {"type": "boolean"})]
+Percent: TypeAlias = Annotated[
+    float, *_read(_percent, {"type": "number", "exclusiveMinimum": 0, "maximum": 100})
+]
+Degrees: TypeAlias = Annotated[
+    float, *_read(_degrees, {"type": "number", "minimum": -180, "maximum": 180})
+]
+Positive: TypeAlias = Annotated[float, *_read(_positive, {"type": "number", "exclusiveMinimum": 0})]
 Weight: TypeAlias = Annotated[int, *_read(_weight, {"type": "integer", "minimum": 0})]
 Priority: TypeAlias = Annotated[
     int, *_read(_priority, {"type": "integer", "minimum": 0, "maximum": 100})
@@ -289,6 +317,13 @@ WallTime: TypeAlias = Annotated[
     *_read(
         durations.parse_wall_time,
         {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"},
+    ),
+]
+CallRate: TypeAlias = Annotated[
+    tuple[int, int],
+    *_read(
+        durations.parse_rate,
+        {"type": "string", "pattern": "^[0-9]{1,6}/[smhd]$", "description": "100/s 600/m 5000/h"},
     ),
 ]
 Share: TypeAlias = Annotated[

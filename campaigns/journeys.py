@@ -5,47 +5,53 @@ by its length. An unnamed step is called by its place: `2.then.0` is the first s
 of the third.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Final, assert_never
+from collections.abc import Sequence
+from typing import assert_never
 
 from campaigns.conditions import Conditions
 from campaigns.durations import WEEKDAYS
-from campaigns.expressions import compile_value, expressions_in, variants_read
+from campaigns.endings import HOLDING, never_goes_on
+from campaigns.person_conditions import compile_hours
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile
 from campaigns.step_forms import (
+    BestTimeStep,
     BranchStep,
     DelayStep,
     DelayUntilStep,
     ExitStep,
     ExperimentStepForm,
+    FirstPossibleStep,
     JourneyStep,
+    RepeatStep,
     SendStep,
     SplitStep,
     TrackStep,
     UpdateStep,
     WaitForStep,
+    WebhookStep,
     step_kind,
 )
+from campaigns.step_values import StepValues
+from campaigns.webhook_steps import compile_webhook
 from engine.core.model import (
+    BestTime,
     Branch,
     Delay,
     DelayUntil,
     Exit,
     ExperimentStep,
+    FirstPossible,
+    Repeat,
     Send,
     Split,
     Step,
     StepId,
     Track,
     Update,
-    Value,
     WaitFor,
 )
-
-HOLDING: Final = (DelayStep, DelayUntilStep, WaitForStep)
-"""Steps in which people stay: a live campaign must name them, or later versions cannot map them."""
 
 
 class Journeys:
@@ -56,6 +62,8 @@ class Journeys:
         self.workspace = conditions.workspace
         self.form = form
         self.file = form.file
+        self.values = StepValues(conditions, form)
+        self.saved: set[str] = set()
         self.steps: dict[StepId, Step] = {}
         self.lines: dict[StepId, int] = {}
 
@@ -69,8 +77,14 @@ class Journeys:
         self.conditions.report(self.file, line, found, message)
 
     def _block(
-        self, steps: Sequence[JourneyStep], *, prefix: str, after: StepId | None
+        self,
+        steps: Sequence[JourneyStep],
+        *,
+        prefix: str,
+        after: StepId | None,
+        is_chain: bool = True,
     ) -> StepId | None:
+        """Compile a block; its first step. Steps of a chain lead on to each other."""
         ids = [str(step.id or f"{prefix}{index}") for index, step in enumerate(steps)]
         for index, (step_id, step) in enumerate(zip(ids, steps, strict=True)):
             if step_id in self.lines:
@@ -81,12 +95,13 @@ class Journeys:
                     f"{self.lines[step_id]}. Ids are unique in a campaign; rename one.",
                 )
             self.lines.setdefault(step_id, step.id.line if step.id else step.line)
-            following = ids[index + 1] if index + 1 < len(ids) else after
-            if isinstance(step, ExitStep) and index + 1 < len(ids):
+            following = ids[index + 1] if is_chain and index + 1 < len(ids) else after
+            if never_goes_on(step) and index + 1 < len(ids):
+                why = "is an exit" if isinstance(step, ExitStep) else "exits on every path"
                 self.report(
                     steps[index + 1].line,
                     ids[index + 1],
-                    "nothing gets here: the step before it is an exit. Delete one of them.",
+                    f"nothing gets here: the step before it {why}. Delete one of them.",
                 )
             if isinstance(step, HOLDING) and not step.id and self.form.state == "live":
                 kind = step_kind(step) or ""
@@ -105,8 +120,19 @@ class Journeys:
                 return Delay(step_id, step.delay, following)
             case DelayUntilStep():
                 facts = step.delay_until
+                if facts.best_time is not None or facts.at is None:
+                    within = facts.best_time.within if facts.best_time is not None else 0
+                    return BestTime(step_id, within, following)
                 days = tuple(sorted({WEEKDAYS.index(day) for day in facts.days}))
                 return DelayUntil(step_id, facts.at, days, str(facts.zone or "profile"), following)
+            case BestTimeStep():
+                return BestTime(step_id, step.best_time.within, following)
+            case FirstPossibleStep():
+                return self._first_possible(step_id, step, following)
+            case RepeatStep():
+                return self._repeat(step_id, step, following)
+            case WebhookStep():
+                return compile_webhook(self, step_id, step, following)
             case WaitForStep():
                 return self._wait(step_id, step, following)
             case BranchStep():
@@ -130,11 +156,11 @@ class Journeys:
             case SendStep():
                 return self._send(step_id, step, following)
             case UpdateStep():
-                traits = self._values(step.update.traits, known_traits=True)
+                traits = self.values.compile(step.update.traits, known_traits=True)
                 return Update(step_id, traits, step.update.even_in_holdout, following)
             case TrackStep():
                 facts_of = step.track
-                properties = self._values(facts_of.properties)
+                properties = self.values.compile(facts_of.properties)
                 return Track(
                     step_id, str(facts_of.event), properties, facts_of.even_in_holdout, following
                 )
@@ -152,6 +178,47 @@ class Journeys:
             facts.counting_from,
             self._block(step.then, prefix=f"{step_id}.then.", after=following),
             self._block(step.on_timeout, prefix=f"{step_id}.on_timeout.", after=following),
+        )
+
+    def _first_possible(
+        self, step_id: StepId, step: FirstPossibleStep, following: StepId | None
+    ) -> FirstPossible:
+        channels: dict[str, Text] = {}
+        for each in step.first_possible:
+            if not isinstance(each, SendStep):
+                self.report(
+                    each.line,
+                    step_kind(each) or "",
+                    "first_possible chooses between sends, and holds nothing else. Move it out.",
+                )
+                continue
+            channel = each.send.channel
+            if str(channel) in channels:
+                self.report(
+                    channel.line,
+                    str(channel),
+                    f'the channel "{channel}" stands twice; where the first is not possible the '
+                    "second is not either. Delete one.",
+                )
+            channels.setdefault(str(channel), channel)
+        prefix = f"{step_id}.send."
+        sends = tuple(
+            str(each.id or f"{prefix}{index}") for index, each in enumerate(step.first_possible)
+        )
+        self._block(step.first_possible, prefix=prefix, after=following, is_chain=False)
+        return FirstPossible(step_id, sends, following)
+
+    def _repeat(self, step_id: StepId, step: RepeatStep, following: StepId | None) -> Repeat:
+        facts = step.repeat
+        until = facts.until
+        return Repeat(
+            step_id,
+            facts.times,
+            facts.every,
+            self._block(facts.do, prefix=f"{step_id}.do.", after=step_id),
+            facts.start == "now",
+            self.conditions.match(until.event, until.where, self.file) if until else None,
+            following,
         )
 
     def _split(self, step_id: StepId, step: SplitStep, following: StepId | None) -> Split:
@@ -190,6 +257,7 @@ class Journeys:
             str(facts.topic) if facts.topic else None,
             facts.expires,
             following,
+            compile_hours(facts.send_window) if facts.send_window else None,
         )
 
     def _check_template(self, channel: Text, template: Text) -> None:
@@ -204,65 +272,9 @@ class Journeys:
             f'there is no template "{template}" in templates/{folder}/.{hint}',
         )
 
-    def _values(
-        self, trees: Mapping[Text, object], *, known_traits: bool = False
-    ) -> dict[str, Value]:
-        values: dict[str, Value] = {}
-        declared = self.conditions.traits
-        for name, tree in trees.items():
-            if known_traits and declared and name not in declared:
-                hint = advice(name, declared)
-                self.report(
-                    name.line,
-                    str(name),
-                    f'the trait "{name}" is not declared in antiphon.yaml.{hint}',
-                )
-            try:
-                value = compile_value(tree)
-                for expression in expressions_in(value):
-                    self._check_reads(name, expression.reads)
-                    self._check_variants(name, expression.source)
-            except ValueError as error:
-                self.report(name.line, str(name), f"{name}: {error}")
-                continue
-            values[str(name)] = value
-        return values
-
-    def _check_reads(self, name: Text, reads: Sequence[str]) -> None:
-        for path in reads:
-            root, _, trait = path.partition(".")
-            if root != "profile":
-                continue
-            top = trait.split(".")[0]
-            if top in self.conditions.pii:
-                self.report(
-                    name.line,
-                    path,
-                    f'{name}: the trait "{top}" is pii; only templates can read it, when a '
-                    "message is rendered.",
-                )
-            elif self.conditions.traits and not any(
-                trait == known or trait.startswith(f"{known}.") or known.startswith(f"{trait}.")
-                for known in self.conditions.traits
-            ):
-                hint = advice(top, self.conditions.traits)
-                self.report(
-                    name.line,
-                    path,
-                    f'{name}: the trait "{top}" is not declared in antiphon.yaml.{hint}',
-                )
-
-    def _check_variants(self, name: Text, source: str) -> None:
-        known = self.conditions.names["experiments"]
-        for experiment in variants_read(source):
-            if experiment not in known:
-                hint = advice(experiment, known)
-                self.report(
-                    name.line,
-                    experiment,
-                    f'{name}: there is no experiment "{experiment}".{hint}',
-                )
-
 
 def _suggested_id(kind: str) -> str:
-    return {"delay": "settle", "delay_until": "morning", "wait_for": "waiting"}[kind]
+    return {
+        "delay": "settle", "delay_until": "morning", "best_time": "their-hour",
+        "wait_for": "waiting", "webhook": "ask-stock", "repeat": "remind-daily",
+    }[kind]  # fmt: skip

@@ -12,6 +12,13 @@ from pydantic import ValidationError
 
 from campaigns.checks import check_workspace
 from campaigns.forms import Form, FormT, Named
+from campaigns.lists import (
+    LIST_BYTES_MAX,
+    LIST_EXTENSION,
+    LIST_FOLDER,
+    ListFile,
+    read_list,
+)
 from campaigns.problems import InvalidWorkspace, Problem, advice, nearest
 from campaigns.reading import Map, Unreadable, read_yaml
 from campaigns.schema import FILES
@@ -27,7 +34,7 @@ from campaigns.workspace import (
     template_of,
 )
 
-LATER_FOLDERS: Final = ("models", "lists", "catalog")
+LATER_FOLDERS: Final = ("models", "catalog")
 FILES_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 2_000_000
 """Templates may hold inlined images; YAML has a smaller limit of its own (`reading`)."""
@@ -71,15 +78,10 @@ def read_bundle(directory: Path) -> dict[str, bytes]:
     for path in _paths(directory):
         name = path.relative_to(directory).as_posix()
         size = path.stat().st_size
-        if size > FILE_BYTES_MAX:
-            problems.append(
-                Problem(
-                    name,
-                    0,
-                    f"{size:,} bytes",
-                    f"the file has {size:,} bytes; at most {FILE_BYTES_MAX:,} are read.",
-                )
-            )
+        most = LIST_BYTES_MAX if path.suffix == LIST_EXTENSION else FILE_BYTES_MAX
+        if size > most:
+            message = f"the file has {size:,} bytes; at most {most:,} are read."
+            problems.append(Problem(name, 0, f"{size:,} bytes", message))
             continue
         bundle[name] = path.read_bytes()
         if len(bundle) > FILES_MAX:
@@ -96,10 +98,13 @@ def load_bundle(
     environ: Mapping[str, str] | None,
     base: Path | None = None,
     strays: tuple[Problem, ...] = (),
+    is_checked: bool = False,
 ) -> Workspace:
     """Check a workspace given as bytes by path, such as an applied one from the database.
 
     Args:
+        is_checked: It was live already: what a newer program has learnt to refuse must not stop
+            what is running. It still has to read.
         base: Where a relative `${file:…}` starts; without it only absolute paths are read.
         strays: Problems of the folder itself that the bytes cannot show.
     """
@@ -108,6 +113,8 @@ def load_bundle(
     workspace, names = reader.workspace()
     if workspace is None:
         raise InvalidWorkspace(reader.problems)
+    if is_checked and not reader.problems:
+        return workspace
     problems, notices = check_workspace(workspace, names=names)
     if reader.problems or problems:
         raise InvalidWorkspace([*reader.problems, *problems])
@@ -142,6 +149,7 @@ class _Reader:
             if folder in FILES and rest and path.endswith(_YAML):
                 self._named(path, folder, FILES[folder], named[folder])
         templates = self._templates(settings)
+        lists = self._lists()
         if settings is None:
             return None, self.names
         workspace = Workspace(
@@ -153,6 +161,7 @@ class _Reader:
             metrics=named["metrics"],
             tests=named["tests"],
             templates=templates,
+            lists=lists,
             files=self.files,
             trees=self.trees,
         )
@@ -202,7 +211,8 @@ class _Reader:
                 )
             )
             return
-        self.problems.extend(refuse_secrets(tree, file=path))
+        read = None if self.environ is None else self._secret
+        self.problems.extend(refuse_secrets(tree, file=path, read=read))
         form = self._form(path, form_class, tree)
         if form is None:
             return
@@ -263,6 +273,17 @@ class _Reader:
             found.setdefault((channel, name), []).append(file)
         return {key: tuple(files) for key, files in found.items()}
 
+    def _lists(self) -> dict[str, ListFile]:
+        found: dict[str, ListFile] = {}
+        for path in sorted(self.files):
+            if path.startswith(f"{LIST_FOLDER}/") and path.endswith(LIST_EXTENSION):
+                name, one, problems = read_list(path, self.files[path])
+                self.problems.extend(problems)
+                self.names.setdefault("lists", set()).add(name)
+                if one is not None:
+                    found[name] = one
+        return found
+
     def _stray_template(self, path: str, allowed: str) -> None:
         self.problems.append(
             Problem(path, 0, path, f"this is not the name of a template. Allowed: {allowed}.")
@@ -275,12 +296,13 @@ def _belongs_to(tree: Map) -> str | None:
 
 def _paths(directory: Path) -> Iterator[Path]:
     yield directory / SETTINGS_FILE
-    for folder in (*FILES, TEMPLATE_FOLDER):
+    for folder in (*FILES, TEMPLATE_FOLDER, LIST_FOLDER):
         for path in sorted((directory / folder).rglob("*")):
             is_hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
             if is_hidden or path.is_symlink() or not path.is_file():
                 continue
-            if folder == TEMPLATE_FOLDER or path.suffix in _YAML:
+            suffixes = (LIST_EXTENSION,) if folder == LIST_FOLDER else _YAML
+            if folder == TEMPLATE_FOLDER or path.suffix in suffixes:
                 yield path
 
 
@@ -294,9 +316,21 @@ def _strays(directory: Path) -> tuple[Problem, ...]:
         if first is None or path.name == TEMPLATE_FOLDER:
             continue
         name = first.relative_to(directory).as_posix()
+        if path.name == LIST_FOLDER:
+            problems += _stray_lists(directory, path)
+            continue
         if path.name in LATER_FOLDERS:
             problems.append(Problem(name, 0, path.name, f'the folder "{path.name}" {LATER}.'))
         elif first.suffix in _YAML and nearest(path.name, FILES):
             message = f'the folder "{path.name}" is not read.{advice(path.name, FILES)}'
             problems.append(Problem(name, 0, path.name, message))
     return tuple(problems)
+
+
+def _stray_lists(directory: Path, folder: Path) -> list[Problem]:
+    """What stands among the lists and is none."""
+    return [
+        Problem(path.relative_to(directory).as_posix(), 0, path.name, "a list is lists/NAME.csv.")
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.suffix != LIST_EXTENSION and not path.name.startswith(".")
+    ]

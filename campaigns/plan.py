@@ -6,10 +6,12 @@ Read the result as Terraform's: `+` comes, `~` changes, `-` goes.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from campaigns.compile import campaign_versions, designs
 from campaigns.experiment_plans import located
+from campaigns.migrate_forms import NONE, MigrateForm
 from campaigns.reading import shorten
 from campaigns.step_forms import STEPS
 from campaigns.workspace import SETTINGS_FILE, Workspace
@@ -25,7 +27,8 @@ class Change:
     """One construct that comes, changes or goes.
 
     Attributes:
-        construct: settings, event, segment, metric, template, campaign, experiment or test.
+        construct: settings, event, segment, metric, template, list, campaign, experiment or
+            test.
         details: What changed, one sentence each.
         opens_phase: An experiment's design changed: only units never exposed see the new one.
         version: A campaign's new version; "" where its people stay on the one they have.
@@ -43,19 +46,28 @@ class Change:
         return "; ".join(self.details)
 
 
-def difference(old: Workspace | None, new: Workspace) -> list[Change]:
-    """Every construct that differs, settings first, in a fixed order; empty if none does."""
+def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) -> list[Change]:
+    """Every construct that differs, settings first, in a fixed order; empty if none does.
+
+    Args:
+        may_move: Whether `migrate:` is followed; a rollback moves nobody.
+    """
     changes = [*_settings(old, new)]
     for folder in ("events", "segments", "metrics"):
         changes += _constructs(folder, old, new)
     changes += _templates(old, new)
-    changes += _campaigns(old, new)
+    changes += _lists(old, new)
+    changes += _campaigns(old, new, may_move=may_move)
     changes += _experiments(old, new)
     changes += _constructs("tests", old, new)
     return changes
 
 
-def render_plan(changes: Sequence[Change]) -> str:
+Notes = Mapping[tuple[str, str], Sequence[str]]
+"""What else is to be said of a change, by (construct, name): whom it touches."""
+
+
+def render_plan(changes: Sequence[Change], notes: Notes = MappingProxyType({})) -> str:
     """The plan as text; the last line is `Plan: 1 to add, 2 to change, 0 to remove.`"""
     lines: list[str] = []
     for change in changes:
@@ -63,7 +75,8 @@ def render_plan(changes: Sequence[Change]) -> str:
         if change.version:
             head += f" (version {change.version})"
         lines.append(head)
-        lines += [f"    {detail}" for detail in change.details]
+        said = (*change.details, *notes.get((change.construct, change.name), ()))
+        lines += [f"    {detail}" for detail in said]
     counts = [sum(change.kind == kind for change in changes) for kind in ("+", "~", "-")]
     lines.append(f"Plan: {counts[0]} to add, {counts[1]} to change, {counts[2]} to remove.")
     return "\n".join(lines)
@@ -120,7 +133,24 @@ def _templates(old: Workspace | None, new: Workspace) -> Iterator[Change]:
             yield Change("~", "template", name, tuple(f"{path} changed" for path in differing))
 
 
-def _campaigns(old: Workspace | None, new: Workspace) -> Iterator[Change]:
+def _lists(old: Workspace | None, new: Workspace) -> Iterator[Change]:
+    before = {} if old is None else old.lists
+    for name in sorted({*before, *new.lists}):
+        if name not in before:
+            yield Change("+", "list", name, (f"{len(new.lists[name].values):,} values",))
+        elif name not in new.lists:
+            yield Change("-", "list", name)
+        elif before[name].column != new.lists[name].column:
+            column = new.lists[name].column
+            yield Change("~", "list", name, (f"{before[name].column} -> {column}",))
+        else:
+            left, here = set(before[name].values), set(new.lists[name].values)
+            if left != here:
+                detail = f"{len(here - left):,} values come, {len(left - here):,} go"
+                yield Change("~", "list", name, (detail,))
+
+
+def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iterator[Change]:
     before = {} if old is None else campaign_versions(old)
     after = campaign_versions(new)
     for name in sorted({*before, *after}):
@@ -139,9 +169,17 @@ def _campaigns(old: Workspace | None, new: Workspace) -> Iterator[Change]:
             )
             is_new = before[name] != after[name]
             if is_new:
-                details += (f"people inside finish on version {before[name]}",)
+                migrate = new.campaigns[name].migrate if may_move else None
+                details += (_fate(migrate, before[name]),)
             if details:
                 yield Change("~", "campaign", name, details, version=after[name] if is_new else "")
+
+
+def _fate(migrate: MigrateForm | None, version: str) -> str:
+    """What becomes of the people inside, as far as the file says."""
+    if migrate is None or migrate.from_ == NONE:
+        return f"people inside finish on version {version}"
+    return f"people inside move to this version (migrate: from {migrate.from_})"
 
 
 def _experiments(old: Workspace | None, new: Workspace) -> Iterator[Change]:

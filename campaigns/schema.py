@@ -11,7 +11,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, TypeAlias
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from pydantic.json_schema import models_json_schema
 
-from campaigns.condition_forms import ConditionForm, MatchForm, Where
+from campaigns.condition_forms import ConditionForm
+from campaigns.event_forms import MatchForm, Where
 from campaigns.forms import (
     SHARE_SHORTHAND,
     Currency,
@@ -26,13 +27,17 @@ from campaigns.forms import (
     Quantile,
     Slug,
     Span,
+    WallTime,
     When,
     Words,
     ZoneOrProfile,
     one_of,
 )
+from campaigns.migrate_forms import MigrateForm
+from campaigns.person_forms import LocalTimeFacts
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
 from campaigns.step_forms import ExperimentPlan, JourneyStep, VariantForm
+from campaigns.step_scalars import DayOffset
 
 
 class PropertyForm(Form):
@@ -102,8 +107,35 @@ class ScheduleTriggerForm(Form):
     schedule: ScheduleForm
 
 
-TRIGGERS: Final = ("event", "segment", "schedule")
-LATER_TRIGGERS: Final = ("date", "api")
+class DateForm(Form):
+    """A date of each person's, with `every: year` its anniversaries."""
+
+    trait: Path
+    at: WallTime
+    offset: DayOffset = 0
+    every: Annotated[Literal["year"] | None, BeforeValidator(one_of("year"))] = None
+    zone: ZoneOrProfile | None = None
+
+
+class DateTriggerForm(Form):
+    date: DateForm
+
+
+class ApiTriggerForm(Form):
+    """Started by a call of the API; `key` is a path of what the call brings."""
+
+    api: Flag
+    key: Path | None = None
+
+    @model_validator(mode="after")
+    def _is_meant(self) -> "ApiTriggerForm":
+        if not self.api:
+            raise ValueError("api: false triggers nothing. Write api: true")
+        return self
+
+
+TRIGGERS: Final = ("event", "segment", "schedule", "date", "api")
+LATER_TRIGGERS: Final = ()
 
 
 def trigger_kind(value: Any) -> str | None:
@@ -116,7 +148,9 @@ def trigger_kind(value: Any) -> str | None:
 TriggerForm: TypeAlias = Annotated[
     Annotated[EventTriggerForm, Tag("event")]
     | Annotated[SegmentTriggerForm, Tag("segment")]
-    | Annotated[ScheduleTriggerForm, Tag("schedule")],
+    | Annotated[ScheduleTriggerForm, Tag("schedule")]
+    | Annotated[DateTriggerForm, Tag("date")]
+    | Annotated[ApiTriggerForm, Tag("api")],
     Discriminator(trigger_kind),
 ]
 
@@ -178,6 +212,8 @@ class CampaignFile(Named):
     when_capped: Annotated[Literal["defer", "drop"], BeforeValidator(one_of("defer", "drop"))] = (
         "defer"
     )
+    send_window: LocalTimeFacts | None = None
+    migrate: MigrateForm | None = None
     journey: list[JourneyStep] = Field(min_length=1)
 
 

@@ -1,11 +1,12 @@
 """`${env:NAME}` and `${file:/path}` in antiphon.yaml: found, filled in, never shown.
 
-Only settings of channels and connections may hold them. A filled value is a `Secret`, whose repr
+Only settings of channels and connections may hold them, and the url and headers of webhook steps
+(`${env:…}` alone), which stay as written until the call. A filled value is a `Secret`, whose repr
 hides it; messages name the variable or the file, never what it held.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from campaigns.problems import Problem
@@ -42,11 +43,56 @@ def fill_secrets(
     return filled, problems
 
 
-def refuse_secrets(tree: Map, *, file: str) -> list[Problem]:
-    """Placeholders in a file where none may stand."""
+def refuse_secrets(
+    tree: Map, *, file: str, read: Callable[[str, str], str | None] | None = None
+) -> list[Problem]:
+    """Placeholders in a file where none may stand, and those of webhooks that nothing fills.
+
+    Args:
+        read: As for `fill_secrets`; without it nobody asks whether the variables are set.
+    """
     problems: list[Problem] = []
-    _refuse_elsewhere(tree, file=file, problems=problems)
+    texts = list(_webhook_texts(tree))
+    for text in texts if read is not None else ():
+        assert read is not None
+        try:
+            fill_text(text, read=read)
+        except LookupError as missing:
+            why = f"this webhook needs the variable {missing.args[0]}, which is not set."
+            problems.append(Problem(file, text.line, str(missing.args[0]), why))
+    _refuse_elsewhere(
+        tree, file=file, problems=problems, allowed=frozenset(id(text) for text in texts)
+    )
     return problems
+
+
+def fill_text(text: str, *, read: Callable[[str, str], str | None]) -> Secret:
+    """A text with its placeholders filled in.
+
+    Raises:
+        LookupError: Naming the variable that is not set and has no default.
+    """
+
+    def replace(match: re.Match[str]) -> str:
+        kind, name, default = match.groups()
+        found = read(kind, name)
+        if found is None and default is None:
+            raise LookupError(name)
+        return default or "" if found is None else found
+
+    return Secret(PLACEHOLDER.sub(replace, text))
+
+
+def _webhook_texts(tree: Any) -> Iterator[Text]:
+    """The url and headers of every webhook step: maps in a list under the key `webhook`."""
+    for value in tree.values() if isinstance(tree, Map) else tree if isinstance(tree, List) else ():
+        webhook = value.get("webhook") if isinstance(value, Map) else None
+        if isinstance(tree, List) and isinstance(webhook, Map):
+            headers = webhook.get("headers")
+            parts = [webhook.get("url"), *(headers.values() if isinstance(headers, Map) else ())]
+            yield from (part for part in parts if isinstance(part, Text))
+        else:
+            yield from _webhook_texts(value)
 
 
 def _settings(tree: Map) -> list[tuple[str, Map, str]]:
@@ -131,7 +177,7 @@ def _refuse_elsewhere(
                 tree.line,
                 match[0],
                 f"{match[0]} is read only in antiphon.yaml, in the settings of channels and "
-                "connections.",
+                "connections, and in the url and headers of webhook steps.",
             )
         )
 

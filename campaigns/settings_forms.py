@@ -8,6 +8,7 @@ from campaigns.comparisons import TYPES
 from campaigns.forms import (
     LIST_SHORTHAND,
     SHARE_SHORTHAND,
+    CallRate,
     CountMax,
     Currency,
     Flag,
@@ -55,13 +56,17 @@ class TraitDeclaration(Form):
 
 
 class ChannelForm(Form):
-    """A channel and the provider's own settings, which the provider checks."""
+    """A channel and the provider's own settings, which the provider checks.
+
+    `rate` is the most that its provider takes, as (calls, microseconds).
+    """
 
     model_config = ConfigDict(extra="allow")
     provider: Slug = Field(default_factory=lambda: Text("sandbox"))
     kind: Annotated[
         Literal["email", "sms", "push", "web"] | None, BeforeValidator(one_of(*CHANNEL_KINDS))
     ] = None
+    rate: CallRate | None = None
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -5,8 +5,9 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from campaigns.condition_forms import ConditionForm, MatchForm
+from campaigns.condition_forms import ConditionForm
 from campaigns.durations import WEEKDAYS
+from campaigns.event_forms import MatchForm
 from campaigns.forms import (
     LIST_SHORTHAND,
     Alpha,
@@ -24,12 +25,18 @@ from campaigns.forms import (
     WallTime,
     Weekday,
     Weight,
+    Words,
     ZoneOrProfile,
     one_of,
 )
+from campaigns.person_forms import LocalTimeFacts
+from campaigns.step_scalars import SavedName, Times
+from engine.core.model import DAY, SECOND
 
-LATER_STEPS: Final = ("first_possible", "recommend", "webhook", "repeat")
+LATER_STEPS: Final = ("recommend",)
 """Steps of the full language that this version does not have."""
+
+LATER_WHY: Final = {"recommend": "it comes with the models that recommend"}
 
 
 class StepForm(Form):
@@ -42,12 +49,40 @@ class DelayStep(StepForm):
     delay: AnyDuration
 
 
+BEST_TIME_MAX: Final = 7 * DAY
+
+
+class BestTimeFacts(Form):
+    within: Span
+
+    @model_validator(mode="after")
+    def _is_a_week_at_most(self) -> "BestTimeFacts":
+        if self.within > BEST_TIME_MAX:
+            raise ValueError("a best time lies within a week. Write within: 24h, at most 7d")
+        return self
+
+
+class BestTimeStep(StepForm):
+    best_time: BestTimeFacts
+
+
 class DelayUntilFacts(Form):
-    at: WallTime
+    """A wall time, or the best time within a span: one of the two."""
+
+    at: WallTime | None = None
     days: list[Weekday] = Field(
         default_factory=lambda: cast(list[Weekday], list(WEEKDAYS)), min_length=1
     )
     zone: ZoneOrProfile | None = None
+    best_time: BestTimeFacts | None = None
+
+    @model_validator(mode="after")
+    def _is_one_time(self) -> "DelayUntilFacts":
+        if (self.at is None) == (self.best_time is None):
+            raise ValueError('delay_until takes one time: at: "09:00", or best_time: {within: 24h}')
+        if self.best_time is not None and self.model_fields_set & {"days", "zone"}:
+            raise ValueError("days and zone belong to `at`; a best time is the person's own")
+        return self
 
 
 class DelayUntilStep(StepForm):
@@ -143,10 +178,58 @@ class SendFacts(Form):
     template: Slug
     topic: Slug | None = None
     expires: Span | None = None
+    send_window: LocalTimeFacts | None = None
 
 
 class SendStep(StepForm):
     send: SendFacts
+
+
+class FirstPossibleStep(StepForm):
+    first_possible: list["JourneyStep"] = Field(min_length=1)
+
+
+class RepeatFacts(Form):
+    times: Times
+    every: AnyDuration
+    start: Annotated[Literal["now", "after"], BeforeValidator(one_of("now", "after"))] = "now"
+    until: MatchForm | None = None
+    do: list["JourneyStep"] = Field(min_length=1)
+
+
+class RepeatStep(StepForm):
+    repeat: RepeatFacts
+
+
+METHODS_OF_HTTP: Final = ("POST", "PUT", "PATCH", "GET", "DELETE")
+CALL_TIMEOUT_MAX: Final = 60 * SECOND
+
+
+class WebhookFacts(Form):
+    url: Words
+    method: Annotated[
+        Literal["POST", "PUT", "PATCH", "GET", "DELETE"], BeforeValidator(one_of(*METHODS_OF_HTTP))
+    ] = "POST"
+    headers: dict[Key, Words] = Field(default_factory=dict)
+    body: Free = None
+    save_as: SavedName | None = None
+    timeout: Span = 10 * SECOND
+    on_error: Annotated[
+        Literal["continue", "exit"], BeforeValidator(one_of("continue", "exit"))
+    ] = "continue"
+    even_in_holdout: Flag = False
+
+    @model_validator(mode="after")
+    def _is_one_call(self) -> "WebhookFacts":
+        if self.timeout > CALL_TIMEOUT_MAX:
+            raise ValueError("timeout is that of one attempt, at most 60s; it is tried again")
+        if self.method in ("GET", "DELETE") and self.body is not None:
+            raise ValueError(f"a {self.method} has no body. Put what it needs into the url")
+        return self
+
+
+class WebhookStep(StepForm):
+    webhook: WebhookFacts
 
 
 class UpdateFacts(Form):
@@ -179,8 +262,8 @@ class ExitStep(StepForm):
 
 
 STEPS: Final = (
-    "delay", "delay_until", "wait_for", "branch", "experiment", "split", "send", "update",
-    "track", "exit",
+    "delay", "delay_until", "best_time", "wait_for", "branch", "experiment", "split",
+    "first_possible", "repeat", "send", "update", "track", "webhook", "exit",
 )  # fmt: skip
 
 
@@ -196,18 +279,25 @@ def step_kind(value: Any) -> str | None:
 JourneyStep: TypeAlias = Annotated[
     Annotated[DelayStep, Tag("delay")]
     | Annotated[DelayUntilStep, Tag("delay_until")]
+    | Annotated[BestTimeStep, Tag("best_time")]
     | Annotated[WaitForStep, Tag("wait_for")]
     | Annotated[BranchStep, Tag("branch")]
     | Annotated[ExperimentStepForm, Tag("experiment")]
     | Annotated[SplitStep, Tag("split")]
+    | Annotated[FirstPossibleStep, Tag("first_possible")]
+    | Annotated[RepeatStep, Tag("repeat")]
     | Annotated[SendStep, Tag("send")]
     | Annotated[UpdateStep, Tag("update")]
     | Annotated[TrackStep, Tag("track")]
+    | Annotated[WebhookStep, Tag("webhook")]
     | Annotated[ExitStep, Tag("exit")],
     Discriminator(step_kind),
 ]
 
-for _form in (WaitForStep, ArmForm, BranchStep, VariantForm, ExperimentStepForm, SplitStep):
+for _form in (
+    WaitForStep, ArmForm, BranchStep, VariantForm, ExperimentStepForm, SplitStep,
+    FirstPossibleStep, RepeatFacts, RepeatStep,
+):  # fmt: skip
     _form.model_rebuild()
 
 
@@ -227,6 +317,10 @@ def blocks(step: StepForm) -> Iterator[tuple[str, list[JourneyStep]]]:
         case SplitStep():
             for name, variant in step.split.items():
                 yield str(name), variant.do
+        case FirstPossibleStep():
+            yield "send", step.first_possible
+        case RepeatStep():
+            yield "do", step.repeat.do
 
 
 def walk(steps: list[JourneyStep], prefix: str = "") -> Iterator[tuple[str, StepForm]]:

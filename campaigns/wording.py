@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from campaigns import condition_forms, schema, settings_forms, step_forms
+from campaigns import condition_forms, event_forms, person_forms, schema, settings_forms, step_forms
 from campaigns.forms import Form
 from campaigns.problems import Problem, advice, sentence
 from campaigns.reading import List, Map, Text, shorten
@@ -14,23 +14,26 @@ from campaigns.reading import List, Map, Text, shorten
 LATER: Final = "is not available in this version"
 
 _LATER_KEYS: Final[dict[type[Form], tuple[str, ...]]] = {
-    condition_forms.EventForm: condition_forms.LATER_AGGREGATES,
-    condition_forms.SessionFacts: ("limit",),
-    step_forms.DelayUntilFacts: ("best_time",),
     step_forms.ExperimentStepForm: ("unit",),
     schema.ExperimentFile: ("unit",),
-    schema.CampaignFile: ("migrate", "send_window"),
+    schema.CampaignFile: ("send_window",),
     schema.MetricFile: ("rates", "of", "to", "sql"),
     settings_forms.ConsentForm: ("double_opt_in",),
     step_forms.SendFacts: ("backup",),
 }
 """Keys of the full language that stand in forms we do have."""
 
+_NEEDED_WHY: Final[dict[tuple[type[Form] | None, str], str]] = {
+    (step_forms.WaitFacts, "timeout"): ": nobody may wait for ever. Write timeout: 24h",
+    (step_forms.RepeatFacts, "times"): ": a journey must end. Write times: 3",
+    (step_forms.RepeatFacts, "every"): ", the span from one round to the next. Write every: 1d",
+}
+
 _UNIONS: Final[dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
     "condition_kind()": (
         "condition",
         condition_forms.CONDITIONS,
-        condition_forms.LATER_CONDITIONS,
+        (),
     ),
     "step_kind()": ("step", step_forms.STEPS, step_forms.LATER_STEPS),
     "trigger_kind()": ("trigger", schema.TRIGGERS, schema.LATER_TRIGGERS),
@@ -39,14 +42,17 @@ _UNIONS: Final[dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
 """By discriminator: what is chosen there, the words that choose, and those of later versions."""
 
 _TAGGED: Final[tuple[type[Form], ...]] = (
-    condition_forms.TraitForm, condition_forms.EventForm, condition_forms.SessionForm,
+    *person_forms.FORMS.values(),
+    condition_forms.TraitForm, event_forms.EventForm, event_forms.SequenceForm,
+    event_forms.SessionForm,
     condition_forms.SegmentForm, condition_forms.AllForm, condition_forms.AnyForm,
     condition_forms.NoneForm, condition_forms.NotForm, step_forms.DelayStep,
-    step_forms.DelayUntilStep, step_forms.WaitForStep, step_forms.BranchStep,
-    step_forms.ExperimentStepForm, step_forms.SplitStep, step_forms.SendStep,
-    step_forms.UpdateStep, step_forms.TrackStep, step_forms.ExitStep, schema.EventTriggerForm,
-    schema.SegmentTriggerForm, schema.ScheduleTriggerForm, schema.ExpectedSendAt,
-    schema.ExpectedSilence,
+    step_forms.DelayUntilStep, step_forms.BestTimeStep, step_forms.WaitForStep,
+    step_forms.BranchStep, step_forms.FirstPossibleStep, step_forms.RepeatStep,
+    step_forms.WebhookStep, step_forms.ExperimentStepForm, step_forms.SplitStep,
+    step_forms.SendStep, step_forms.UpdateStep, step_forms.TrackStep, step_forms.ExitStep,
+    schema.EventTriggerForm, schema.SegmentTriggerForm, schema.ScheduleTriggerForm,
+    schema.DateTriggerForm, schema.ApiTriggerForm, schema.ExpectedSendAt, schema.ExpectedSilence,
 )  # fmt: skip
 """Forms reached through a choice: pydantic puts the chosen word into the path before their keys."""
 
@@ -75,7 +81,8 @@ def _problem(
         return Problem(file, place.line, key, _unknown_key(key, place, forms))
     if kind == "missing":
         owner = f'"{place.owner}" needs' if place.owner else "the file needs"
-        return Problem(file, place.line, "", f'{owner} the key "{details["loc"][-1]}".')
+        why = _NEEDED_WHY.get((forms.get(id(place.value)), str(details["loc"][-1])), "")
+        return Problem(file, place.line, "", f'{owner} the key "{details["loc"][-1]}"{why}.')
     if kind == "union_tag_not_found":
         discriminator = str(details["ctx"]["discriminator"]).strip("'")
         return _unknown_choice(file, place, discriminator)
@@ -88,6 +95,9 @@ def _problem(
     elif kind == "too_short":
         least = details["ctx"]["min_length"]
         message = f"at least {least} {'entry is' if least == 1 else 'entries are'} needed here"
+    elif kind == "too_long":
+        most = details["ctx"]["max_length"]
+        message = f"at most {most} {'entry is' if most == 1 else 'entries are'} allowed here"
     else:
         message = details["msg"]
     found = shorten(place.value) if isinstance(place.value, str) else ""
@@ -161,7 +171,8 @@ def _unknown_choice(file: str, place: _Place, discriminator: str) -> Problem:
     for key in keys:
         if key in later:
             line = place.value.key_lines[key]
-            return Problem(file, line, key, f'the {noun} "{key}" {LATER}.')
+            why = f": {step_forms.LATER_WHY[key]}" if key in step_forms.LATER_WHY else ""
+            return Problem(file, line, key, f'the {noun} "{key}" {LATER}{why}.')
     line = place.value.key_lines.get(found, line)
     if not found:
         return Problem(file, line, "", f"this {noun} says nothing. Allowed: {', '.join(allowed)}.")

@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Final
 
+from campaigns.lists import ListFile
 from campaigns.problems import Problem
 from campaigns.reading import Map
 from campaigns.schema import (
@@ -57,6 +58,7 @@ class Workspace:
     metrics: Mapping[str, MetricFile] = field(default_factory=dict)
     tests: Mapping[str, TestFile] = field(default_factory=dict)
     templates: Mapping[tuple[str, str], tuple[TemplateFile, ...]] = field(default_factory=dict)
+    lists: Mapping[str, ListFile] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     trees: Mapping[str, Map] = field(default_factory=dict)
     notices: tuple[Problem, ...] = ()

@@ -15,6 +15,8 @@ PROVIDERS: Final[dict[str, str]] = {
     "sms.sandbox": "channels.sandbox",
     "push.sandbox": "channels.sandbox",
     "web.sandbox": "channels.sandbox",
+    "webhook.http": "channels.webhook",
+    "webhook.sandbox": "channels.webhook_sandbox",
 }
 
 

@@ -13,7 +13,8 @@ from msgspec import Struct, field
 
 from engine.core.model import NEVER, Instant
 
-Channel: TypeAlias = Literal["email", "sms", "push", "web"]
+Channel: TypeAlias = Literal["email", "sms", "push", "web", "webhook"]
+"""`webhook` is the lane of webhook steps' calls, not a way to reach a person."""
 Clock: TypeAlias = Callable[[], Instant]
 """Gives the present instant; the virtual clock of a simulation is one of these."""
 
@@ -60,9 +61,13 @@ class OutMessage(Struct, frozen=True):
 
 
 class Accepted(Struct, frozen=True, tag="accepted"):
-    """The provider took responsibility; `provider_id` is its name for the message."""
+    """The provider took responsibility; `provider_id` is its name for the message.
+
+    `reply` is the JSON a webhook's receiver answered with, where its step wants it.
+    """
 
     provider_id: str
+    reply: str = ""
 
 
 class RefusedBy(Struct, frozen=True, tag="refused"):

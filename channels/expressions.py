@@ -12,7 +12,7 @@ from jinja2 import nodes
 
 from channels.filters import Manner
 from channels.limits import RenderError
-from channels.template_checks import Checked, check_expression, compiled, parse
+from channels.template_checks import CALLS, Checked, check_expression, compiled, names_read, parse
 from channels.templating import VALUE, result_of, run
 from channels.values import call_names, iso_now
 from engine.core.errors import CampaignError
@@ -41,7 +41,7 @@ def evaluate(expression: Expression, context: Mapping[str, Any]) -> Any:
         LookupError: A value it reads is missing.
         RenderError: A value does not fit what is done with it.
     """
-    checked, is_whole = _compiled(expression.source, "expression")
+    checked, is_whole = _compiled(expression.source, "expression", False)
     manner = Manner(
         context.get("locale"), context.get("zone") or "UTC", context.get("currency") or ""
     )
@@ -55,9 +55,16 @@ def _no_link(url: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _compiled(source: str, where: str) -> tuple[Checked, bool]:
+def _compiled(source: str, where: str, is_strict: bool = True) -> tuple[Checked, bool]:
+    """The expression compiled, and whether it is one whole expression.
+
+    Args:
+        is_strict: Refuse unknown names. A campaign's are known to its check (a webhook's answer
+            has the name its step gave it): there an unknown one is a value that is missing.
+    """
     tree = parse(source, VALUE, where=where)
-    check_expression(tree, where=where)
+    saved = () if is_strict else names_read(tree) - {*CALLS, "loop"}
+    check_expression(tree, where=where, saved=saved)
     whole = _whole(tree)
     if whole is None:
         if any(True for _ in tree.find_all((nodes.For, nodes.Assign))):

@@ -4,7 +4,7 @@ An allow-list of nodes, names, filters and tests; what is not on it is refused w
 checked tree then has its loops counted and is handed to Jinja's compiler.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from difflib import get_close_matches
 from typing import Final, NoReturn
 
@@ -52,7 +52,13 @@ class Checked(Struct, frozen=True):
 
 
 def check_and_compile(
-    source: str, environment: Environment, *, where: str, first_line: int = 1, ours: bool = False
+    source: str,
+    environment: Environment,
+    *,
+    where: str,
+    first_line: int = 1,
+    ours: bool = False,
+    saved: Collection[str] = (),
 ) -> Checked:
     """Compile a template's text.
 
@@ -60,12 +66,13 @@ def check_and_compile(
         where: The file, for messages.
         first_line: The line of the file on which the text starts.
         ours: We completed this text ourselves and it may read the names in INNER.
+        saved: Names under which webhooks save their answers: data, as that of the person.
     Raises:
         CampaignError: `file:line: what was found and what is allowed`.
     """
     tree = parse(source, environment, where=where, first_line=first_line)
-    _Checker(where, first_line, ours).check(tree)
-    return compiled(tree, environment)
+    _Checker(where, first_line, ours, saved).check(tree)
+    return compiled(tree, environment, saved=saved)
 
 
 def parse(
@@ -88,15 +95,23 @@ def parse(
         raise CampaignError(f"{where}:{first_line}: {error}") from None
 
 
-def check_expression(tree: nodes.Template, *, where: str) -> None:
+def names_read(tree: nodes.Template) -> frozenset[str]:
+    """Every name that a tree reads, whether we know it or not."""
+    return frozenset(node.name for node in _names(tree) if node.ctx == "load")
+
+
+def check_expression(tree: nodes.Template, *, where: str, saved: Collection[str] = ()) -> None:
     """Refuse what an expression of YAML may not contain."""
-    _Checker(where, 1, False).check(tree)
+    _Checker(where, 1, False, saved).check(tree)
 
 
-def compiled(tree: nodes.Template, environment: Environment) -> Checked:
+def compiled(
+    tree: nodes.Template, environment: Environment, *, saved: Collection[str] = ()
+) -> Checked:
     """Count the loops of a checked tree and compile it."""
-    reads = tuple(dict.fromkeys(_reads(tree)))
-    requires = tuple(dict.fromkeys(_requires(tree)))
+    roots = frozenset((*DATA, "campaign", *saved))
+    reads = tuple(dict.fromkeys(_reads(tree, roots)))
+    requires = tuple(dict.fromkeys(_requires(tree, roots)))
     for loop in tree.find_all(nodes.For):
         weight = sum(1 for part in loop.body for _ in _walk(part)) + 1
         loop.iter = nodes.Call(
@@ -114,10 +129,11 @@ def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 class _Checker:
-    def __init__(self, where: str, first_line: int, ours: bool) -> None:
+    def __init__(self, where: str, first_line: int, ours: bool, saved: Collection[str]) -> None:
         self.where = where
         self.first_line = first_line
-        self.names = {*NAMES, *(INNER if ours else ())}
+        self.saved = tuple(sorted(saved))
+        self.names = {*NAMES, *saved, *(INNER if ours else ())}
         self.count = 0
 
     def check(self, tree: nodes.Template) -> None:
@@ -162,12 +178,12 @@ class _Checker:
 
     def _name(self, node: nodes.Name) -> None:
         if node.ctx == "store":
-            if node.name.startswith("_") or node.name in (*NAMES, *CALLS, "loop"):
+            if node.name.startswith("_") or node.name in (*self.names, *CALLS, "loop"):
                 self.refuse(node, f'"{node.name}" cannot be set')
         elif node.name in CALLS:
             self.refuse(node, f"{node.name} is a function: write {node.name}(...)")
         elif node.name not in self.names and node.name not in self.own and node.name != "loop":
-            known = [*NAMES, *CALLS, *self.own]
+            known = [*NAMES, *self.saved, *CALLS, *self.own]
             self.refuse(node, self._unknown("name", node.name, known))
 
     def _attribute(self, node: nodes.Getattr) -> None:
@@ -198,15 +214,18 @@ class _Checker:
 
 
 def _own_names(tree: nodes.Template) -> set[str]:
-    """What it sets itself. Without recursion: nothing has bounded the tree's depth yet."""
-    names: set[str] = set()
+    """What it sets itself."""
+    return {node.name for node in _names(tree) if node.ctx == "store"}
+
+
+def _names(tree: nodes.Template) -> Iterator[nodes.Name]:
+    """Every name in a tree. Without recursion: nothing has bounded its depth yet."""
     waiting: list[nodes.Node] = [tree]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, nodes.Name) and node.ctx == "store":
-            names.add(node.name)
+        if isinstance(node, nodes.Name):
+            yield node
         waiting.extend(node.iter_child_nodes())
-    return names
 
 
 def _is_target(node: nodes.List | nodes.Tuple) -> bool:
@@ -216,7 +235,7 @@ def _is_target(node: nodes.List | nodes.Tuple) -> bool:
 # --- what it reads ------------------------------------------------------------------------------
 
 
-def _path(node: nodes.Node) -> str | None:
+def _path(node: nodes.Node, roots: frozenset[str]) -> str | None:
     """The dotted path of a read that starts at the person's data, else None."""
     if not isinstance(node, nodes.Getattr | nodes.Getitem):
         return None
@@ -225,43 +244,43 @@ def _path(node: nodes.Node) -> str | None:
     inner = node.node
     while isinstance(inner, nodes.Getattr | nodes.Getitem):
         inner = inner.node
-    is_data = isinstance(inner, nodes.Name) and inner.name in (*DATA, "campaign")
+    is_data = isinstance(inner, nodes.Name) and inner.name in roots
     return dotted(node) if is_data else None
 
 
-def _reads(node: nodes.Node) -> Iterator[str]:
-    path = _path(node)
+def _reads(node: nodes.Node, roots: frozenset[str]) -> Iterator[str]:
+    path = _path(node, roots)
     if path is not None:
         yield path
         return
     for child in node.iter_child_nodes():
-        yield from _reads(child)
+        yield from _reads(child, roots)
 
 
-def _requires(node: nodes.Node) -> Iterator[str]:
+def _requires(node: nodes.Node, roots: frozenset[str]) -> Iterator[str]:
     """Paths that every rendering must have: outside conditions and without `default`."""
     match node:
         case nodes.If():
             return
         case nodes.For():
-            yield from _requires(node.iter)
+            yield from _requires(node.iter, roots)
             return
         case nodes.CondExpr():
             return
         case nodes.Or():
-            yield from () if _path(node.left) else _requires(node.left)
+            yield from () if _path(node.left, roots) else _requires(node.left, roots)
             return
         case nodes.And():
-            yield from _requires(node.left)
+            yield from _requires(node.left, roots)
             return
         case nodes.Not() | nodes.Test():
             return
         case nodes.Filter() if node.name == "default":
             return
-    path = _path(node)
+    path = _path(node, roots)
     if path is not None:
         if not path.startswith("campaign"):
             yield path
         return
     for child in node.iter_child_nodes():
-        yield from _requires(child)
+        yield from _requires(child, roots)

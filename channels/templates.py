@@ -93,17 +93,24 @@ def template_names(paths: Iterable[str]) -> set[tuple[Channel, str]]:
     return {(match["channel"], match["name"]) for match in found if match}  # type: ignore[misc]
 
 
-def compile_template(channel: Channel, name: str, files: Mapping[str, bytes]) -> CompiledTemplate:
+def compile_template(
+    channel: Channel,
+    name: str,
+    files: Mapping[str, bytes],
+    *,
+    saved: frozenset[str] = frozenset(),
+) -> CompiledTemplate:
     """Compile one template; the same content is compiled once per process.
 
     Args:
         files: Path to content; files of other templates are ignored.
+        saved: Names under which the workspace's webhooks save their answers.
     Raises:
         CampaignError: `file:line: …`, or there is no such template.
     """
     own = _files_of(channel, name, files)
     digest = _hash(channel, name, files, own.values())
-    known = _COMPILED.get(digest)
+    known = _COMPILED.get((digest, saved))
     if known is not None:
         return known
     by_locale: dict[str, dict[str, str]] = {}
@@ -114,7 +121,7 @@ def compile_template(channel: Channel, name: str, files: Mapping[str, bytes]) ->
         raise CampaignError(f"{paths}:1: {channel}/{name} needs a file without a locale as well")
     locales = {
         locale: _VERSIONS[channel](
-            {end: _source(files, path) for end, path in paths.items()}, paths
+            {end: _source(files, path) for end, path in paths.items()}, paths, saved
         )
         for locale, paths in sorted(by_locale.items())
     }
@@ -129,11 +136,11 @@ def compile_template(channel: Channel, name: str, files: Mapping[str, bytes]) ->
     )
     if len(_COMPILED) >= 1024:
         _COMPILED.pop(next(iter(_COMPILED)))
-    _COMPILED[digest] = template
+    _COMPILED[digest, saved] = template
     return template
 
 
-_COMPILED: Final[dict[str, CompiledTemplate]] = {}
+_COMPILED: Final[dict[tuple[str, frozenset[str]], CompiledTemplate]] = {}
 
 
 def _files_of(channel: str, name: str, files: Mapping[str, bytes]) -> dict[tuple[str, str], str]:
@@ -192,8 +199,10 @@ def _leaves(data: Any) -> list[Part]:
 
 # --- one function per channel: {extension: source}, {extension: path} -> Version -----------------
 
+_Saved = frozenset[str]
 
-def _email(sources: Mapping[str, str], paths: Mapping[str, str]) -> Version:
+
+def _email(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
     if "mjml" in sources and "html" in sources:
         raise CampaignError(f"{paths['html']}:1: there is an .mjml of this template too; keep one")
     parts: dict[str, Part] = {}
@@ -204,21 +213,29 @@ def _email(sources: Mapping[str, str], paths: Mapping[str, str]) -> Version:
         )
         bodies[extension] = (front.body, front.body_line)
         for key, value in front.values.items():
-            parts.setdefault(key, _plain(value, paths[extension], front.lines[key]))
+            parts.setdefault(key, _plain(value, paths[extension], front.lines[key], saved))
     if "subject" not in parts or not parts["subject"].source:
         path = next(iter(paths.values()))
         raise CampaignError(f"{path}:1: an e-mail needs a subject: `---`, `subject: …`, `---`")
     for extension in ("mjml", "html"):
         if extension in bodies:
-            _add_html(parts, *bodies[extension], path=paths[extension], is_mjml=extension == "mjml")
+            _add_html(
+                parts,
+                *bodies[extension],
+                path=paths[extension],
+                is_mjml=extension == "mjml",
+                saved=saved,
+            )
     if "txt" in bodies:
-        parts["text"] = _plain(*_body_and(paths["txt"], bodies["txt"]))
+        parts["text"] = _plain(*_body_and(paths["txt"], bodies["txt"]), saved)
     return Version(parts)
 
 
-def _add_html(parts: dict[str, Part], body: str, line: int, *, path: str, is_mjml: bool) -> None:
+def _add_html(
+    parts: dict[str, Part], body: str, line: int, *, path: str, is_mjml: bool, saved: _Saved
+) -> None:
     # First as written, so that a fault is reported on the author's line and not on MJML's output.
-    check_and_compile(body, HTML, where=path, first_line=line)
+    check_and_compile(body, HTML, where=path, first_line=line, saved=saved)
     preheader = parts["preheader"].source if "preheader" in parts else ""
     protected, page = to_mail_html(
         body, is_mjml=is_mjml, preheader=preheader, where=path, first_line=line
@@ -227,9 +244,12 @@ def _add_html(parts: dict[str, Part], body: str, line: int, *, path: str, is_mjm
     text = protected.restore(text_of(page))
     html = protected.restore(_with_open_pixel(page))
     parts["html"] = Part(
-        check_and_compile(html, HTML, where=path, ours=True), body, path, len(html.encode())
+        check_and_compile(html, HTML, where=path, ours=True, saved=saved),
+        body,
+        path,
+        len(html.encode()),
     )
-    parts["text"] = Part(check_and_compile(text, PLAIN, where=path), text, path)
+    parts["text"] = Part(check_and_compile(text, PLAIN, where=path, saved=saved), text, path)
 
 
 def _with_open_pixel(page: str) -> str:
@@ -241,30 +261,34 @@ def _with_open_pixel(page: str) -> str:
     return head + pixel + body_end + tail if body_end else page + pixel
 
 
-def _sms(sources: Mapping[str, str], paths: Mapping[str, str]) -> Version:
+def _sms(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
     front = split_front_matter(sources["txt"], where=paths["txt"], allowed=())
-    return Version({"text": _plain(front.body.strip(), paths["txt"], front.body_line)})
+    return Version({"text": _plain(front.body.strip(), paths["txt"], front.body_line, saved)})
 
 
-def _web(sources: Mapping[str, str], paths: Mapping[str, str]) -> Version:
+def _web(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
     path = paths["html"]
     front = split_front_matter(sources["html"], where=path, allowed=())
-    checked = check_and_compile(front.body, HTML, where=path, first_line=front.body_line)
+    checked = check_and_compile(
+        front.body, HTML, where=path, first_line=front.body_line, saved=saved
+    )
     return Version({"html": Part(checked, front.body, path, len(front.body.encode()))})
 
 
-def _push(sources: Mapping[str, str], paths: Mapping[str, str]) -> Version:
+def _push(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
     if "json" in sources:
-        return Version({}, _json_tree(sources["json"], paths["json"]))
+        return Version({}, _json_tree(sources["json"], paths["json"], saved))
     path = paths["txt"]
     front = split_front_matter(sources["txt"], where=path, allowed=_KEYS["push", "txt"])
-    data = {key: _plain(value, path, front.lines[key]) for key, value in front.values.items()}
+    data = {
+        key: _plain(value, path, front.lines[key], saved) for key, value in front.values.items()
+    }
     if "title" not in data:
         raise CampaignError(f"{path}:1: a push needs a title: `---`, `title: …`, `---`")
-    return Version({}, {**data, "body": _plain(front.body.strip(), path, front.body_line)})
+    return Version({}, {**data, "body": _plain(front.body.strip(), path, front.body_line, saved)})
 
 
-def _json_tree(source: str, path: str) -> Any:
+def _json_tree(source: str, path: str, saved: _Saved) -> Any:
     try:
         tree = json.loads(source)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -272,23 +296,24 @@ def _json_tree(source: str, path: str) -> Any:
         raise CampaignError(f"{path}:{line}: this is not JSON: {error}") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("title"), str):
         raise CampaignError(f'{path}:1: a push is a JSON object with at least a "title"')
-    return _compiled_tree(tree, source, path)
+    return _compiled_tree(tree, source, path, saved)
 
 
-def _compiled_tree(value: Any, source: str, path: str) -> Any:
+def _compiled_tree(value: Any, source: str, path: str, saved: _Saved) -> Any:
     if isinstance(value, dict):
-        return {key: _compiled_tree(inner, source, path) for key, inner in value.items()}
+        return {key: _compiled_tree(inner, source, path, saved) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_compiled_tree(inner, source, path) for inner in value]
+        return [_compiled_tree(inner, source, path, saved) for inner in value]
     if not isinstance(value, str):
         return value
     offset = source.find(json.dumps(value, ensure_ascii=False)[1:-1])
     line = source.count("\n", 0, max(offset, 0)) + 1
-    return _plain(value, path, line)
+    return _plain(value, path, line, saved)
 
 
-def _plain(source: str, path: str, line: int) -> Part:
-    return Part(check_and_compile(source, PLAIN, where=path, first_line=line), source, path)
+def _plain(source: str, path: str, line: int, saved: _Saved) -> Part:
+    checked = check_and_compile(source, PLAIN, where=path, first_line=line, saved=saved)
+    return Part(checked, source, path)
 
 
 def _body_and(path: str, body: tuple[str, int]) -> tuple[str, str, int]:

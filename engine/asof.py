@@ -1,22 +1,36 @@
 """Who was in a segment at an instant: features rebuilt from the event log, profile by profile.
 
-Slow and exact, for previews and questions about the past; what is true now stands in `membership`.
-It knows all that is known today: an event counts by when it happened, however late it came.
+Slow and exact, for previews and questions about the past; what is true now is in `membership`. It
+knows all that is known today: an event counts by when it happened, however late it came. Consent
+and zones come from the log, withdrawals by a link from the ledger, scores from the run that was
+champion then. What no log tells is as it is today: the ids people go by, what stands in a list,
+withdrawals that someone else made at a shared address, and runs that were swept away (no score).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from itertools import groupby, islice
+from typing import Any, Final, NamedTuple
 
-from engine.core.model import Instant, Profile, ProfileId
+from msgspec.structs import replace
+
+from engine.core.model import Contact, Instant, Profile, ProfileId
 from engine.core.segments import Segments
-from engine.store.connection import Connection
-from engine.wire import decode
+from engine.store import scores
+from engine.store.connection import Connection, Row
+from engine.store.events import MERGE
+from engine.unsubscribe import SOURCE
+from engine.wire import decode, zone_told
 
-_LOG = (
+BATCH: Final = 500
+
+_LOG: Final = (
     "SELECT e.seq, e.profile_id, e.name, e.at, e.accepted_at, e.flags, e.properties, e.context, "
     "e.traits, p.external_id, p.zone FROM event e JOIN profile p ON p.id = e.profile_id "
-    "WHERE e.at <= ? {only} ORDER BY e.profile_id, e.seq"
+    f"WHERE e.at <= ? AND e.flags & {MERGE} = 0 {{only}} ORDER BY e.profile_id, e.seq"
+)
+_WITHDRAWN: Final = (
+    "SELECT profile_id, channel, topic FROM consent_change "
+    "WHERE profile_id IN (?) AND source = ? AND granted = 0 AND at <= ?"
 )
 
 
@@ -34,45 +48,95 @@ class Member(NamedTuple):
     until: Instant
 
 
+class Zones(NamedTuple):
+    """How a workspace finds a profile's zone: its sources, best first, and its own zone.
+
+    Without it a profile is taken to live where it does today.
+    """
+
+    sources: Sequence[str]
+    own: str
+
+
 def profiles_at(
     connection: Connection,
     segments: Segments,
     *,
     at: Instant,
     only: Sequence[int] | None = None,
+    zones: Zones | None = None,
 ) -> Iterator[Then]:
     """Every profile with an event by then (or only these), in order of internal id."""
     if only is None:
         rows = connection.execute(_LOG.format(only=""), (at,))
     else:
         rows = connection.select_in(_LOG.format(only="AND e.profile_id IN (?)"), list(only), (at,))
-    for profile_id, own in groupby(rows, key=lambda row: int(row[1])):
-        features: dict[str, Any] = {}
-        profile = Profile(ProfileId(profile_id), "UTC")
-        for row in own:
-            profile.external_id, profile.zone = row[9], row[10]
-            event = decode(row[:9]).event
-            profile.traits.update(event.traits)
-            segments.observe(features, event)
-        yield Then(profile, features)
+    rebuilt = (
+        _rebuilt(profile_id, own, segments, zones, at=at)
+        for profile_id, own in groupby(rows, key=lambda row: int(row[1]))
+    )
+    while batch := list(islice(rebuilt, BATCH)):
+        _add_withdrawals(connection, batch, at=at)
+        if segments.news.models:
+            _add_scores(connection, batch, at=at)
+        yield from batch
 
 
 def members_at(
-    connection: Connection, segments: Segments, name: str, *, at: Instant
+    connection: Connection,
+    segments: Segments,
+    name: str,
+    *,
+    at: Instant,
+    zones: Zones | None = None,
 ) -> list[Member]:
     """Everyone inside a segment at an instant."""
     found: list[Member] = []
-    for then in profiles_at(connection, segments, at=at):
+    for then in profiles_at(connection, segments, at=at, zones=zones):
         matches, until = segments.evaluate(name, then.features, then.profile, now=at)
         if matches:
             found.append(Member(then, until))
     return found
 
 
-def sizes(connection: Connection, names: Sequence[str]) -> Mapping[str, int]:
-    """How many profiles are inside each segment, as last played."""
-    rows = connection.select_in(
-        "SELECT segment, count(*) FROM membership WHERE segment IN (?) GROUP BY segment", names
-    )
-    counted = {str(name): int(count) for name, count in rows}
-    return {name: counted.get(name, 0) for name in names}
+def _rebuilt(
+    profile_id: int,
+    own: Iterator[Row],
+    segments: Segments,
+    zones: Zones | None,
+    *,
+    at: Instant,
+) -> Then:
+    features: dict[str, Any] = {}
+    profile = Profile(ProfileId(profile_id), "" if zones is None else zones.own)
+    zone_from = ""
+    for row in own:
+        profile.external_id = row[9]
+        decoded = decode(row[:9])
+        event = decoded.event
+        if zones is None:
+            profile.zone = row[10]
+        else:
+            zone, source = zone_told(event, zone_from, zones.sources)
+            profile.zone, zone_from = zone or profile.zone, source or zone_from
+        for channel, topics in (decoded.consent or {}).items():
+            profile.consent.setdefault(channel, {}).update(topics)
+        profile.traits.update(event.traits)
+        # As if all had been accepted by then: a fold forgets what no later question can need.
+        segments.observe(features, replace(event, accepted_at=at))
+    return Then(profile, features)
+
+
+def _add_withdrawals(connection: Connection, batch: Sequence[Then], *, at: Instant) -> None:
+    by_id = {int(then.profile.id): then.profile for then in batch}
+    for profile_id, channel, topic in connection.select_in(_WITHDRAWN, list(by_id), (SOURCE, at)):
+        addresses = by_id[profile_id].addresses
+        known = addresses.get(channel, Contact())
+        addresses[channel] = Contact(known.suppressed, known.withdrawn | {topic})
+
+
+def _add_scores(connection: Connection, batch: Sequence[Then], *, at: Instant) -> None:
+    ids = [int(then.profile.id) for then in batch]
+    said = scores.of_people_at(connection, ids, at=at)
+    for then in batch:
+        then.profile.scores = said.get(int(then.profile.id), {})

@@ -5,6 +5,7 @@ the row of a message holds no address and no body, only the digest of what was s
 """
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from uuid import UUID, uuid5
 
 import msgspec
 
+from campaigns.secrets import fill_text
 from channels.base import OutMessage
 from channels.limits import RenderError
 from channels.render import Setting, render
@@ -20,7 +22,7 @@ from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.playbook import Playbook
 from engine.store.connection import Connection
-from engine.store.queue import Addressee, Queued
+from engine.store.queue import WEBHOOK, Addressee, Queued
 from engine.vault import Vault, is_sealed, sealed_for
 from engine.wire import ADDRESS_TRAITS
 
@@ -91,6 +93,8 @@ def compose(
     Raises:
         Unsendable: No address, no template, or a value that is missing or does not fit.
     """
+    if it.channel == WEBHOOK:
+        return compose_call(it)
     template = playbook.templates.get((it.channel, it.template))
     if template is None:
         raise Unsendable(f"template {it.channel}/{it.template} is no longer in the workspace")
@@ -139,6 +143,44 @@ def compose(
     )
     body = _encode([message.subject, message.html, message.text, message.data])
     return Composed(message, hashlib.sha256(body).hexdigest()[:32], content.links)
+
+
+def compose_call(it: Queued) -> Composed:
+    """The request of a webhook step; its secrets are filled in here and stand in no row.
+
+    Raises:
+        Unsendable: A secret is not set, or a part cannot stand in a request.
+    """
+    request = _object.decode(it.context)
+    secret = set(request["secrets"])
+
+    def part(name: str, value: Any) -> str:
+        written = str(value)
+        try:
+            filled = fill_text(written, read=_variable) if name in secret else written
+        except LookupError as missing:
+            raise Unsendable(f"the variable {missing.args[0]} is not set") from None
+        if any(ord(character) < 32 or ord(character) == 127 for character in filled):
+            raise Unsendable(f"{name} holds a control character")
+        return str(filled)
+
+    headers = {name: part(f"headers.{name}", value) for name, value in request["headers"].items()}
+    message = OutMessage(
+        id=it.id,
+        channel="webhook",
+        to=part("url", request["url"]),
+        data={name: request[name] for name in ("method", "body", "timeout", "wants_reply")},
+        headers=headers,
+        campaign=it.campaign,
+        idempotency_key=str(uuid5(IDEMPOTENCY, str(it.id))),
+        expires_at=it.expires_at,
+        metadata={"message": str(it.id), "campaign": it.campaign, "step": it.step},
+    )
+    return Composed(message, hashlib.sha256(it.context.encode()).hexdigest()[:32], ())
+
+
+def _variable(kind: str, name: str) -> str | None:
+    return os.environ.get(name) if kind == "env" else None
 
 
 def open_traits(person: Addressee, vault: Vault, keys: Mapping[int, bytes]) -> dict[str, Any]:

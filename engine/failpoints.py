@@ -30,6 +30,10 @@ NAMES: Final = frozenset(
         "unsubscribe commit",
         "erase commit",
         "migration statement",
+        "release commit",  # a release is written with its moves and wakes, not committed
+        "draft commit",  # a batch of a backfill is in the transaction, not committed
+        "backfill live",  # the prepared release is live in the transaction, not committed
+        "backfill wake",  # those it concerns are made due, not committed
         "part roll",  # a new part of the event log exists, its view is not there yet
     }
 )

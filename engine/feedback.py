@@ -19,7 +19,7 @@ from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog, message_hash
 from engine.store.people import text
-from engine.store.queue import addressees, suppress
+from engine.store.queue import Addressee, addressees, reached, suppress
 
 ORDER: Final[Mapping[str, int]] = {
     "queued": 0, "sent": 1, "deferred": 2, "delivered": 3, "displayed": 4, "opened": 5,
@@ -42,6 +42,7 @@ SUPPRESSING: Final[Mapping[tuple[str, str | None], str]] = {
     ("complained", None): "complaint",
 }
 
+_addresses: Final = msgspec.json.Decoder(dict[str, str])
 _MESSAGES = "SELECT id, profile_id, campaign, step, variant, channel, topic, template FROM message"
 
 
@@ -71,15 +72,7 @@ def take_in(
     known = [it for it in fresh if it.message in messages]
     _move_forward(connection, known)
     people = addressees(connection, {messages[it.message][1] for it in known})
-    for it in known:
-        assert it.message is not None
-        row = messages[it.message]
-        why = SUPPRESSING.get((it.kind, it.bounce_class)) or SUPPRESSING.get((it.kind, None))
-        person = people.get(row[1])
-        if why and person is not None:
-            addresses: dict[str, str] = msgspec.json.decode(person.addresses)
-            if row[5] in addresses:
-                suppress(connection, addresses[row[5]], why=why, now=now)
+    _suppress(connection, known, messages, people, now=now)
     log.append(
         connection,
         [
@@ -91,6 +84,34 @@ def take_in(
     )
     hit("webhook commit")
     return len(fresh)
+
+
+def _suppress(
+    connection: Connection,
+    reports: Sequence[DeliveryEvent],
+    messages: Mapping[int, Row],
+    people: Mapping[int, Addressee],
+    *,
+    now: Instant,
+) -> None:
+    """Suppress the addresses that bounces and complaints are about: those the messages went to.
+
+    The profile may have another address by now, which is innocent. Only a message from before
+    attempts kept their address is looked up by its profile.
+    """
+    reasons: dict[int, str] = {}
+    for it in reports:
+        why = SUPPRESSING.get((it.kind, it.bounce_class)) or SUPPRESSING.get((it.kind, None))
+        if why and it.message is not None:
+            reasons.setdefault(it.message, why)
+    went_to = reached(connection, list(reasons))
+    for message, why in reasons.items():
+        _, profile_id, _, _, _, channel, *_ = messages[message]
+        address = went_to.get(message)
+        if address is None and profile_id in people:
+            address = _addresses.decode(people[profile_id].addresses).get(channel)
+        if address is not None:
+            suppress(connection, address, why=why, now=now)
 
 
 def _unseen(

@@ -18,7 +18,7 @@ from engine.prepare import DUPLICATE, Answer, Fact, Prepared
 from engine.store import identities
 from engine.store.bulk import insert, reserve
 from engine.store.connection import Connection, Row
-from engine.store.events import MERGE, OLD, EventLog, message_hash
+from engine.store.events import MERGE, OLD, OURS, EventLog, message_hash
 from engine.vault import DataKey, Vault
 
 MERGE_EVENT: Final = "Profile Merged"
@@ -169,6 +169,8 @@ def _rows(
         age = fact.trigger_age_max
         texts = sealed.get(index, fact)
         flags = OLD if age is not None and accepted_at - fact.at > age else 0
+        if fact.is_ours:
+            flags |= OURS
         yield (
             fact.hash,
             profile_id,

@@ -21,8 +21,8 @@ from engine.core.model import (
     State,
     Topic,
 )
-from engine.core.policy import gate
-from engine.store.queue import Addressee, Queued
+from engine.core.policy import ALLOW, EXPIRED, gate
+from engine.store.queue import WEBHOOK, Addressee, Queued
 
 _consent: Final = msgspec.json.Decoder(dict[str, dict[str, bool]])
 
@@ -37,6 +37,8 @@ def last_look(
     """Suppression, consent, quiet hours and expiry once more; caps were settled in the tick."""
     if person.erased_at is not None:
         return Drop("erased")
+    if it.channel == WEBHOOK:  # it reaches a machine of ours, not a person: nobody consents to it
+        return ALLOW if now < it.expires_at else Drop(EXPIRED)
     addresses = {it.channel: contact or Contact()}
     profile = Profile(
         ProfileId(person.id), person.zone, {}, _consent.decode(person.consent), addresses

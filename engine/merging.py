@@ -3,9 +3,12 @@
 The core says what a merge means (`core.merge`); this moves the rows, in the transaction of the one
 batch that plays the merge. The losing id stays as a redirect, and stays able to open what was
 sealed for it.
+
+Two profiles may belong to two workers, and both read the one record of their merge. The loser's
+worker plays it up to there and closes it; the winner's waits for that (`taking`) and then finds
+all that the loser was. A merge happens once, since the position moves past it once.
 """
 
-import msgspec
 from msgspec import Struct, field
 
 from engine.core.merge import merge_people
@@ -15,6 +18,7 @@ from engine.store import bulk, people
 from engine.store.connection import Connection, Row
 from engine.store.events import event_tables
 from engine.store.people import Loaded
+from engine.taking import loser_of
 
 
 class Merged(Struct):
@@ -33,11 +37,40 @@ class Merged(Struct):
             redirect(connection, self)
 
 
-def play_merge(connection: Connection, playbook: Playbook, event: Row, *, now: Instant) -> Merged:
-    """Play one merge event; a repeated or impossible one changes nothing."""
-    winner_id, loser_id = int(event[1]), int(msgspec.json.decode(event[6])["loser"])
+class Closed(Struct, frozen=True):
+    """One side of a merge: the loser is played no more, and its rows wait for the winner."""
+
+    winner: int
+    loser: int
+
+    def write(self, connection: Connection) -> None:
+        """Close the loser, in the transaction of the owner who has played it so far."""
+        if self.winner != self.loser:
+            connection.execute(
+                "UPDATE profile SET merged_into = ? WHERE id = ? AND merged_into IS NULL",
+                (self.winner, self.loser),
+            )
+
+
+def close_loser(event: Row) -> Closed:
+    """What the loser's worker does about a merge with a profile of another."""
+    return Closed(int(event[1]), loser_of(event))
+
+
+def play_merge(
+    connection: Connection, playbook: Playbook, event: Row, *, now: Instant, is_closed: bool = False
+) -> Merged:
+    """Play one merge event; a repeated or impossible one changes nothing.
+
+    Args:
+        is_closed: The loser's worker has closed it for this merge.
+    """
+    winner_id, loser_id = int(event[1]), loser_of(event)
     merged = Merged(winner_id, loser_id)
-    loaded = people.load(connection, [winner_id, loser_id])
+    models = playbook.segments.news.models
+    loaded = people.load(connection, [winner_id, loser_id], models=models)
+    if is_closed:
+        loaded |= people.load(connection, [loser_id], closed_for=winner_id)
     winner, loser = loaded.get(winner_id), loaded.get(loser_id)
     if winner is None or loser is None or winner_id == loser_id:
         return merged
@@ -75,6 +108,8 @@ def redirect(connection: Connection, it: Merged) -> None:
     )
     for experiment in it.loser_exposures:
         _unite_exposures(connection, experiment, winner=it.winner, loser=it.loser)
+    # What was drafted of either is of half a person.
+    connection.execute("DELETE FROM draft WHERE profile_id IN (?, ?)", (it.winner, it.loser))
     connection.execute("DELETE FROM profile_state WHERE profile_id = ?", (it.loser,))
     connection.execute("UPDATE profile SET merged_into = ? WHERE id = ?", (it.winner, it.loser))
 

@@ -2,19 +2,22 @@
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from engine.core.errors import UsageError
 from engine.core.model import Instant
+from engine.live import load_playbook
 from engine.playbook import Playbook
-from engine.publish import load_playbook
 from engine.settings import DIRECTORY, Settings, read_settings, variable
+from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.migrate import require_current, upgrade
 from engine.vault import Vault
+
+T = TypeVar("T")
 
 
 class Opened(NamedTuple):
@@ -24,6 +27,11 @@ class Opened(NamedTuple):
     database: Database
     vault: Vault
 
+    def write(self, change: Callable[[Connection], T]) -> T:
+        """Run a change in a transaction of its own and give its result, committed."""
+        with self.database.write() as connection:
+            return change(connection)
+
     def playbook(self, *, environ: Mapping[str, str] | None = None) -> Playbook:
         """The live release.
 
@@ -32,10 +40,14 @@ class Opened(NamedTuple):
         Raises:
             UsageError: If nothing was applied yet.
         """
-        found = load_playbook(self.database, vault=self.vault, environ=environ)
+        found = self.try_playbook(environ=environ)
         if found is None:
             raise nothing_applied(self.settings.directory)
         return found
+
+    def try_playbook(self, *, environ: Mapping[str, str] | None = None) -> Playbook | None:
+        """The live release, or None if nothing was applied yet."""
+        return load_playbook(self.database, vault=self.vault, environ=environ)
 
 
 def nothing_applied(directory: Path) -> UsageError:

@@ -3,6 +3,7 @@
 `local.call` sends them here; the same work is done directly by the command when no server runs.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -33,7 +34,11 @@ def operations(
     return {
         **{name: partial(on_keys, name) for name in write_keys.OPERATIONS},
         "apply": lambda payload: _apply(running, payload),
+        "rollback": lambda payload: _rollback(running, payload),
+        "campaign": lambda payload: _campaign(running, payload),
         "ingest": lambda payload: _ingest(running, payload),
+        "scores_load": lambda payload: _scores_load(running, payload),
+        "parked_replay": lambda payload: _parked_replay(running, payload),
         "tick": lambda payload: _tick(running, payload),
         "reload": lambda _payload: _reload(running),
         "status": lambda _payload: _status(running),
@@ -44,10 +49,48 @@ def _apply(running: Running, payload: Any) -> dict[str, Any]:
     """Make {"files": {path: text}} the live workspace and play by it from now on."""
     from engine.publish import apply_files
 
-    done: dict[str, Any] = running.write(
-        lambda connection: apply_files(connection, payload, now=present())
+    done = apply_files(
+        running.database,
+        payload,
+        write=running.write,
+        now=present,
+        blind=running.vault.mark,
+        build=running.finish_backfill,
     )
     running.reload()
+    return done
+
+
+def _rollback(running: Running, payload: Any) -> dict[str, Any]:
+    """Play the files of an earlier release again: {"to": number or None}."""
+    from engine.rolling_back import roll_back
+
+    done = roll_back(
+        running.database,
+        payload["to"],
+        write=running.write,
+        now=present,
+        environ=os.environ,
+        blind=running.vault.mark,
+    )
+    running.reload()
+    return done
+
+
+def _campaign(running: Running, payload: Any) -> dict[str, Any]:
+    """Carry out an operator's order (`engine.operating.Order`) and play by it from now on."""
+    from engine.operating import carry_out_payload
+
+    playbook = running.playbook
+    if playbook is None:
+        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    done: dict[str, Any] = running.write(
+        lambda connection: carry_out_payload(
+            connection, payload, workspace=playbook.workspace, now=present()
+        )
+    )
+    if done["release"]:
+        running.reload()
     return done
 
 
@@ -70,6 +113,19 @@ def _ingest(running: Running, payload: Any) -> dict[str, Any]:
     return plain
 
 
+def _scores_load(running: Running, payload: Any) -> dict[str, Any]:
+    """Make a file of this machine the run that segments read: {"model": …, "path": …}."""
+    from engine.scores import load_payload
+
+    return load_payload(
+        running.database,
+        payload,
+        playbook=running.playbook,
+        write=running.write,
+        now=present(),
+    )
+
+
 def _accept_patiently(running: Running, prepared: Prepared) -> list[Answer]:
     """Commit a group of a file; a full queue slows the file down and nobody else."""
     while True:
@@ -77,6 +133,18 @@ def _accept_patiently(running: Running, prepared: Prepared) -> list[Answer]:
             return running.accept(prepared).result()
         except Overloaded as error:
             time.sleep(error.retry_after_seconds)
+
+
+def _parked_replay(running: Running, payload: Any) -> dict[str, Any]:
+    """Put parked items back: {"ids": […]}, none for all of them."""
+    from engine.replaying import replay
+
+    ids = [int(each) for each in payload.get("ids") or ()]
+    done = running.write(
+        lambda connection: replay(connection, ids, log=running.log, now=running.present())
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(done)
+    return plain
 
 
 def _tick(running: Running, payload: Any) -> dict[str, Any]:

@@ -1,79 +1,56 @@
-"""Takes messages whose turn has come, asks the gates once more, calls the provider, records.
+"""Takes messages whose turn has come, calls the provider, and records what it answered.
 
-One message's way: queued -> (last look at suppression, erasure, consent, quiet hours, expiry, in
-the transaction that commits its attempt) attempting -> the provider's answer -> sent, failed,
-unknown, or queued again. The attempt is durable before the call, so a crash leaves it ambiguous,
-never forgotten. Channels do not wait for each other: each has its own lane and its own pace.
+One message's way: queued -> (`attempts`: the gates once more, in the transaction that commits its
+attempt) attempting -> (`answers`: what the provider said) sent, failed, unknown, or queued again.
+The attempt is durable before the call, so a crash leaves it ambiguous, never forgotten. Channels
+do not wait for each other, and what they may take now is said by their `lanes`.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
-from channels.base import (
-    Accepted,
-    Ambiguous,
-    NotSent,
-    Provider,
-    Random,
-    Receipt,
-    RefusedBy,
-    Throttled,
-)
-from engine.composing import Composed, Links, Unsendable, compose, data_keys
-from engine.core.model import (
-    MINUTE,
-    SECOND,
-    Allow,
-    Defer,
-    Drop,
-    Instant,
-)
+from channels.base import Ambiguous, Provider, Random, Receipt
+from engine import answers
+from engine.answers import Case
+from engine.attempts import Beginning, Ready, is_transactional
+from engine.composing import Composed, Links
+from engine.core.model import SECOND, Instant
 from engine.failpoints import hit
-from engine.last_look import last_look
+from engine.lanes import LANES, PLACES, Pace, Paces
 from engine.playbook import Playbook
+from engine.sent_events import is_asked_for, record_sent
 from engine.store import queue
+from engine.store.claims import Holding
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.queue import Outcome, Queued
+from engine.store.events import EventLog
+from engine.store.queue import NO_DOUBT, TRANSACTIONAL, WEBHOOK, Doubt, Outcome
 from engine.vault import Vault
+from engine.webhook_answers import tell_journeys
 
-LANE_WIDTH: Final = 10
-"""Calls in flight per channel."""
-CLAIM: Final = 200
+LANE_WIDTH: Final = 32
+"""Calls in flight per lane: at 80 ms a call 400 a second. Providers may open fewer connections."""
+CALL_SECONDS_MAX: Final = 90
+"""No call lasts longer: providers have shorter limits of their own, and one may have a bug."""
 GROUP: Final = 100
-"""Outcomes committed together at most: what a crash can leave ambiguous."""
-ATTEMPTS_MAX: Final = 8
-BACKOFF_MAX: Final = 5 * MINUTE
-PAUSE: Final = 5 * MINUTE
-"""How long a channel rests after its provider refused our account or settings."""
-
-_texts = msgspec.json.Decoder(dict[str, str])
+"""Outcomes committed together at most."""
 
 
 class Drained(msgspec.Struct, frozen=True):
-    """What one pass over one channel did."""
+    """What one pass did. `opens_at` is when a lane may go on whose messages wait for their pace:
+    the very instant of the pass where only the rate holds them."""
 
     n_attempts: int = 0
     n_sent: int = 0
     n_held: int = 0
+    opens_at: Instant | None = None
 
     @property
     def is_idle(self) -> bool:
         return not (self.n_attempts or self.n_held)
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A composed message with its attempt's number and its address hash."""
-
-    queued: Queued
-    composed: Composed
-    address_hash: str
-    number: int = 0
 
 
 class Outbox:
@@ -84,6 +61,12 @@ class Outbox:
         write: Runs a function in a write transaction (the process's single writer thread).
         rng: Spreads retries.
         on_sent: Told of every accepted message; the sandbox's echo is scheduled there.
+        paces: The channels' rates and breakers, where they outlive this object.
+        clock: Gives the present while calls are made. Without it time stands still during a pass,
+            and rates, which need time to pass, are not waited for.
+        holding: Gives the partitions whose messages are ours, where several workers share them.
+        log: Where the answers of webhooks' calls go; without one no journey hears of them.
+        call_seconds_max: No call lasts longer; with workers, no longer than a third of the lease.
     """
 
     def __init__(
@@ -96,18 +79,34 @@ class Outbox:
         rng: Random,
         write: Callable[[Callable[[Connection], Any]], Any] | None = None,
         on_sent: Callable[[Provider, Composed, Instant], None] | None = None,
+        paces: Paces | None = None,
+        clock: Callable[[], Instant] | None = None,
+        holding: Callable[[], Holding | None] = lambda: None,
+        log: EventLog | None = None,
+        call_seconds_max: float = CALL_SECONDS_MAX,
     ) -> None:
         self._database = database
-        self._vault = vault
         self._providers = providers
-        self._links = links
         self._rng = rng
         self._write = write or self._in_own_transaction
         self._on_sent = on_sent
-        self._paused_until: dict[str, Instant] = {}
+        self.paces = paces or Paces(rng=rng)
+        self._clock = clock
+        self._call_seconds_max = call_seconds_max
+        self._beginning = Beginning(
+            database, vault=vault, links=links, write=self._write, holding=holding, tell=self._tell
+        )
+        self._log = log
+        self._records_sent = False
         self._unrecorded: dict[str, list[Outcome]] = {}
+        self._recording: dict[str, asyncio.Lock] = {}
 
-    def recover(self, playbook: Playbook, *, now: Instant) -> int:
+    @property
+    def channels(self) -> Sequence[str]:
+        """The channels it has a provider for."""
+        return tuple(self._providers)
+
+    def recover(self, playbook: Playbook, *, now: Instant, holding: Holding | None = None) -> int:
         """Settle the attempts that a dead process left open; give how many.
 
         Marketing is at most once: the message becomes `unknown`. Transactional topics, and
@@ -116,23 +115,22 @@ class Outbox:
         why = "the process stopped before the provider's answer was recorded"
 
         def settle(connection: Connection) -> int:
-            rows = queue.unfinished(connection)
-            outcomes = [
-                Outcome(
-                    message,
-                    number,
-                    "ambiguous",
-                    "queued"
-                    if number < ATTEMPTS_MAX and self._may_repeat(playbook, channel, topic)
-                    else "unknown",
-                    why,
-                    now,
-                    now,
-                    detail=why,
+            ours = None if holding is None else holding.still(connection)
+            rows = queue.unfinished(connection, ours)
+            known = queue.doubts(connection, [row[0] for row in rows])
+            outcomes = []
+            for message, number, topic, channel, started_at in rows:
+                before = known.get(message, NO_DOUBT)
+                doubt = Doubt(before.n_ambiguous + 1, before.since or started_at)
+                is_again = doubt.n_ambiguous < answers.ATTEMPTS_MAX and self._may_repeat(
+                    playbook, channel, topic, doubt=doubt, at=now
                 )
-                for message, number, topic, channel in rows
-            ]
+                status = "queued" if is_again else "unknown"
+                outcomes.append(
+                    Outcome(message, number, "ambiguous", status, why, now, now, detail=why)
+                )
             queue.finish_attempts(connection, outcomes)
+            self._tell(connection, [row[0] for row in rows if row[3] == WEBHOOK], now=now)
             return len(rows)
 
         found: int = self._write(settle)
@@ -144,148 +142,130 @@ class Outbox:
         channel: str,
         *,
         now: Instant,
-        limit: int = CLAIM,
+        limit: int = PLACES,
         as_due: bool = False,
     ) -> Drained:
         """Attempt the next messages of a channel and wait for their outcomes to be committed.
 
+        Transactional messages first, `limit` of each lane at most.
+
         Args:
             as_due: Every message acts at its own due instant instead of `now`: a replay on the
-                virtual clock, where nothing is ever late.
+                virtual clock, where nothing is ever late and no pace is kept.
         """
-        await self._record(channel, self._unrecorded.get(channel, ()))
-        if self._paused_until.get(channel, 0) > now:
-            return Drained()
-        ready, held = await asyncio.to_thread(self._begin, playbook, channel, now, limit, as_due)
-        if not ready:
-            return Drained(n_held=held)
-        outcomes = await self._deliver(playbook, channel, ready, now, as_due)
-        sent = sum(it.status == "sent" for it in outcomes)
-        return Drained(len(ready), sent, held)
-
-    def _begin(
-        self, playbook: Playbook, channel: str, now: Instant, limit: int, as_due: bool
-    ) -> tuple[list[Ready], int]:
-        """Compose outside the transaction, then look at the gates and commit the attempts."""
-        with self._database.read() as connection:
-            rows = queue.queued(connection, channel, now=now, limit=limit)
-            if not rows:
-                return [], 0
-            people = queue.addressees(connection, {row.profile_id for row in rows})
-            keys = data_keys(connection, {it.id: it for it in people.values()})
-        composed: list[Ready] = []
-        verdicts: list[tuple[int, str, str, Instant]] = []
-        for row in rows:
-            person = people.get(row.profile_id)
-            try:
-                if person is None or person.erased_at is not None:
-                    raise Unsendable("erased")
-                made = compose(
-                    row,
-                    person,
-                    playbook=playbook,
-                    vault=self._vault,
-                    keys=keys,
-                    links=self._links,
-                    now=row.due_at if as_due else now,
-                )
-            except Unsendable as why:
-                verdicts.append((row.id, "dropped", str(why), row.due_at))
-            except Exception as error:
-                # Composing reads no clock and no network: it would fail again, before all others.
-                why_not = f"it cannot be made: {type(error).__name__}: {error}"
-                verdicts.append((row.id, "failed", why_not, row.due_at))
-            else:
-                key = _texts.decode(person.addresses).get(channel, "")
-                composed.append(Ready(row, made, key))
-
-        provider = self._providers[channel].name
-
-        def transaction(connection: Connection) -> list[Ready]:
-            locked = queue.locked_contacts(
-                connection,
-                [(channel, it.address_hash) for it in composed if it.address_hash],
-                now=now,
+        done = Drained()
+        for lane in LANES:
+            ready, more = await self.begin(
+                playbook, channel, lane, now=now, limit=limit, as_due=as_due
             )
-            hit("gate check")
-            allowed: list[Ready] = []
-            for it in composed:
-                person = people[it.queued.profile_id]
-                at = it.queued.due_at if as_due else now
-                contact = locked.get(it.address_hash)
-                answer = last_look(it.queued, person, contact, playbook.program, at)
-                match answer:
-                    case Allow():
-                        allowed.append(it)
-                    case Defer(until, why):
-                        verdicts.append((it.queued.id, "queued", why, until))
-                    case Drop(why):
-                        verdicts.append((it.queued.id, "dropped", why, it.queued.due_at))
-            queue.decide(connection, verdicts)
-            numbers = queue.begin_attempts(
-                connection,
-                [
-                    (
-                        it.queued.id,
-                        provider,
-                        it.composed.digest,
-                        it.queued.due_at if as_due else now,
-                    )
-                    for it in allowed
-                ],
+            outcomes = await self.deliver(playbook, channel, lane, ready, now=now, as_due=as_due)
+            done = Drained(
+                done.n_attempts + len(outcomes),
+                done.n_sent + sum(it.status == "sent" for it in outcomes),
+                done.n_held + more.n_held,
+                done.opens_at or more.opens_at,
             )
-            return [
-                Ready(it.queued, it.composed, it.address_hash, numbers[it.queued.id])
-                for it in allowed
-                if it.queued.id in numbers
-            ]
+        return done
 
-        begun: list[Ready] = self._write(transaction)
-        hit("attempt commit")
-        return begun, len(verdicts)
-
-    async def _deliver(
+    async def begin(
         self,
         playbook: Playbook,
         channel: str,
-        ready: Sequence[Ready],
+        lane: int,
+        *,
         now: Instant,
-        as_due: bool,
+        limit: int = PLACES,
+        as_due: bool = False,
+    ) -> tuple[Sequence[Ready], Drained]:
+        """Commit attempts for as many messages of a lane as may be called for now.
+
+        All that is given must be delivered. `Drained` says what was held, and when to come back.
+        """
+        await self._record(channel, ())
+        pace = self.paces.of(channel)
+        granted = limit if as_due else pace.grant(lane, wanted=limit, now=now)
+        if not granted:
+            is_waiting = await asyncio.to_thread(self._beginning.waits, channel, lane, now=now)
+            if lane == TRANSACTIONAL:
+                pace.first_waits(is_waiting)
+            return (), Drained(opens_at=pace.opens_at(now=now) if is_waiting else None)
+        ready: Sequence[Ready] = ()
+        try:
+            begun = await asyncio.to_thread(
+                self._beginning.begin,
+                playbook,
+                self._providers[channel],
+                channel,
+                lane,
+                now=now,
+                limit=granted,
+                as_due=as_due,
+            )
+            ready = begun.ready
+        finally:
+            if not as_due:
+                pace.give_back(lane, granted - len(ready))
+        if lane == TRANSACTIONAL:
+            pace.first_waits(begun.n_due == granted < limit)
+        return ready, Drained(n_held=begun.n_held)
+
+    async def deliver(
+        self,
+        playbook: Playbook,
+        channel: str,
+        lane: int,
+        ready: Sequence[Ready],
+        *,
+        now: Instant,
+        as_due: bool = False,
+        width: asyncio.Semaphore | None = None,
     ) -> list[Outcome]:
         """Call the provider for each; commit outcomes as they come, in groups.
 
         No outcome waits for another recipient's call.
+
+        Args:
+            width: Bounds the calls in flight, where several deliveries of a lane run at once.
         """
         provider = self._providers[channel]
-        lane = asyncio.Semaphore(LANE_WIDTH)
+        self._records_sent = is_asked_for(playbook.program)
+        pace = None if as_due else self.paces.of(channel)
+        width = width or asyncio.Semaphore(LANE_WIDTH)
         arrived: asyncio.Queue[Outcome | BaseException] = asyncio.Queue()
 
         async def call(it: Ready) -> None:
+            is_answered = False
             try:
-                async with lane:
-                    try:
-                        receipt = await provider.deliver(it.composed.message)
-                    except Exception as error:
-                        receipt = Ambiguous(f"{type(error).__name__}: {error}")
-                hit("bytes sent")
-                at = it.queued.due_at if as_due else now
+                async with width:
+                    started_at = await self._turn(pace, now)
+                    receipt = await self._called(provider, it)
+                    hit("bytes sent")
+                    at = it.queued.due_at if as_due else self._present(now)
+                    if pace is not None and channel == WEBHOOK:
+                        pace.drop(lane)  # one receiver's trouble says nothing of the others
+                    elif pace is not None:
+                        pace.record(lane, receipt, started_at=started_at, now=at)
+                    is_answered = True
                 arrived.put_nowait(self._outcome(playbook, provider, it, receipt, at))
             except BaseException as error:
                 arrived.put_nowait(error)
+            finally:
+                if pace is not None and not is_answered:
+                    pace.drop(lane)
 
         calls = [asyncio.create_task(call(it)) for it in ready]
         outcomes: list[Outcome] = []
         failures: list[BaseException] = []
         try:
             while len(outcomes) + len(failures) < len(ready):
-                answers = [await arrived.get()]
-                while len(answers) < GROUP and not arrived.empty():
-                    answers.append(arrived.get_nowait())
+                arrivals = [await arrived.get()]
+                while len(arrivals) < GROUP and not arrived.empty():
+                    arrivals.append(arrived.get_nowait())
                 hit("reply unread")
-                group = [it for it in answers if isinstance(it, Outcome)]
+                group = [it for it in arrivals if isinstance(it, Outcome)]
                 await self._record(channel, group)
                 outcomes += group
-                failures += [it for it in answers if isinstance(it, BaseException)]
+                failures += [it for it in arrivals if isinstance(it, BaseException)]
                 for failure in failures:
                     if not isinstance(failure, Exception):
                         raise failure
@@ -297,79 +277,82 @@ class Outbox:
             raise failures[0]
         return outcomes
 
+    def _present(self, now: Instant) -> Instant:
+        return now if self._clock is None else self._clock()
+
+    async def _turn(self, pace: Pace | None, now: Instant) -> Instant:
+        """Wait until the rate lets one more call start; the instant at which it does."""
+        if pace is None or self._clock is None:
+            return now
+        present = self._clock()
+        start = pace.take(now=present)
+        if start > present:
+            await asyncio.sleep((start - present) / SECOND)
+        return start
+
+    async def _called(self, provider: Provider, it: Ready) -> Receipt:
+        """The provider's answer; whatever goes wrong in between leaves its fate open."""
+        try:
+            async with asyncio.timeout(self._call_seconds_max):
+                return await provider.deliver(it.composed.message)
+        except TimeoutError:
+            return Ambiguous(f"{provider.name} did not answer within {self._call_seconds_max:g} s")
+        except Exception as error:
+            return Ambiguous(f"{type(error).__name__}: {error}")
+
     async def _record(self, channel: str, group: Sequence[Outcome]) -> None:
         """Commit outcomes; what cannot be committed now is kept, and recorded before new calls."""
-        if not group:
-            return
         waiting = self._unrecorded.setdefault(channel, [])
-        if group is not waiting:
-            waiting += group
-        await asyncio.to_thread(self._finish, list(waiting))
-        waiting.clear()
+        waiting += group
+        if not waiting:
+            return
+        async with self._recording.setdefault(channel, asyncio.Lock()):
+            taken = list(waiting)
+            if taken:
+                await asyncio.to_thread(self._finish, channel, taken)
+                del waiting[: len(taken)]
 
-    def _finish(self, group: Sequence[Outcome]) -> None:
-        self._write(lambda connection: queue.finish_attempts(connection, group))
+    def _finish(self, channel: str, group: Sequence[Outcome]) -> None:
+        def finish(connection: Connection) -> None:
+            finished = queue.finish_attempts(connection, group)
+            if self._records_sent and self._log is not None and channel != WEBHOOK:
+                now = max(it.at for it in group)
+                record_sent(connection, finished, log=self._log, now=now)
+            if channel == WEBHOOK:
+                self._tell(connection, [it.message for it in group], now=max(i.at for i in group))
+
+        self._write(finish)
         hit("outcome commit")
+
+    def _tell(self, connection: Connection, calls: Sequence[int], *, now: Instant) -> None:
+        """Let the journeys know what came of their webhooks' calls."""
+        if calls and self._log is not None:
+            tell_journeys(connection, calls, log=self._log, now=now)
 
     def _outcome(
         self, playbook: Playbook, provider: Provider, it: Ready, receipt: Receipt, now: Instant
     ) -> Outcome:
         """What an answer means for the message."""
-        message, number = it.queued.id, it.number
-        may_repeat = self._may_repeat(playbook, it.queued.channel, it.queued.topic)
+        case: Case = it.case(
+            provider, is_transactional=is_transactional(playbook, it.queued), started_at=now
+        )
+        outcome = answers.judged(case, receipt, rng=self._rng, now=now)
+        if outcome.status == "sent" and self._on_sent is not None:
+            self._on_sent(provider, it.composed, now)
+        return outcome
 
-        def settled(outcome: str, status: str, reason: str, **more: Any) -> Outcome:
-            due_at = more.pop("due_at", it.queued.due_at)
-            return Outcome(message, number, outcome, status, reason, due_at, now, **more)
-
-        def again(outcome: str, why: str, wait: int) -> Outcome:
-            due_at = now + wait
-            if number >= ATTEMPTS_MAX:
-                return settled(outcome, "failed", f"gave up after {number} attempts: {why}")
-            if due_at >= it.queued.expires_at:
-                return settled(outcome, "dropped", f"expired while waiting to try again: {why}")
-            return settled(outcome, "queued", why, due_at=due_at, detail=why)
-
-        match receipt:
-            case Accepted(provider_id):
-                if self._on_sent is not None:
-                    self._on_sent(provider, it.composed, now)
-                return settled("accepted", "sent", "", provider_id=provider_id)
-            case RefusedBy(scope, code, text, bounce):
-                why = f"{provider.name} refused it ({code}): {text}"
-                if scope in ("config", "account"):
-                    self._paused_until[it.queued.channel] = now + PAUSE
-                    return settled("refused", "queued", why, due_at=now + PAUSE, detail=why)
-                return settled(
-                    "refused",
-                    "failed",
-                    why,
-                    detail=why,
-                    suppress="hard bounce" if bounce == "hard" else "",
-                    address_hash=it.address_hash,
-                )
-            case Throttled(seconds, why):
-                wait = self._backoff(number) if seconds is None else int(seconds * SECOND)
-                return again("throttled", why or "the provider asked us to slow down", wait)
-            case NotSent(why):
-                return again("not_sent", why, self._backoff(number))
-            case Ambiguous(why):
-                if may_repeat:
-                    return again("ambiguous", why, self._backoff(number))
-                return settled("ambiguous", "unknown", why, detail=why)
-
-    def _may_repeat(self, playbook: Playbook, channel: str, topic: str) -> bool:
-        """Whether an ambiguous call may be made again: it cannot double, or silence is worse."""
+    def _may_repeat(
+        self, playbook: Playbook, channel: str, topic: str, *, doubt: Doubt, at: Instant
+    ) -> bool:
+        """Whether a call of unclear fate may be repeated: it cannot double, or silence is worse."""
         provider = self._providers.get(channel)
         known = playbook.program.topics.get(topic)
-        return (provider is not None and provider.capabilities.idempotency_hours > 0) or (
-            known is not None and known.is_transactional
+        return provider is not None and answers.may_repeat(
+            provider.capabilities,
+            is_transactional=known is not None and known.is_transactional,
+            doubt=doubt,
+            at=at,
         )
-
-    def _backoff(self, number: int) -> int:
-        """Full jitter up to a bound that doubles: retries of many do not come as one wave."""
-        ceiling = min(BACKOFF_MAX, SECOND * 2**number)
-        return SECOND + int(self._rng.random() * ceiling)
 
     def _in_own_transaction(self, function: Callable[[Connection], Any]) -> Any:
         with self._database.write() as connection:

@@ -9,6 +9,7 @@ from copy import deepcopy
 
 from msgspec import Struct
 
+from engine.core.errors import StoreError
 from engine.core.model import NEVER, Effect, Event, Instant, Person
 from engine.core.play import play
 from engine.playbook import Playbook
@@ -62,6 +63,8 @@ def isolate(
                     evaluate=playbook.evaluate,
                     new_id=new_id,
                 )
+            except StoreError:
+                raise  # the database's trouble is nobody's poison: the batch is played again
             except Exception as found:
                 failure: Exception = found
             else:
@@ -118,6 +121,17 @@ def _park_due_steps(
             )
             enrollment.due_at = NEVER
             enrollment.reason = f"parked: {_words(failure)}"
+
+
+def thaw(person: Person) -> None:
+    """Let a step that was put back (`replaying`) be due for the core.
+
+    The core takes a profile's own timer for its earliest bound, which it always is, but for a step
+    that was frozen when the timer was armed and is due again since.
+    """
+    for enrollment in person.enrollments:
+        if enrollment.due_at < person.state.armed_at:
+            person.state.armed_at = enrollment.due_at
 
 
 def park_unplayed(

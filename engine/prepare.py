@@ -60,7 +60,8 @@ class Fact(Struct, gc=False):
     `properties`, `context` and `traits` are JSON texts. Where there is something to seal,
     `open_traits` and `open_properties` hold the values in the clear and `pii_*` name what must be
     sealed; the texts are made at commit, under the profile's key. `accepted_at` None means the
-    instant of the commit; `trigger_age_max` None means never too old.
+    instant of the commit; `trigger_age_max` None means never too old. `is_ours` marks what no
+    caller can send as an event.
     """
 
     hash: bytes
@@ -82,6 +83,7 @@ class Fact(Struct, gc=False):
     pii_properties: dict[str, Field] | None = None
     consent: dict[str, dict[str, bool]] | None = None
     proof: str = ""
+    is_ours: bool = False
 
 
 class Prepared(Struct):

@@ -1,51 +1,85 @@
-"""From files to what is played: check, plan, apply, load.
+"""Make files what is played: prepare beside the engine, then go live in one transaction.
 
-An applied state of the workspace is one `release` row that holds its files, so whatever people
-inside are still on can be compiled again. Applying is one transaction and wakes every profile once:
-each then meets the new definitions at the engine's own pace (`rebuild`, `core.play`).
+`prepare` plans and compiles and only reads, so that a long look at a large workspace keeps nobody
+from writing; `go_live` refuses if anything it rested on has changed meanwhile. Going live wakes
+every profile once: each meets the new definitions, moves included, at the engine's own pace
+(`rebuild`, `core.play`). Read next: `planning`, `releases`, `live`.
 """
 
 import os
-import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from campaigns.compile import Phase, compile_workspace, phase_digests
+from campaigns.compile import Phase, phase_digests
 from campaigns.conditions import Blind
-from campaigns.load import load_bundle, load_workspace
-from campaigns.plan import Change, difference, render_plan
-from campaigns.problems import InvalidWorkspace, Problem
+from campaigns.load import load_bundle
+from campaigns.plan import Change
+from campaigns.problems import InvalidWorkspace
 from campaigns.workspace import Workspace
-from channels.expressions import evaluate
-from channels.templates import CompiledTemplate, compile_template, template_names
-from engine.core.errors import CampaignError
-from engine.core.model import Campaign, Experiment, Instant, Program
-from engine.core.segments import Segments, for_program
-from engine.playbook import Playbook
+from engine import releases
+from engine.checking import Checked, check, compile_templates, compiled
+from engine.core.errors import UsageError
+from engine.core.model import Instant, Program
+from engine.core.segments import for_program
+from engine.failpoints import hit
+from engine.live import load_playbook
+from engine.operating import wake_everyone, wake_inside
+from engine.planning import Plan, as_written, plan
+from engine.releases import current_phases
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.vault import Vault
 
-Templates = Mapping[tuple[str, str], CompiledTemplate]
+__all__ = [
+    "Applied",
+    "Built",
+    "Checked",
+    "Ready",
+    "apply",
+    "apply_files",
+    "check",
+    "compile_templates",
+    "compiled",
+    "current_phases",
+    "go_live",
+    "load_playbook",
+    "next_phases",
+    "plan",
+    "prepare",
+]
 
-_pack: Final = msgspec.msgpack.Encoder().encode
-_unpack: Final = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-_experiment: Final = msgspec.json.Decoder(Experiment)
+TRIES_MAX: Final = 3
+Write = Callable[[Callable[[Connection], Any]], Any]
+
+
+class Built(NamedTuple):
+    """What a backfill came to: the release that is live now, how many people it concerns at once,
+    or why it cannot go live."""
+
+    release: int
+    n_concerned: int
+    why: str = ""
+
+
+Build = Callable[[], Built]
 
 
 @dataclass(frozen=True)
-class Checked:
-    """A workspace that passed every check, with what was compiled on the way."""
+class Ready:
+    """A workspace planned and compiled, to go live upon the release that it was planned for.
+
+    `is_prepared` says that a backfill has looked at everyone, and wakes those it concerns.
+    """
 
     workspace: Workspace
+    plan: Plan
     program: Program
-    segments: Segments
-    templates: Templates
+    phases: Mapping[str, Phase]
+    kind: releases.Kind = "apply"
+    is_prepared: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,127 +91,202 @@ class Applied:
     n_woken: int
 
 
-# --- files -> checked ---------------------------------------------------------------------------
+class Outrun(UsageError):
+    """Another release went live since the plan was made; look at a new plan."""
 
 
-def check(directory: Path, *, environ: Mapping[str, str] | None = None) -> Checked:
-    """Read and compile a workspace without touching a database.
-
-    Raises:
-        InvalidWorkspace: With every problem that was found.
-    """
-    return compiled(load_workspace(directory, environ=environ))
-
-
-def compiled(
+def prepare(
+    connection: Connection,
     workspace: Workspace,
     *,
-    release: int = 0,
-    phases: Mapping[str, Phase] | None = None,
-    blind: Blind | None = None,
-) -> Checked:
-    """A loaded workspace compiled, templates and all.
+    now: Instant,
+    blind: Blind = as_written,
+    kind: releases.Kind = "apply",
+) -> Ready:
+    """Plan and compile a workspace. Reads only.
 
     Args:
-        blind: Makes markers of pii values. Without one nothing that asks for a pii value matches,
-            which is right wherever no profile is involved.
-    Raises:
-        InvalidWorkspace: With every problem that was found.
+        blind: Makes markers of pii values, for the plan's counts.
+        kind: A rollback moves nobody.
     """
-    templates = compile_templates(workspace)
-    program = compile_workspace(
-        workspace,
-        release=release,
-        phases=phases or {},
-        templates={key: template.facts() for key, template in templates.items()},
-        blind=blind or (lambda trait, kind, value: "no key"),
+    planned = plan(connection, workspace, now=now, blind=blind, is_rollback=kind == "rollback")
+    phases = next_phases(connection, workspace)
+    program = compiled(workspace, release=planned.live + 1, phases=phases).program
+    return Ready(workspace, planned, program, phases, kind)
+
+
+def go_live(connection: Connection, ready: Ready, *, now: Instant) -> Applied:
+    """Make what was prepared the live release, within the caller's transaction.
+
+    What is live already changes nothing. An experiment whose design differs from its current phase
+    opens the next, with a new seed that only never-exposed units see.
+
+    Raises:
+        InvalidWorkspace: If it would strand people.
+        Outrun: If another release is live than the one it was planned for.
+    """
+    from engine import drafts  # it brings SQLAlchemy, which `check` need not wait for
+
+    newest = releases.live(connection)
+    planned = ready.plan
+    if planned.live != (newest.number if newest else 0):
+        raise Outrun
+    if not ready.is_prepared:
+        drafts.supersede(connection)
+    if newest is not None and not planned.changes:
+        return Applied(newest.number, (), 0)
+    if planned.refused:
+        raise InvalidWorkspace(planned.refused)
+    release = releases.record(
+        connection,
+        digest=planned.digest,
+        files=None if releases.holds(connection, planned.digest) else ready.workspace.files,
+        kind=ready.kind,
+        summary=[f'{it.kind} {it.construct} "{it.name}"' for it in planned.changes],
+        now=now,
     )
-    return Checked(workspace, program, for_program(program), templates)
+    _write_versions(connection, ready, release)
+    _write_phases(connection, ready, now=now)
+    n_woken = 0 if ready.is_prepared else wake_everyone(connection, now=now)
+    for campaign in planned.moves if ready.is_prepared else ():
+        wake_inside(connection, campaign, now=now)  # a move concerns them, whatever was drafted
+    hit("release commit")
+    return Applied(release, planned.changes, n_woken)
 
 
-def compile_templates(workspace: Workspace) -> dict[tuple[str, str], CompiledTemplate]:
-    """Every template of a workspace, compiled; all their errors at once.
+def apply(
+    connection: Connection,
+    workspace: Workspace,
+    *,
+    now: Instant,
+    blind: Blind = as_written,
+    kind: releases.Kind = "apply",
+) -> Applied:
+    """Prepare a checked workspace and make it live, all within the caller's transaction."""
+    ready = prepare(connection, workspace, now=now, blind=blind, kind=kind)
+    return go_live(connection, ready, now=now)
+
+
+def apply_files(
+    database: Database,
+    payload: Mapping[str, Any],
+    *,
+    write: Write,
+    now: Callable[[], Instant],
+    blind: Blind = as_written,
+    build: Build | None = None,
+) -> dict[str, Any]:
+    """Make files live that came as {"files": {path: text}, "plan": ID or None}; as plain data.
 
     Raises:
-        InvalidWorkspace: With one problem per template that does not compile.
+        InvalidWorkspace: If they do not check, or would strand people.
+        UsageError: If they, or what is live, are not what the plan with that id was about.
     """
-    templates: dict[tuple[str, str], CompiledTemplate] = {}
-    problems: list[Problem] = []
-    for channel, name in sorted(template_names(workspace.files)):
+    files = {path: text.encode() for path, text in payload["files"].items()}
+    workspace = load_bundle(files, environ=os.environ)
+    shown = payload.get("plan")
+    if shown is None:
+        return publish(database, workspace, write=write, now=now, blind=blind, build=build)
+    _require_shown(database, shown, workspace)
+    try:
+        return publish(
+            database, workspace, write=write, now=now, blind=blind, tries=1, build=build
+        )
+    except Outrun:
+        _require_shown(database, shown, workspace)
+        raise
+
+
+def publish(
+    database: Database,
+    workspace: Workspace,
+    *,
+    write: Write,
+    now: Callable[[], Instant],
+    blind: Blind = as_written,
+    kind: releases.Kind = "apply",
+    tries: int = TRIES_MAX,
+    build: Build | None = None,
+) -> dict[str, Any]:
+    """Prepare while others write, then go live; once more if another release came between.
+
+    Args:
+        build: Brings a backfill to its end. None: features that are new are never built
+            beforehand, and each profile builds its own when it is played.
+    """
+    from engine.plan_words import rendered
+
+    while True:
+        with database.read() as connection:
+            ready = prepare(connection, workspace, now=now(), blind=blind, kind=kind)
+            is_long = build is not None and _asks_many_about_the_past(connection, ready)
+        if build is not None and is_long:
+            return _build(ready, build, write=write, now=now)
         try:
-            templates[(channel, name)] = compile_template(channel, name, workspace.files)
-        except CampaignError as error:
-            problems.append(_problem(str(error)))
-    if problems:
-        raise InvalidWorkspace(problems)
-    return templates
+            done: Applied = write(partial(go_live, ready=ready, now=now()))
+        except Outrun:
+            tries -= 1
+            if not tries:
+                raise
+            continue
+        words = rendered(ready.plan) if done.changes else ""
+        return {"release": done.release, "plan": words, "woken": done.n_woken}
 
 
-def _problem(words: str) -> Problem:
-    """A template's error, which begins with file:line, as a problem."""
-    place, _, message = words.partition(": ")
-    file, _, line = place.rpartition(":")
-    return Problem(file, int(line), "", message) if line.isdigit() else Problem("", 0, "", words)
+def _asks_many_about_the_past(connection: Connection, ready: Ready) -> bool:
+    """Whether so many people lack a feature of the release that theirs are built beforehand."""
+    from engine import drafts
+
+    newest = releases.live(connection)
+    if newest is None or not ready.plan.changes or ready.plan.refused:
+        return False
+    if not drafts.is_worth_preparing(connection):
+        return False
+    before = compiled(releases.workspace_of(connection, newest.digest)).segments
+    return not for_program(ready.program).feature_keys <= before.feature_keys
 
 
-# --- checked -> applied -------------------------------------------------------------------------
+def _build(
+    ready: Ready, build: Build, *, write: Write, now: Callable[[], Instant]
+) -> dict[str, Any]:
+    """Have the release prepared until it is live, and give what came of it."""
+    from engine import drafts
+    from engine.plan_words import rendered
 
-
-def plan(connection: Connection, workspace: Workspace) -> list[Change]:
-    """What applying a workspace would change."""
-    live = latest(connection)
-    return difference(None if live is None else _loaded(live[1], environ=None), workspace)
-
-
-def apply(connection: Connection, workspace: Workspace, *, now: Instant) -> Applied:
-    """Make a checked workspace the live one, within the caller's transaction.
-
-    Applying what is live already changes nothing. An experiment whose design differs from its
-    current phase opens the next, with a new seed that only never-exposed units see.
-    """
-    from engine.store import bulk  # it brings SQLAlchemy, which `check` need not wait for
-
-    live = latest(connection)
-    changes = difference(None if live is None else _loaded(live[1], environ=None), workspace)
-    if live is not None and not changes:
-        return Applied(live[0], (), 0)
-    release = 1 if live is None else live[0] + 1
-    phases = _open_phases(connection, workspace, now=now)
-    program = compiled(workspace, release=release, phases=phases).program
-    bulk.insert(
-        connection,
-        "release",
-        ("number", "digest", "applied_at", "bundle"),
-        [(release, workspace.content_hash, now, zlib.compress(_pack(dict(workspace.files))))],
+    plan = ready.plan
+    write(
+        lambda connection: drafts.begin(
+            connection,
+            kind=ready.kind,
+            digest=plan.digest,
+            files=ready.workspace.files,
+            now=now(),
+        )
     )
-    bulk.insert(
-        connection,
-        "campaign_version",
-        ("campaign", "version", "release"),
-        [(name, campaign.version, release) for name, campaign in program.campaigns.items()],
-        on_conflict="ignore",
-    )
-    bulk.insert(
-        connection,
-        "experiment_phase",
-        ("experiment", "phase", "seed", "digest", "definition", "started_at"),
-        [
-            (
-                name,
-                phase.number,
-                phase.seed,
-                phase.digest,
-                msgspec.json.encode(program.experiments[name, phase.number]).decode(),
-                now,
-            )
-            for name, phase in phases.items()
-        ],
-        on_conflict=("definition",),  # coverage may grow within a phase
-    )
-    return Applied(release, tuple(changes), _wake_everyone(connection, now=now))
+    built = build()
+    if built.why:
+        raise UsageError(f"the release was prepared but cannot go live: {built.why}")
+    return {"release": built.release, "plan": rendered(plan), "woken": built.n_concerned}
 
 
-def _open_phases(connection: Connection, workspace: Workspace, *, now: Instant) -> dict[str, Phase]:
+def _require_shown(database: Database, shown: str, workspace: Workspace) -> None:
+    """Refuse unless a plan made now would bear the id that somebody agreed to."""
+    with database.read() as connection:
+        newest = releases.live(connection)
+    live = newest.number if newest else 0
+    if shown == f"{live}-{workspace.content_hash}":
+        return
+    upon, _, digest = shown.partition("-")
+    if digest == workspace.content_hash and upon.isdigit():
+        what = f"release {live} is live, and the plan was made upon release {upon}"
+    elif upon == str(live):
+        what = "the files have changed since the plan was made"
+    else:
+        what = f"the files and the live release ({live}) are not those of that plan"
+    raise UsageError(f"--plan {shown}: {what}. Nothing was applied. See: antiphon plan")
+
+
+def next_phases(connection: Connection, workspace: Workspace) -> dict[str, Phase]:
     """The phase each experiment of a workspace is in once it is applied."""
     current = current_phases(connection)
     phases: dict[str, Phase] = {}
@@ -192,129 +301,44 @@ def _open_phases(connection: Connection, workspace: Workspace, *, now: Instant) 
     return phases
 
 
-def current_phases(connection: Connection) -> dict[str, Phase]:
-    """The latest phase of every experiment that ever ran."""
-    rows = connection.execute(
-        "SELECT experiment, phase, seed, digest FROM experiment_phase ORDER BY phase"
+def _write_versions(connection: Connection, ready: Ready, release: int) -> None:
+    from engine.store import bulk
+
+    bulk.insert(
+        connection,
+        "campaign_version",
+        ("campaign", "version", "release"),
+        [(name, it.version, release) for name, it in ready.program.campaigns.items()],
+        on_conflict="ignore",
     )
-    return {name: Phase(number, seed, digest) for name, number, seed, digest in rows}
-
-
-def _wake_everyone(connection: Connection, *, now: Instant) -> int:
-    """Make every profile due: each meets the new release when its turn comes."""
-    connection.execute(
-        "INSERT INTO timer (due, profile_id) SELECT ?, profile_id FROM profile_state "
-        "WHERE 1 = 1 ON CONFLICT DO NOTHING",
-        (now,),
-    )
-    rows = connection.execute("SELECT count(*) FROM profile_state")
-    return int(rows[0][0])
-
-
-# --- applied -> played --------------------------------------------------------------------------
-
-
-def latest(connection: Connection) -> tuple[int, bytes] | None:
-    """The number and the stored files of the live release."""
-    rows = connection.execute("SELECT number, bundle FROM release ORDER BY number DESC LIMIT 1")
-    return (int(rows[0][0]), bytes(rows[0][1])) if rows else None
-
-
-def load_playbook(
-    database: Database, *, vault: Vault, environ: Mapping[str, str] | None = os.environ
-) -> Playbook | None:
-    """The live release, compiled, with the older versions that people are still inside.
-
-    None if nothing was ever applied. Raises CampaignError if a `${env:NAME}` is missing now.
-    """
-    with database.read() as connection:
-        live = latest(connection)
-        if live is None:
-            return None
-        release, bundle = live
-        phases = current_phases(connection)
-        checked = compiled(
-            _loaded(bundle, environ=environ),
-            release=release,
-            phases=phases,
-            blind=_blind(vault),
-        )
-        program = msgspec.structs.replace(
-            checked.program,
-            pinned=_pinned(connection, checked.program, vault),
-            experiments={**_past_phases(connection), **checked.program.experiments},
-        )
-    return Playbook(
-        workspace=checked.workspace,
-        program=program,
-        segments=for_program(program),
-        templates=checked.templates,
-        evaluate=evaluate,
-        features_at=_features_at(database, vault),
+    bulk.insert(
+        connection,
+        "campaign_move",
+        ("release", "campaign", "version", "origin", "steps"),
+        [
+            (release, it.campaign, it.version, it.origin, msgspec.json.encode(it.steps).decode())
+            for it in ready.plan.moves.values()
+        ],
     )
 
 
-def _pinned(
-    connection: Connection, program: Program, vault: Vault
-) -> dict[tuple[str, str], Campaign]:
-    """The campaign versions that people are inside and that are no longer the applied ones."""
-    inside = connection.execute(
-        "SELECT DISTINCT e.campaign, e.version, v.release FROM enrollment e "
-        "JOIN campaign_version v ON v.campaign = e.campaign AND v.version = e.version "
-        "WHERE e.status = 'active'"
+def _write_phases(connection: Connection, ready: Ready, *, now: Instant) -> None:
+    from engine.store import bulk
+
+    bulk.insert(
+        connection,
+        "experiment_phase",
+        ("experiment", "phase", "seed", "digest", "definition", "started_at"),
+        [
+            (
+                name,
+                phase.number,
+                phase.seed,
+                phase.digest,
+                msgspec.json.encode(ready.program.experiments[name, phase.number]).decode(),
+                now,
+            )
+            for name, phase in ready.phases.items()
+        ],
+        on_conflict=("definition",),  # coverage may grow within a phase
     )
-    pinned: dict[tuple[str, str], Campaign] = {}
-    for name, version, release in inside:
-        applied = program.campaigns.get(name)
-        if applied is not None and applied.version == version:
-            continue
-        campaign = _program_of(connection, release, vault).campaigns.get(name)
-        if campaign is not None:
-            pinned[name, version] = campaign
-    return pinned
-
-
-def _past_phases(connection: Connection) -> dict[tuple[str, int], Experiment]:
-    """Every phase ever opened: people on an older version are still assigned by theirs."""
-    rows = connection.execute("SELECT experiment, phase, definition FROM experiment_phase")
-    return {(name, phase): _experiment.decode(text) for name, phase, text in rows}
-
-
-def _program_of(connection: Connection, release: int, vault: Vault) -> Program:
-    rows = connection.execute("SELECT bundle FROM release WHERE number = ?", (release,))
-    workspace = _loaded(bytes(rows[0][0]), environ=None)
-    return compiled(workspace, release=release, blind=_blind(vault)).program
-
-
-def _features_at(database: Database, vault: Vault) -> Callable[[int], frozenset[str]]:
-    """Which features an earlier release kept; 0 (never played) kept none."""
-
-    @lru_cache(maxsize=32)
-    def features_at(release: int) -> frozenset[str]:
-        if release == 0:
-            return frozenset()
-        with database.read() as connection:
-            return for_program(_program_of(connection, release, vault)).feature_keys
-
-    return features_at
-
-
-def _blind(vault: Vault) -> Blind:
-    return vault.mark
-
-
-def _loaded(bundle: bytes, *, environ: Mapping[str, str] | None) -> Workspace:
-    return load_bundle(_unpack(zlib.decompress(bundle)), environ=environ)
-
-
-def apply_files(connection: Connection, payload: Any, *, now: Instant) -> dict[str, Any]:
-    """`apply` for files that came as {"files": {path: text}}; the result as plain data.
-
-    Raises:
-        InvalidWorkspace: If they do not check.
-    """
-    files = {path: text.encode() for path, text in payload["files"].items()}
-    workspace = load_bundle(files, environ=os.environ)
-    done = apply(connection, workspace, now=now)
-    plan_text = render_plan(done.changes) if done.changes else ""
-    return {"release": done.release, "plan": plan_text, "woken": done.n_woken}

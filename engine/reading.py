@@ -87,35 +87,12 @@ class ProfilePage(Struct, frozen=True):
     timeline: list[Moment] = field(default_factory=list)
 
 
-class AttemptRow(Struct, frozen=True):
-    """One call of a provider."""
-
-    number: int
-    provider: str
-    started_at: Instant
-    finished_at: Instant | None
-    outcome: str
-    provider_id: str
-    detail: str
-
-
-class MessageStory(Struct, frozen=True):
-    """All that is known of one message: why it exists, what was decided, what happened since."""
-
-    message: MessageRow
-    enrollment: Passage | None
-    trigger_event: Moment | None
-    exposures: list[dict[str, Any]]
-    attempts: list[AttemptRow]
-    delivery: dict[str, Any] | None
-
-
-_MESSAGE: Final = (
+MESSAGE: Final = (
     "SELECT m.id, p.external_id, m.campaign, m.step, m.variant, m.channel, m.topic, m.template, "
     "m.status, m.reason, m.at, m.due_at, m.expires_at, m.enrollment_id, m.version, "
     "m.template_hash, m.context FROM message m JOIN profile p ON p.id = m.profile_id "
 )
-_PASSAGE: Final = (
+PASSAGE: Final = (
     "SELECT e.id, p.external_id, e.campaign, e.version, e.key, e.status, e.entered_at, e.step, "
     "e.due_at, e.reason, e.held_by, e.trigger, e.variants, e.trigger_seq, e.profile_id "
     "FROM enrollment e JOIN profile p ON p.id = e.profile_id "
@@ -125,7 +102,7 @@ _PASSAGE: Final = (
 def latest_messages(connection: Connection, *, campaign: str = "") -> list[MessageRow]:
     """The newest messages first, of one campaign if it is named."""
     where, params = ("WHERE m.campaign = ? ", (campaign,)) if campaign else ("", ())
-    rows = connection.execute(f"{_MESSAGE}{where}ORDER BY m.id DESC LIMIT {MESSAGES_SHOWN}", params)
+    rows = connection.execute(f"{MESSAGE}{where}ORDER BY m.id DESC LIMIT {MESSAGES_SHOWN}", params)
     return [MessageRow(*row) for row in rows]
 
 
@@ -169,8 +146,8 @@ def read_profile(
         list(segments),
         (profile,),
     )
-    found = connection.execute(_PASSAGE + "WHERE e.profile_id = ? ORDER BY e.id DESC", (profile,))
-    passages = [_passage(row) for row in found]
+    found = connection.execute(PASSAGE + "WHERE e.profile_id = ? ORDER BY e.id DESC", (profile,))
+    passages = [passage_of(row) for row in found]
     return ProfilePage(
         id=profile,
         external_id=external_id,
@@ -193,7 +170,7 @@ def placements(connection: Connection, profile: int, *, now: Instant) -> list[Me
     """The web messages that stand for this profile now, newest first."""
     rows = connection.execute("SELECT id FROM enrollment WHERE profile_id = ?", (profile,))
     found = connection.select_in(
-        _MESSAGE + "WHERE m.enrollment_id IN (?) AND m.channel = 'web' AND m.status = 'sent' "
+        MESSAGE + "WHERE m.enrollment_id IN (?) AND m.channel = 'web' AND m.status = 'sent' "
         "AND m.expires_at > ?",
         [row[0] for row in rows],
         (now,),
@@ -201,35 +178,8 @@ def placements(connection: Connection, profile: int, *, now: Instant) -> list[Me
     return sorted((MessageRow(*row) for row in found), key=lambda it: -it.id)
 
 
-def message_story(connection: Connection, message: int) -> MessageStory | None:
-    """The whole story of one message, or None if there is no such message."""
-    rows = connection.execute(_MESSAGE + "WHERE m.id = ?", (message,))
-    if not rows:
-        return None
-    row = MessageRow(*rows[0])
-    passages = connection.execute(_PASSAGE + "WHERE e.id = ?", (row.enrollment,))
-    trigger = _event_moment(connection, int(passages[0][13])) if passages else None
-    exposures = _exposures(connection, passages[0]) if passages else []
-    attempts = connection.execute(
-        "SELECT number, provider, started_at, finished_at, outcome, provider_id, detail "
-        "FROM attempt WHERE message_id = ? ORDER BY number",
-        (message,),
-    )
-    delivered = connection.execute(
-        "SELECT status, at, opened_at, clicked_at FROM delivery WHERE message_id = ?", (message,)
-    )
-    names = ("status", "at", "opened_at", "clicked_at")
-    return MessageStory(
-        message=row,
-        enrollment=_passage(passages[0]) if passages else None,
-        trigger_event=trigger,
-        exposures=exposures,
-        attempts=[AttemptRow(*attempt) for attempt in attempts],
-        delivery=dict(zip(names, delivered[0], strict=True)) if delivered else None,
-    )
-
-
-def _passage(row: tuple[Any, ...]) -> Passage:
+def passage_of(row: tuple[Any, ...]) -> Passage:
+    """An enrollment from a row of PASSAGE."""
     return Passage(*(*row[:11], _object(row[11]), _object(row[12])))
 
 
@@ -280,7 +230,7 @@ def _timeline(connection: Connection, profile: int, passages: Sequence[Passage])
         )
     ]
     messages = connection.select_in(
-        _MESSAGE + "WHERE m.enrollment_id IN (?)", [passage.id for passage in passages]
+        MESSAGE + "WHERE m.enrollment_id IN (?)", [passage.id for passage in passages]
     )
     for row in messages:
         it = MessageRow(*row)
@@ -301,22 +251,10 @@ def _timeline(connection: Connection, profile: int, passages: Sequence[Passage])
     return moments[:TIMELINE_SHOWN]
 
 
-def _event_moment(connection: Connection, seq: int) -> Moment | None:
+def event_moment(connection: Connection, seq: int) -> Moment | None:
+    """One event of the log as a line of a timeline, or None if it is not there."""
     rows = connection.execute("SELECT name, at, properties FROM event WHERE seq = ?", (seq,))
     return Moment(rows[0][1], "event", rows[0][0], _short(rows[0][2])) if rows else None
-
-
-def _exposures(connection: Connection, passage: tuple[Any, ...]) -> list[dict[str, Any]]:
-    """How this person was assigned in what the enrollment took part in, whenever that was."""
-    campaign, variants, profile = passage[2], _object(passage[12]), passage[14]
-    names = ("experiment", "phase", "variant", "at", "probability", "would_allow")
-    rows = connection.select_in(
-        "SELECT experiment, phase, variant, at, probability, would_allow FROM exposure "
-        "WHERE experiment IN (?) AND profile_id = ? ORDER BY at",
-        [*variants, f"holdout:{campaign}"],
-        (profile,),
-    )
-    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _masked(value: Any) -> Any:

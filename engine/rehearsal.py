@@ -54,12 +54,14 @@ def rehearse(
     until: Instant | None,
     seed: str,
     progress: Callable[[float, str], None],
+    alter: Callable[[Program], Program] = lambda program: program,
 ) -> Rehearsed:
     """Play a file of events through a workspace, on a database that is thrown away.
 
     Args:
         campaign: Play only this one, as if it were live.
         progress: Told the share done, in [0, 1], and the day reached.
+        alter: Changes the compiled program: what if its caps were others?
     Raises:
         UsageError: If there is no such campaign, or nothing in the file that can be played.
     """
@@ -97,7 +99,7 @@ def rehearse(
     counts = Counts(zone=str(workspace.settings.zone))
     with throwaway() as (database, vault, folder):
         playbook = applied(
-            database, workspace, vault=vault, at=start, alter=lambda it: _only(it, campaign)
+            database, workspace, vault=vault, at=start, alter=lambda it: alter(_only(it, campaign))
         )
         replay = Replay(
             database, playbook, vault=vault, links=simulated_links(), directory=folder,

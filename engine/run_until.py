@@ -8,22 +8,30 @@ over, on the same database, and only where nothing can be sent in earnest.
 import asyncio
 import os
 import random
+from collections.abc import Callable
 from contextlib import suppress
 
 from msgspec import Struct
 
 from channels import open_provider
+from engine.backfill import Backfilling
 from engine.composing import Links
 from engine.core.model import Instant
+from engine.lanes import Paces
 from engine.opened import Opened
 from engine.outbox import Outbox
 from engine.playbook import Playbook
 from engine.settings import DIRECTORY, link_key
 from engine.simulate import Replay, require_sandboxes
+from engine.steady import present
 from engine.store.connection import Connection
 from engine.store.events import EventLog
+from engine.store.queue import WEBHOOK
 from engine.tick import Ticker, run_until_idle
+from engine.webhooks import calls_webhooks, open_webhooks
 
+RATE_SECONDS = 0.02
+"""How often a run that waits for a provider's rate looks again."""
 REACHED = "ticked_until"
 """The setting that remembers how far ahead of the real clock this database was played."""
 
@@ -43,6 +51,8 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
         UsageError: If that lies beyond `now` and a channel is no sandbox, or nothing is applied.
         NotOwner: If another engine runs on the database.
     """
+    # What a crash has left half prepared comes first: where only cron runs, nobody else ends it.
+    Backfilling(it.database, vault=it.vault).run(clock=lambda: now)
     playbook = it.playbook(environ=os.environ)
     if until > now:
         require_sandboxes(playbook.workspace)
@@ -85,18 +95,51 @@ async def _send(it: Opened, playbook: Playbook, *, now: Instant) -> None:
         )
         for channel, form in playbook.workspace.settings.channels.items()
     }  # fmt: skip
+    if calls_webhooks(playbook.program):
+        providers[WEBHOOK] = open_webhooks(
+            "http", now=lambda: now, is_local=bool(it.settings.webhook_local)
+        )
+    paces = Paces(rng=rng)
+    channels = playbook.workspace.settings.channels
+    paces.follow({str(name): form.rate for name, form in channels.items()})
+    late = present() - now
+
+    def clock() -> Instant:
+        return present() - late
+
     outbox = Outbox(
-        it.database, vault=it.vault, providers=providers, links=_links(it), rng=rng
+        it.database, vault=it.vault, providers=providers, links=_links(it), rng=rng,
+        paces=paces, clock=clock, log=EventLog(),
     )  # fmt: skip
     try:
         outbox.recover(playbook, now=now)
         for channel in providers:
-            while not (await outbox.drain(playbook, channel, now=now)).is_idle:
-                pass
+            await _drain(outbox, playbook, channel, clock, now=now)
     finally:
         for provider in providers.values():
             with suppress(OSError):
                 await provider.close()
+
+
+async def _drain(
+    outbox: Outbox,
+    playbook: Playbook,
+    channel: str,
+    clock: Callable[[], Instant],
+    *,
+    now: Instant,
+) -> None:
+    """Send what was due at `now`, at the provider's rate; what a resting provider holds up waits
+    for the next run."""
+    while True:
+        done = await outbox.drain(playbook, channel, now=now)
+        if not done.is_idle:
+            now = max(now, clock())
+        elif done.opens_at is not None and done.opens_at <= now:
+            await asyncio.sleep(RATE_SECONDS)
+            now = clock()
+        else:
+            return
 
 
 def _links(it: Opened) -> Links:

@@ -4,44 +4,46 @@
 the one writer (`commit.GroupCommit`), so the threads here only wait, read and compute.
 """
 
-import asyncio
 import logging
 import random
 import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from channels import open_provider
-from channels.base import Provider
+from engine.backfill import Backfilling, outcome
 from engine.commit import GroupCommit
 from engine.composing import Links, Unsendable, compose, data_keys
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
 from engine.declared import Declared, declared
-from engine.echoes import Due, Echoes
+from engine.delivering import Delivering
 from engine.ingest import Ingest
-from engine.outbox import Outbox
+from engine.lanes import Paces
 from engine.playbook import Playbook
 from engine.prepare import Answer, Prepared, Terms
-from engine.settings import DIRECTORY, Settings, link_key
-from engine.steady import SteadyClock, elapsed, present
+from engine.publish import Built
+from engine.reserve import Reserve
+from engine.settings import Settings, link_key
+from engine.steady import ASK_EVERY, DatabaseClock, SteadyClock, elapsed, present
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import NOT_OWN, EventLog
 from engine.store.keys import KeyKind
 from engine.store.queue import Queued, addressees
-from engine.tick import Ticker
+from engine.tick import Ticked, Ticker
+from engine.triggering import TriggerCall, Triggered, accept_trigger
 from engine.validate import Limits
 from engine.vault import Vault
 
 log = logging.getLogger("antiphon.engine")
 
+Role = Literal["alone", "web", "worker"]
 TROUBLE_SECONDS_MAX: Final = 30.0
-ECHO_SECONDS: Final = 0.5
+BACKFILL_LOOK_SECONDS: Final = 0.1
 QUIET: Final = MINUTE
 """A loop that ran this long before it failed starts over with the shortest pause."""
 
@@ -52,6 +54,9 @@ class Running:
     Args:
         load: Gives what is applied, compiled; None before the first apply.
         failed: Called once, from any thread, when the engine must not go on (another owner).
+        role: "alone" does everything and owns everything; "web" only accepts and shows; "worker"
+            plays and sends for its share of the partitions. All but the first go by the clock of
+            the database.
     """
 
     def __init__(
@@ -62,21 +67,54 @@ class Running:
         public_url: str,
         load: Callable[[Database, Vault], Playbook | None],
         failed: Callable[[str], None],
+        role: Role = "alone",
     ) -> None:
         self.settings = settings
+        self.role = role
+        self._database_clock = None if role == "alone" else DatabaseClock(database)
+        self.present: Callable[[], Instant] = self._database_clock or present
         self.database = database
         self.log = EventLog()
         self.vault = Vault({1: settings.secret_key}, entropy=secrets.token_bytes)
+        self.paces = Paces(rng=random.SystemRandom())
+        self.reserve = Reserve(
+            database.file and database.file.with_name(f"{database.file.name}-reserve"),
+            free_bytes_min=settings.free_bytes_min,
+        )
         self.links = Links(public_url, link_key(settings))
         self._ingest = Ingest(vault=self.vault, log=self.log)
         self.commits = GroupCommit(
-            database, self._ingest, clock=present, queue_rows_max=settings.queue_events_max
+            database, self._ingest, clock=self.present, queue_rows_max=settings.queue_events_max
         )
         self.playbook: Playbook | None = None
         self._load = load
         self._failed = failed
-        self._clock = SteadyClock()
+        self._clock = SteadyClock(wall=self.present)
+        self.ticker = Ticker(
+            database,
+            vault=self.vault,
+            log=self.log,
+            owner=f"{role}-{secrets.token_hex(4)}",
+            write=self.write,
+            lease=int(settings.lease_seconds * SECOND) if role == "worker" else None,
+        )
         self._stop = threading.Event()
+        self._delivering = Delivering(
+            settings=settings,
+            database=database,
+            vault=self.vault,
+            log=self.log,
+            links=self.links,
+            paces=self.paces,
+            reserve=self.reserve,
+            ticker=self.ticker,
+            clock=self._clock,
+            stop=self._stop,
+            playbook=lambda: self.playbook,
+            present=self.present,
+            write=self.write,
+        )
+        self._is_idle = True
         self.declared = Declared()
         self._terms = self._terms_of(self.declared)
         self._threads: list[threading.Thread] = []
@@ -88,23 +126,37 @@ class Running:
     def start(self, *, every: Mapping[str, tuple[float, Callable[[], object]]]) -> None:
         """Load what is applied and begin. `every` is recurring work: id -> (seconds, function)."""
         self.commits.start()
+        self.reserve.keep()
         self.write(self._check_secret)
         self.reload()
-        for name, loop in (("tick", self._tick_loop), ("outbox", self._outbox_thread)):
+        loops = (
+            ("tick", self._tick_loop),
+            ("outbox", self._delivering.run),
+            ("backfill", self._backfill_loop),
+        )
+        for name, loop in loops if self.role != "web" else ():
             thread = threading.Thread(target=self._guarded, args=(loop,), name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
         for id, (seconds, function) in every.items():
             self._scheduler.add_job(function, "interval", seconds=seconds, id=id)
+        if self._database_clock is not None:
+            ask = self._database_clock.ask
+            self._scheduler.add_job(ask, "interval", seconds=ASK_EVERY // SECOND, id="clock")
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Finish the batch under way, commit what is queued, then close the writer."""
+        """Finish the batch and the calls under way, give up our share, close the writer."""
         self._stop.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
         for thread in self._threads:
             thread.join(timeout=self.settings.drain_seconds_max + 5)
+        if self._threads and not any(thread.is_alive() for thread in self._threads):
+            try:
+                self.ticker.release()
+            except StoreError as error:
+                log.warning("the share is not given up, its lease runs out instead: %s", error)
         self.commits.stop()
 
     def reload(self) -> Playbook | None:
@@ -159,7 +211,7 @@ class Running:
 
     def tick_lag_seconds(self) -> float:
         """Age of the oldest event or timer that waits to be played; 0 when none does."""
-        now = present()
+        now = self.present()
         with self.database.read() as connection:
             position = connection.execute("SELECT min(position) FROM partition")[0][0] or 0
             events = self.log.read_after(
@@ -202,97 +254,43 @@ class Running:
                 pause = min(TROUBLE_SECONDS_MAX, pause * 2)
 
     def _tick_loop(self) -> None:
-        ticker = Ticker(
-            self.database,
-            vault=self.vault,
-            log=self.log,
-            owner=f"serve-{secrets.token_hex(4)}",
-            write=self.write,
-        )
         while not self._stop.is_set():
-            playbook = self.playbook
-            is_idle = True
-            if playbook is not None and self._clock.is_steady():
-                now = present()
-                done = ticker.tick(playbook, floor=now, horizon=now, limit=self.settings.tick_batch)
-                is_idle = done.is_idle
-            if is_idle:
+            now = None if self.reserve.is_short else self._clock.now()
+            if now is None or self.playbook is None or self._tick(now).is_idle:
                 self._stop.wait(self.settings.tick_idle_seconds)
 
-    def _outbox_thread(self) -> None:
-        asyncio.run(self._send_loop())
+    def _tick(self, now: Instant) -> Ticked:
+        if self.role == "worker" and self.ticker.must_look(now):
+            self.ticker.claim(now=now)
+            # Whom we take over may have been played by a release that we have not heard of.
+            self.reload_if_changed()
+        playbook = self.playbook
+        assert playbook is not None
+        done = self.ticker.tick(playbook, floor=now, horizon=now, limit=self.settings.tick_batch)
+        self._is_idle = done.is_idle
+        return done
 
-    async def _send_loop(self) -> None:
+    def _backfill_loop(self) -> None:
+        backfilling = Backfilling(self.database, vault=self.vault, write=self.write)
         while not self._stop.is_set():
-            playbook = self.playbook
-            if playbook is None:
-                await asyncio.sleep(self.settings.tick_idle_seconds)
-                continue
-            providers = self._providers(playbook)
-            echoes = Echoes(self.log)
-            outbox = Outbox(
-                self.database,
-                vault=self.vault,
-                providers=providers,
-                links=self.links,
-                rng=random.SystemRandom(),
-                write=self.write,
-                on_sent=echoes.remember,
-            )
-            try:
-                outbox.recover(playbook, now=present())
-                lanes = [self._lane(outbox, playbook, channel) for channel in providers]
-                await asyncio.gather(*lanes, self._echo(echoes, playbook))
-            finally:
-                for provider in providers.values():
-                    await provider.close()
-            # Without a channel there is nothing to wait for but another release.
-            await asyncio.sleep(self.settings.tick_idle_seconds)
+            began = elapsed()
+            holding = self.ticker.holding()  # of those who share, one is enough
+            is_ours = holding is None or 0 in holding.numbers
+            if is_ours and backfilling.step(now=self.present(), is_idle=self._is_idle):
+                self.reload_if_changed()
+                self._stop.wait((elapsed() - began) / SECOND)  # half is for ingest and ticks
+            else:
+                self._stop.wait(self.settings.tick_idle_seconds)
 
-    async def _echo(self, echoes: Echoes, playbook: Playbook) -> None:
-        """Let the sandboxes' recipients answer when their time comes."""
-        while not self._stop.is_set() and self.playbook is playbook:
-            now = present()
-            due = echoes.due(until=now)
-            if due is not None:
-                await asyncio.to_thread(self._take_in, echoes, due, now)
-            await asyncio.sleep(ECHO_SECONDS)
-
-    def _take_in(self, echoes: Echoes, due: Due, now: Instant) -> None:
-        self.write(lambda connection: echoes.take_in(connection, due, now=now))
-
-    async def _lane(self, outbox: Outbox, playbook: Playbook, channel: str) -> None:
-        """One channel's messages until the engine stops or another release is applied."""
-        pause = 0.5
-        while not self._stop.is_set() and self.playbook is playbook:
-            is_idle = True
-            if self._clock.is_steady():
-                try:
-                    is_idle = (await outbox.drain(playbook, channel, now=present())).is_idle
-                    pause = 0.5
-                except NotOwner:
-                    raise
-                except Exception:
-                    # One channel's trouble must not stop the others.
-                    log.exception("sending by %s failed, next try in %.1f s", channel, pause)
-                    await asyncio.sleep(pause)
-                    pause = min(TROUBLE_SECONDS_MAX, pause * 2)
-            if is_idle:
-                await asyncio.sleep(self.settings.tick_idle_seconds)
-
-    def _providers(self, playbook: Playbook) -> dict[str, Provider]:
-        rng = random.SystemRandom()
-        return {
-            channel: open_provider(
-                channel,
-                form.provider,
-                form.settings,
-                directory=self.settings.directory / DIRECTORY,
-                rng=rng,
-                now=present,
-            )
-            for channel, form in playbook.workspace.settings.channels.items()
-        }
+    def finish_backfill(self) -> Built:
+        """Wait until what is being prepared is live; a web process plays nothing, so does it."""
+        if self.role == "web":
+            done = Backfilling(self.database, vault=self.vault, write=self.write)
+            return done.run(clock=self.present)
+        while (built := outcome(self.database)) is None:
+            if self._stop.wait(BACKFILL_LOOK_SECONDS):
+                raise StoreError("the server is stopping; it goes on preparing when it starts")
+        return built
 
     # --- what the web app asks for ---------------------------------------------------------------
 
@@ -307,6 +305,14 @@ class Running:
     def accept(self, prepared: Prepared) -> Future[list[Answer]]:
         """Commit facts with the next group; the future is done when they are durable."""
         return self.commits.submit(prepared)
+
+    def trigger(self, call: TriggerCall) -> Future[Triggered]:
+        """Take in a call that starts a campaign; the future is done when it is durable."""
+        # An intake of its own: what it learns of identities is forgotten if the commit fails.
+        ingest = Ingest(vault=self.vault, log=self.log, zone=self.declared.zone)
+        return self.commits.run(
+            lambda connection: accept_trigger(connection, call, ingest=ingest, now=self.present())
+        )
 
     def write(self, change: Callable[[Connection], Any]) -> Any:
         """Run a change in the one writer and give its result, committed."""

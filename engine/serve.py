@@ -45,18 +45,26 @@ LOCK_SECONDS_MAX: Final = 2.0
 READERS: Final = 3
 GAUGE_SECONDS: Final = 15.0
 RELEASE_SECONDS: Final = 2.0
+RESERVE_SECONDS: Final = 10.0
 OPTIMIZE_SECONDS: Final = 3600.0
 LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 
 
 def serve(
-    directory: Path, *, host: str, port: int, is_open: bool, announce: Callable[[str], None]
+    directory: Path,
+    *,
+    host: str,
+    port: int,
+    is_open: bool,
+    announce: Callable[[str], None],
+    plays: bool = True,
 ) -> int:
     """Serve a workspace until SIGTERM or SIGINT; gives the exit code.
 
     Args:
         port: 0 takes any free one; `announce` is told the address either way.
         is_open: Show the pages to whoever reaches them, without the token.
+        plays: Play and send, too; without it workers do, beside us on PostgreSQL.
     Raises:
         NotOwner: If another engine serves this workspace or database.
         UsageError: If the address cannot be listened on, or a setting is wrong.
@@ -67,11 +75,18 @@ def serve(
         database = Database(settings.database_url)
         closing.callback(database.close)
         upgrade(database)
-        database.claim()
+        if plays:
+            database.claim()
+        elif database.dialect == "sqlite":
+            raise UsageError(
+                "a SQLite file has one engine, which is part of `antiphon serve`. For a process "
+                "that only answers give ANTIPHON_DATABASE_URL a postgresql:// address"
+            )
         listener = _listen(host, port)
         closing.callback(listener.close)
         address = _address(listener, host)
-        return _Process(settings, database, listener, address, is_open=is_open).run(announce)
+        process = _Process(settings, database, listener, address, is_open=is_open, plays=plays)
+        return process.run(announce)
 
 
 class _Process:
@@ -85,6 +100,7 @@ class _Process:
         address: str,
         *,
         is_open: bool,
+        plays: bool,
     ) -> None:
         self._settings = settings
         self._listener = listener
@@ -98,6 +114,7 @@ class _Process:
             public_url=settings.public_url or address,
             load=load_playbook,
             failed=self._fail,
+            role="alone" if plays else "web",
         )
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="reader")
         self._gauges = Gauges(database, clock=present)
@@ -112,6 +129,7 @@ class _Process:
                 every={
                     "gauges": (GAUGE_SECONDS, self._gauges.overview),
                     "release": (RELEASE_SECONDS, self._running.reload_if_changed),
+                    "reserve": (RESERVE_SECONDS, self._running.reserve.keep),
                     "optimize": (OPTIMIZE_SECONDS, self._running.optimize),
                 }
             )
@@ -154,6 +172,7 @@ class _Process:
             clock=present,
             terms=running.terms,
             accept=running.accept,
+            trigger=running.trigger,
             write=running.write_soon,
             reads=self._readers,
             gauges=self._gauges,
@@ -162,9 +181,12 @@ class _Process:
             link_keys={1: link_key(self._settings)},
             waiting=running.waiting,
             program=lambda: running.playbook.program if running.playbook else None,
+            segments=lambda: running.playbook.segments if running.playbook else None,
             not_ready=running.not_ready,
             tick_lag_seconds=running.tick_lag_seconds,
             destination=running.destination,
+            make_room=running.reserve.release,
+            lanes=lambda: running.paces.states(running.present),
             local_token=self._local_token,
             page_token=self._page_token,
             local=operations(running, keys_changed=self._keys.forget),

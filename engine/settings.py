@@ -98,6 +98,18 @@ class Settings:
     tick_idle_seconds: float = _setting(
         "How long the engine rests when nothing is due.", default=0.05, smallest=0.001
     )
+    lease_seconds: float = _setting(
+        "How long an `antiphon worker` keeps its share without a word. After the death of one the "
+        "others take over at most a quarter later than that. No call of a provider may last longer "
+        "than a third of it.",
+        default=60.0,
+        smallest=0.2,
+    )
+    webhook_local: int = _setting(
+        "1 lets webhook steps call http:// and this machine itself, for tests and gateways.",
+        default=0,
+        smallest=0,
+    )
     drain_seconds_max: float = _setting(
         "How long a stopping server waits for requests under way.", default=20.0, smallest=0
     )

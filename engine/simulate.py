@@ -34,8 +34,10 @@ from engine.prepare import ACCEPTED, Fact, Prepared
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.migrate import upgrade
+from engine.store.queue import WEBHOOK
 from engine.tick import Ticker, run_until_idle
 from engine.vault import Vault
+from engine.webhooks import calls_webhooks, open_webhooks
 
 WINDOW: Final = 12 * HOUR
 COMMIT_FACTS: Final = 5_000
@@ -88,6 +90,8 @@ class Replay:
         self._providers = _sandboxes(
             playbook.workspace, directory, write=write, seed=seed, clock=lambda: self.now
         )
+        if calls_webhooks(playbook.program):
+            self._providers[WEBHOOK] = open_webhooks("sandbox", now=lambda: self.now)
         self._echoes = Echoes(self.log)
         self._facts: list[tuple[Instant, int, Fact]] = []
         self._number = count()
@@ -98,6 +102,7 @@ class Replay:
             links=links,
             rng=random.Random(0),
             on_sent=None if is_silent else self._echoes.remember,
+            log=self.log,
         )
 
     def add(self, facts: Iterable[Fact]) -> None:

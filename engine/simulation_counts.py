@@ -49,7 +49,8 @@ class Counts:
     def finish(self, connection: Connection) -> None:
         """Count how every message ended."""
         for campaign, step, channel, status, reason, at in connection.execute(
-            "SELECT campaign, step, channel, status, reason, at FROM message"
+            "SELECT campaign, step, channel, status, reason, at FROM message "
+            "WHERE channel <> 'webhook'"  # calls reach a machine, not a person
         ):
             kind = _KIND_OF.get(status)
             if kind is None:

@@ -93,6 +93,14 @@ class Partition(SQLModel, table=True):
     attempts: int = _number()
 
 
+class Worker(SQLModel, table=True):
+    """A process that shares the partitions with others, and until when it counts as alive."""
+
+    __tablename__ = "worker"
+    owner: str = _text_key()
+    lease_until: int = _instant()
+
+
 class WriteKey(SQLModel, table=True):
     """A key of the tracking API; only its hash is kept. `kind` is server or browser."""
 
@@ -227,7 +235,8 @@ class Event(SQLModel, table=True):
     Random keys dirty a page each, so every part has its own indexes and no more than
     EVENTS_PER_PART rows. `message_hash` is the first 16 bytes of SHA-256(source, messageId):
     unique here, and looked up in every part that is younger than the dedupe window.
-    `flags`: 1 = too old to start a journey, 2 = our own and already played, 4 = a merge.
+    `flags`: 1 = too old to start a journey, 2 = our own and already played, 4 = a merge, 8 = our
+    own, to be played (an API trigger, a webhook's answer).
     """
 
     __tablename__ = "event_1"
@@ -301,7 +310,7 @@ class Message(SQLModel, table=True):
     `status`: deferred (a gate said not now) -> queued -> attempting (an attempt row is committed)
     -> sent (the provider accepted) | unknown (no one can tell) | failed (refused for good);
     or ghost (held out), dropped (a gate said no, or it expired). Only the outbox moves a message
-    that is queued or attempting.
+    that is queued or attempting. `lane` is 0 for transactional messages, which go first, else 1.
     """
 
     __tablename__ = "message"
@@ -310,6 +319,7 @@ class Message(SQLModel, table=True):
         Index(
             "message_queue",
             "channel",
+            "lane",
             "due_at",
             "id",
             sqlite_where=Column("status") == "queued",
@@ -335,6 +345,18 @@ class Message(SQLModel, table=True):
     due_at: int = _instant()
     expires_at: int = _instant()
     context: str = _text()
+    lane: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="1"))
+
+
+class Deferral(SQLModel, table=True):
+    """One "not now" that a gate said to a message, kept after the message went out."""
+
+    __tablename__ = "deferral"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    message_id: int = _key()
+    at: int = _key()
+    until: int = _instant()
+    why: str = _text()
 
 
 class Attempt(SQLModel, table=True):
@@ -392,6 +414,18 @@ class Parked(SQLModel, table=True):
     replayed_at: int | None = _instant(optional=True)
 
 
+class Idempotency(SQLModel, table=True):
+    """The first answer to a call that must happen once, by (scope, the caller's key)."""
+
+    __tablename__ = "idempotency"
+    __table_args__ = (Index("idempotency_at", "at"),)
+    scope: str = _text_key()
+    name: str = _text_key()
+    body_digest: str = _text()
+    answer: str = _text()
+    at: int = _instant()
+
+
 # --- what models say ----------------------------------------------------------------------------
 
 
@@ -426,7 +460,7 @@ class ModelScore(SQLModel, table=True):
 class Operation(SQLModel, table=True):
     """What an operator did to a construct, beside its version: a campaign paused or drained.
 
-    It survives `apply`, and `plan` shows it as drift. `state` is JSON.
+    It survives `apply`, and `plan` shows it as drift. `state` is JSON (`engine.operating`).
     """
 
     __tablename__ = "operation"
@@ -441,13 +475,60 @@ class Operation(SQLModel, table=True):
 
 
 class Release(SQLModel, table=True):
-    """One applied state of the workspace, whole: `bundle` is its files, compressed."""
+    """One state of what is played: an applied workspace, or what an operator changed beside it.
+
+    `kind` is apply, rollback or operation; `summary` is a JSON list of what changed, in words.
+    `bundle` is the workspace's files, compressed; empty where an earlier release holds the same
+    digest's. Every profile meets each release once (`engine.core.play`).
+    """
 
     __tablename__ = "release"
     number: int = _key()
     digest: str = _text()
     applied_at: int = _instant()
     bundle: bytes = _bytes()
+    kind: str = Field(sa_column=Column(Text, nullable=False, server_default="apply"))
+    summary: str = Field(sa_column=Column(Text, nullable=False, server_default="[]"))
+
+
+class Backfill(SQLModel, table=True):
+    """The one release that is being prepared, or whose drafts are not all taken up yet.
+
+    `stage` is preparing (people's drafts are written; the release before it is live), waking (it
+    is live; those it concerns are being made due), settling (the others too, while there is time)
+    or refused (it could not go live; `why` says it). `kind` is what asked for it (as in `release`).
+    `after` is the last profile the stage is done with and `last` the one the preparing ends at.
+    Once live, `release` is its number and `features` a JSON list of all its keys. `since` is when
+    the preparing began, then when it went live.
+    """
+
+    __tablename__ = "backfill"
+    id: int = _key()
+    stage: str = _text()
+    kind: str = _text()
+    why: str = _text()
+    bundle: bytes = _bytes()
+    digest: str = _text()
+    features: str = _text()
+    after: int = _number()
+    last: int = _number()
+    release: int = _number()
+    since: int = _instant()
+
+
+class Draft(SQLModel, table=True):
+    """What a release being prepared will remember of a profile, until the profile takes it up.
+
+    `features` (msgpack) has folded every event up to `position`, and our own up to `seq`; null
+    where nothing was drafted. `concerns` is 1 where going live must not wait for the next event.
+    """
+
+    __tablename__ = "draft"
+    profile_id: int = _key()
+    position: int = _number()
+    seq: int = _number()
+    concerns: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    features: bytes | None = _bytes(optional=True)
 
 
 class CampaignVersion(SQLModel, table=True):
@@ -457,6 +538,20 @@ class CampaignVersion(SQLModel, table=True):
     campaign: str = _text_key()
     version: str = _text_key()
     release: int = _number()
+
+
+class CampaignMove(SQLModel, table=True):
+    """How a release brings people of older versions to its own: the `migrate:` of its file.
+
+    `origin` is the version they come from, or any; `steps` is JSON, old step to new step.
+    """
+
+    __tablename__ = "campaign_move"
+    release: int = _key()
+    campaign: str = _text_key()
+    version: str = _text()
+    origin: str = _text()
+    steps: str = _text()
 
 
 class ExperimentPhase(SQLModel, table=True):

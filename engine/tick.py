@@ -2,60 +2,61 @@
 
 `Ticker.tick` reads, plays and only then opens its transaction, so the lock is held for the writes
 alone. Crash anywhere: the position has not moved, so the batch is simply played again. What it
-refuses: to call a provider (`outbox`) or to accept an event (`ingest`).
+refuses: to call a provider (`outbox`) or to accept an event (`ingest`). Read next: `taking`, what a
+batch takes; `store.claims`, who may write it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Struct
 
-from engine.core.errors import NotOwner
+from engine import drafts
+from engine.core.errors import NotOwner, Overtaken, StoreError
 from engine.core.model import Effect, Instant
 from engine.core.play import play
 from engine.failpoints import hit
 from engine.ids import Ids
-from engine.merging import play_merge
+from engine.merging import close_loser, play_merge
 from engine.playbook import Playbook
-from engine.poison import Parked, isolate, park_unplayed, write_parked
+from engine.poison import Parked, isolate, park_unplayed, thaw, write_parked
 from engine.rebuild import rebuild_features
 from engine.store import claims, people
-from engine.store.connection import Connection, Row
+from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.events import MERGE, NOT_OWN, EventLog
+from engine.store.events import MERGE, EventLog
 from engine.store.outcomes import Outcomes, write
 from engine.store.people import Loaded
+from engine.store.queue import still_queued
+from engine.taking import Items, loser_of
+from engine.tenure import TRIES_MAX, Tenure
 from engine.vault import Vault
 from engine.wire import Decoded, contact_keys, decode, hide, settle
 
 T = TypeVar("T")
 Write = Callable[[Callable[[Connection], T]], T]
 
-COLUMNS = (
-    "seq", "profile_id", "name", "at", "accepted_at", "flags", "properties", "context", "traits",
-)  # fmt: skip
 BATCH = 1_000
 PIECE = 128
 """People in memory at once: so few that what was decoded is still in the processor's cache when
 it is played and encoded."""
-TRIES_BEFORE_CARE = 3
-TRIES_MAX = 5
-"""A batch that failed three times, by an error or by killing the process, is tried item by item;
-the item that fails five times is parked."""
 
 
 class Ticked(Struct, frozen=True):
-    """What one batch did. An idle one found nothing to do."""
+    """What one batch did. An idle one found nothing to do; a refused one was somebody else's, or
+    decided on what is no longer true: it is played again."""
 
     n_events: int = 0
     n_timers: int = 0
     n_messages: int = 0
     n_parked: int = 0
+    is_refused: bool = False
 
     @property
     def is_idle(self) -> bool:
-        return not (self.n_events or self.n_timers)
+        return not (self.n_events or self.n_timers or self.is_refused)
 
 
 class Ticker:
@@ -66,6 +67,8 @@ class Ticker:
             also ingests passes its single writer thread.
         observe: Told of every profile's effects before they are committed: a simulation counts
             there what leaves no row, such as a message held and sent within one batch.
+        lease: Microseconds for which partitions are held without a word, shared with other
+            workers. None: this is the only engine, and owns them all.
     """
 
     def __init__(
@@ -77,38 +80,67 @@ class Ticker:
         owner: str = "engine",
         write: Write[Any] | None = None,
         observe: Callable[[Sequence[Effect]], None] | None = None,
+        lease: int | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
         self._log = log
-        self._owner = owner
         self._observe = observe
         self._write: Write[Any] = write or self._in_own_transaction
         self._ids = Ids(database)
-        self._lease: claims.Lease | None = None
-        self._careful = 0
-        self._is_unproven = True
+        self._tenure = Tenure(owner, lease_for=lease)
         self._failure = ""
+        self._is_stores_fault = False
+        self.n_refused = 0
 
     def claim(self, *, now: Instant) -> None:
-        """Take the partitions; needed before the first batch, and again after one that failed.
-
-        Raises:
-            NotOwner: If another engine has them.
+        """Take the partitions, or our share of them; needed before the first batch, again after one
+        that failed, and where they are shared a few times within a lease (`tick` sees to that).
         """
-        lease: claims.Lease = self._write(
-            lambda connection: claims.claim(
-                # The database's lock says who lives; a lease that outlasts us, or a clock that
-                # was set back, must not bar the next start.
-                connection,
-                owner=self._owner,
-                now=now,
-                lease_until=0,
-            )
-        )
-        self._lease = lease
-        self._is_unproven = True
-        self._careful = 2 * BATCH if lease.attempts >= TRIES_BEFORE_CARE else 0
+        self._tenure.claim(self._write, now=now)
+
+    def release(self) -> None:
+        """Give up what we share: a clean stop, after the last call of a provider has ended."""
+        self._tenure.release(self._write)
+
+    @property
+    def owner(self) -> str:
+        """The name under which partitions are held."""
+        return self._tenure.owner
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may have partitions beside us."""
+        return self._tenure.is_shared
+
+    def share(self) -> float:
+        """The part of all partitions that we hold, in (0, 1]: never so little as nothing."""
+        lease = self._tenure.lease
+        if lease is None or not self.is_shared:
+            return 1.0
+        return max(1, len(lease.held)) / lease.total
+
+    def must_look(self, now: Instant) -> bool:
+        """Whether the next batch begins with a claim: nothing is held, or it is time to look who
+        lives."""
+        return self._tenure.must_look(now)
+
+    def holding(self) -> claims.Holding | None:
+        """Whose messages may be sent from here; None: everybody's."""
+        return self._tenure.holding()
+
+    def settle(self, recover: Callable[[claims.Holding], object]) -> None:
+        """Have the attempts that earlier owners left open settled, for the partitions that came to
+        us; from then on their messages are sent from here."""
+        fresh = self._tenure.unsettled()
+        if fresh is not None:
+            recover(fresh)
+            self._tenure.settled(fresh)
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether something is being tried item by item, since it has failed too often."""
+        return self._tenure.is_careful
 
     def tick(
         self, playbook: Playbook, *, floor: Instant, horizon: Instant, limit: int = BATCH
@@ -118,126 +150,81 @@ class Ticker:
         Args:
             floor: The owner's clock at batch start: nothing is played as of an earlier instant.
             horizon: Timers due until then are played. A live engine passes its clock for both.
+        Raises:
+            NotOwner: If the only engine was usurped. Where partitions are shared, what was lost is
+                simply no longer ours: nothing of the batch is written.
         """
-        if self._lease is None:
+        if self._tenure.must_look(floor):
             self.claim(now=floor)
-        assert self._lease is not None
+        assert self._tenure.lease is not None
         try:
-            return self._tick(self._lease, playbook, floor, horizon, limit)
+            return self._tick(self._tenure.lease, playbook, floor, horizon, limit)
         except NotOwner:
-            raise
+            if not self._tenure.is_shared:
+                raise
+            self._tenure.lease = None
+            self.n_refused += 1
+            return Ticked(is_refused=True)
+        except Overtaken:
+            return Ticked(is_refused=True)
         except Exception as error:
             # A commit may have failed half-way: only the database can say where we stand.
-            self._lease, self._failure = None, f"{type(error).__name__}: {error}"
+            self._tenure.lease, self._failure = None, f"{type(error).__name__}: {error}"
+            self._is_stores_fault = isinstance(error, StoreError)
             raise
 
     def _tick(
         self, lease: claims.Lease, playbook: Playbook, floor: Instant, horizon: Instant, limit: int
     ) -> Ticked:
         # What is written is dated by the clock, which on a virtual one is the horizon.
-        now = max(floor, horizon)
+        now, tenure = max(floor, horizon), self._tenure
         with self._database.read() as connection:
-            item = self._next_items(connection, lease.position, horizon, limit=limit)
+            item = tenure.next_items(connection, self._log, horizon, limit=limit)
             hit("tick claim")
-            if not item.events and not item.timers:
+            if item is None or (not item.events and not item.timers):
                 return Ticked()
-            if self._careful and lease.attempts >= TRIES_MAX:
+            is_careful = tenure.care(item.scan) > 0
+            is_tried_out = tenure.attempts(item.scan) >= TRIES_MAX and not self._is_stores_fault
+            if is_careful and is_tried_out:
                 return self._park_unplayed(lease, item, now=now)
-            if self._careful or self._is_unproven:
-                self._count_try(lease)
+            if is_careful or tenure.is_unproven:
+                self._count_try(item.scan, now)
             batch = self._play(connection, playbook, item, floor)
         self._commit(lease, batch, item, now=now)
         return Ticked(
             len(item.events), len(item.timers), len(batch.outcomes.messages), len(batch.parked)
         )
 
-    def _next_items(
-        self, connection: Connection, position: int, horizon: Instant, *, limit: int
-    ) -> "_Items":
-        """The next events and due timers; a single one of them while we are careful."""
-        if self._careful:
-            limit = 1
-        events, horizon, end = self._next_events(connection, position, horizon, limit=limit)
-        if events and events[0][5] & MERGE:
-            # Its two people are one afterwards: neither may be played beside it.
-            return _Items(events, [], horizon, end)
-        timers = claims.due_timers(connection, until=horizon, limit=limit)
-        if self._careful and events and timers:
-            if timers[0][0] < events[0][4]:
-                events, horizon, end = [], min(horizon, events[0][4] - 1), position
-            else:
-                timers = []
-        return _Items(events, timers, horizon, end)
-
-    def _next_events(
-        self, connection: Connection, position: int, horizon: Instant, *, limit: int
-    ) -> tuple[list[Row], Instant, int]:
-        """The next events, until when timers may be played with them, and the position after them.
-
-        A merge comes alone, since it joins what the others keep apart. While more events wait,
-        no timer may overtake them: whoever comes back after an outage must still find that the
-        event came before the timeout. So a batch does not end inside an instant either, though a
-        group commit may have given it more events than the limit.
-        """
-        rows = self._read(connection, position, limit=limit + 1)
-        if rows and rows[0][5] & MERGE and rows[0][4] <= horizon:
-            return rows[:1], horizon, rows[0][0]
-        end = min(limit, len(rows))
-        if len(rows) > limit and not self._careful:
-            rows += self._rest_of_instant(connection, rows)
-            end = next(
-                (i for i in range(len(rows) - 1, 0, -1) if rows[i][4] != rows[i - 1][4]), len(rows)
-            )
-        end = next(
-            (i for i, row in enumerate(rows[:end]) if row[4] > horizon or row[5] & MERGE), end
-        )
-        if end == len(rows):
-            # Past our own events too, or a night of timers would pile them up before us.
-            return rows, horizon, self._log.last_seq(connection)
-        position = rows[end - 1][0] if end else position
-        if rows[end][4] > horizon:
-            return rows[:end], horizon, position
-        return rows[:end], max([rows[end][4] - 1, *(row[4] for row in rows[:end])]), position
-
-    def _rest_of_instant(self, connection: Connection, rows: Sequence[Row]) -> list[Row]:
-        """What follows rows of one single instant, until it ends; nothing if they hold several."""
-        rest: list[Row] = []
-        last = rows[-1]
-        while last[4] == rows[0][4]:
-            more = self._read(connection, last[0], limit=BATCH)
-            if not more:
-                break
-            rest += more
-            last = more[-1]
-        return rest
-
-    def _read(self, connection: Connection, position: int, *, limit: int) -> list[Row]:
-        return self._log.read_after(
-            connection, position, limit=limit, columns=COLUMNS, where=NOT_OWN
-        )
-
     def _play(
         self,
         connection: Connection,
         playbook: Playbook,
-        items: "_Items",
+        items: Items,
         floor: Instant,
     ) -> "_Batch":
         events, horizon = items.events, items.horizon
+        if items.part == "close":
+            return _Batch(after=close_loser(events[0]).write)
         if events and events[0][5] & MERGE:
-            merged = play_merge(connection, playbook, events[0], now=max(floor, events[0][4]))
-            batch = _Batch(after=merged.write)
+            merged = play_merge(
+                connection,
+                playbook,
+                events[0],
+                now=max(floor, events[0][4]),
+                is_closed=not items.scan.has(loser_of(events[0]), events[0][0]),
+            )
+            batch = _Batch(release=playbook.program.release, after=merged.write)
             for it in merged.people:
                 batch.take(it, merged.effects)
             return batch
-        batch = _Batch()
+        batch = _Batch(release=playbook.program.release)
         own: dict[int, list[Decoded]] = {}
         for row in events:
             own.setdefault(row[1], []).append(decode(row))
         ids = sorted({*own, *(row[1] for row in items.timers)})
         for start in range(0, len(ids), PIECE):
             piece = ids[start : start + PIECE]
-            self._play_piece(connection, playbook, batch, piece, own, floor, horizon)
+            self._play_piece(connection, playbook, batch, piece, own, floor, horizon, items)
         return batch
 
     def _play_piece(
@@ -249,10 +236,17 @@ class Ticker:
         own: dict[int, list[Decoded]],
         floor: Instant,
         horizon: Instant,
+        items: Items,
     ) -> None:
         """Load some people, play them, and keep of them only what is to be written."""
-        loaded = people.load(connection, ids)
-        rebuild_features(connection, loaded, playbook, up_to=self._position)
+        models = playbook.segments.news.models
+        loaded = people.load(connection, ids, models=models)
+        for position, group in items.scan.by_position(loaded):
+            some = loaded if len(group) == len(loaded) else {it: loaded[it] for it in group}
+            batch.met += rebuild_features(connection, some, playbook, up_to=position)
+        for _, profile_id in items.timers:
+            if profile_id in loaded:
+                thaw(loaded[profile_id].person)
         keys = contact_keys(own, loaded, self._vault)
         known = people.contacts(connection, keys.values())
         for profile_id, it in loaded.items():
@@ -268,10 +262,14 @@ class Ticker:
                     horizon=horizon,
                     evaluate=playbook.evaluate,
                     new_id=self._ids,
+                    still_queued=partial(still_queued, connection),
                 )
+            except StoreError:
+                raise  # the database's trouble is nobody's poison
             except Exception as error:
-                again = people.load(connection, [profile_id])[profile_id]
-                rebuild_features(connection, {profile_id: again}, playbook, up_to=self._position)
+                again = people.load(connection, [profile_id], models=models)[profile_id]
+                for position, _ in items.scan.by_position([profile_id]):
+                    rebuild_features(connection, {profile_id: again}, playbook, up_to=position)
                 again.sealed, again.addresses = it.sealed, it.addresses
                 again.zone_from = it.zone_from
                 it = again
@@ -290,51 +288,39 @@ class Ticker:
             if self._observe is not None:
                 self._observe(effects)
 
-    @property
-    def _position(self) -> int:
-        assert self._lease is not None
-        return self._lease.position
-
     def _commit(
         self,
         lease: claims.Lease,
         batch: "_Batch",
-        items: "_Items",
+        items: Items,
         *,
         now: Instant,
     ) -> None:
-        position = items.position
-        self._careful = max(0, self._careful - 1)
-        attempts = TRIES_BEFORE_CARE if self._careful else 0
-
         def transaction(connection: Connection) -> None:
-            claims.advance(connection, lease, position=position, attempts=attempts)
+            self._tenure.advance(connection, items, now=now)
             claims.drop_timers(connection, items.timers)
             people.save(connection, batch.people, now=now)
             if batch.after is not None:
                 batch.after(connection)
             write(connection, batch.outcomes, log=self._log, now=now)
             write_parked(connection, batch.parked, now=now)
+            batch.note_played(connection)
             hit("step commit")
 
         self._write(transaction)
         hit("tick commit")
-        lease.position, lease.attempts = position, attempts
-        self._is_unproven, self._failure = False, ""
+        self._tenure.advanced(items)
+        self._failure = ""
+        self._is_stores_fault = False
 
-    def _count_try(self, lease: claims.Lease) -> None:
-        """Count a try before it is made: it may kill the process."""
-        attempts = lease.attempts + 1
-        self._write(
-            lambda connection: claims.advance(
-                connection, lease, position=lease.position, attempts=attempts
-            )
-        )
-        lease.attempts = attempts
+    def _count_try(self, scan: claims.Scan, now: Instant) -> None:
+        self._write(lambda connection: self._tenure.count_try(connection, scan, now=now))
+        self._tenure.tried(scan)
 
-    def _park_unplayed(self, lease: claims.Lease, items: "_Items", *, now: Instant) -> Ticked:
+    def _park_unplayed(self, lease: claims.Lease, items: Items, *, now: Instant) -> Ticked:
         why = self._failure or "the process died while playing it"
-        parked = park_unplayed(items.events, items.timers, attempts=lease.attempts, why=why)
+        attempts = self._tenure.attempts(items.scan)
+        parked = park_unplayed(items.events, items.timers, attempts=attempts, why=why)
         self._commit(lease, _Batch(parked=parked), items, now=now)
         return Ticked(len(items.events), len(items.timers), 0, len(parked))
 
@@ -343,25 +329,18 @@ class Ticker:
             return function(connection)
 
 
-class _Items(Struct, frozen=True):
-    """What one batch takes: events, timers, until when these profiles may be played, and the
-    position once they have been."""
-
-    events: list[Row]
-    timers: list[Row]
-    horizon: Instant
-    position: int
-
-
 class _Batch:
     """Everything a batch wants written."""
 
     def __init__(
         self,
         *,
+        release: int = 0,
         parked: Iterable[Parked] = (),
         after: Callable[[Connection], None] | None = None,
     ) -> None:
+        self.release = release
+        self.met: list[int] = []
         self.people = people.Changes()
         self.parked: list[Parked] = list(parked)
         self.outcomes = Outcomes()
@@ -374,6 +353,11 @@ class _Batch:
             person = it.person
             versions = {int(each.id): each.version for each in person.enrollments}
             self.outcomes.take(effects, profile_id=person.profile.id, versions=versions)
+
+    def note_played(self, connection: Connection) -> None:
+        """Tell a backfill under way whom this batch has played."""
+        played = [row[0] for row in self.people.states]
+        drafts.follow(connection, played=played, met=self.met, release=self.release)
 
 
 def by_seq(each: Decoded) -> int:

@@ -17,7 +17,7 @@ from engine.store.bulk import insert, reserve
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from engine.store.people import text
-from engine.store.queue import addressees
+from engine.store.queue import Addressee, addressees, reached
 
 Scope: TypeAlias = Literal["topic", "all"]
 
@@ -70,9 +70,8 @@ def withdraw(
         return None
     topic = EVERYTHING if scope == "all" else asked.topic
     person = addressees(connection, [asked.profile_id]).get(asked.profile_id)
-    address = _addresses.decode(person.addresses).get(asked.channel) if person else None
-    # The contact row first: attempts lock it before anything else, so nobody waits in a circle.
-    if address is not None:
+    # The contact rows first, and in order: attempts lock them so, and nobody waits in a circle.
+    for address in sorted(_concerned(connection, message, person, asked.channel)):
         _withdraw_contact(connection, address, channel=asked.channel, topic=topic, now=now)
     report = DeliveryEvent(
         kind="unsubscribed",
@@ -92,6 +91,18 @@ def withdraw(
         )
     hit("unsubscribe commit")
     return Withdrawal(asked.channel, topic, is_repeated=not is_new)
+
+
+def _concerned(
+    connection: Connection, message: int, person: Addressee | None, channel: str
+) -> set[str]:
+    """The addresses that a "no" is about: the one the message went to, and the present one.
+
+    Whoever reads the old mailbox said no for it; the person said no wherever we reach them now.
+    """
+    found = set(reached(connection, [message]).values())
+    present = _addresses.decode(person.addresses).get(channel) if person else None
+    return found | {present} if present is not None else found
 
 
 def _withdraw_contact(

@@ -5,7 +5,7 @@ nothing can leak it. Consent, addresses and zone that an event brings travel wit
 exactly when it is played.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,7 +16,7 @@ from campaigns.conditions import pii_traits
 from engine.core.model import Contact, Effect, Event, SetTrait
 from engine.playbook import Playbook
 from engine.store.connection import Row
-from engine.store.events import OLD
+from engine.store.events import OLD, OURS
 from engine.store.people import NO_CONTACT, Loaded
 from engine.vault import Vault
 
@@ -55,6 +55,7 @@ def decode(row: Row) -> Decoded:
         context=_object.decode(context) if context != "{}" else {},
         traits=changes,
         is_old=bool(flags & OLD),
+        is_ours=bool(flags & OURS),
     )
     return Decoded(event, sealed, blind, consent)
 
@@ -91,7 +92,7 @@ def settle(
     """The event as the core plays it; what the core must not see goes into `it` at once."""
     event = each.event
     addresses = _settle_traits(each, it, keys, known) if event.traits else {}
-    zone, zone_from = _zone_of(event, it, playbook)
+    zone, zone_from = zone_told(event, it.zone_from, playbook.workspace.settings.zones)
     if zone_from:
         it.zone_from = zone_from
     if addresses or zone or each.consent:
@@ -141,17 +142,22 @@ def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault
             it.addresses[channel] = vault.address_hash(channel, str(effect.value)).hex()
 
 
-def _zone_of(event: Event, it: Loaded, playbook: Playbook) -> tuple[str, str]:
-    """The zone this event reveals and where from, unless a better source is already known."""
+def zone_told(event: Event, zone_from: str, sources: Sequence[str]) -> tuple[str, str]:
+    """The zone this event reveals and where from; nothing if a better source has told one.
+
+    Args:
+        zone_from: The source of the zone known so far.
+        sources: The workspace's sources of a zone, best first.
+    """
     device, country = event.context.get("timezone"), event.context.get("country_zone")
     trait = event.traits.get("timezone")
     if not (trait or device or country):
         return "", ""  # as nearly every event
     found = {"trait": trait, "device": device, "country": country}
-    for source in playbook.workspace.settings.zones:
+    for source in sources:
         zone = found.get(source)
         if zone:
             return str(zone), source
-        if it.zone_from == source:
+        if zone_from == source:
             break
     return "", ""

@@ -80,6 +80,11 @@ class Load:
         self.acknowledged: set[str] = set()
         self.sent: set[str] = set()
         self._unsure: list[list[str]] = []
+        self._is_over = threading.Event()
+
+    def stop(self) -> None:
+        """End the clients although their server lives."""
+        self._is_over.set()
 
     def against(self, served: Served, key: str, *, life: int) -> list[threading.Thread]:
         threads = [
@@ -99,6 +104,8 @@ class Load:
 
     def _send(self, served: Served, key: str, name: str) -> None:
         for number in range(10_000):
+            if self._is_over.is_set():
+                return
             fresh = [f"{name}-{number}-{item}" for item in range(4)]
             # Now and then what nobody answered in an earlier life, with the same ids.
             again = [self._unsure.pop()] if self._unsure else []

@@ -92,3 +92,18 @@ def test_applying_the_same_files_again_changes_nothing(left_behind: Path) -> Non
     assert rows(left_behind, "SELECT count(*) FROM release") == [(1,)]
     standing = "SELECT count(*) FROM enrollment WHERE status = 'active' AND step = 'looking'"
     assert rows(left_behind, standing) == [(35,)]
+
+
+def test_an_upgrade_is_no_edit_campaigns_keep_their_version_and_experiments_their_phase(
+    left_behind: Path,
+) -> None:
+    antiphon("migrate", str(left_behind))
+    campaign = left_behind / "campaigns" / "long.yaml"
+    campaign.write_text(campaign.read_text().replace("title: A journey", "title: The journey"))
+
+    antiphon("apply", str(left_behind))
+
+    assert rows(left_behind, "SELECT count(*) FROM release") == [(2,)]
+    assert rows(left_behind, "SELECT experiment, phase FROM experiment_phase") == [("words", 1)]
+    versions = "SELECT count(DISTINCT version) FROM campaign_version WHERE campaign = 'long-way'"
+    assert rows(left_behind, versions) == [(1,)]

@@ -2,11 +2,11 @@
 
 import argparse
 import json
-from dataclasses import asdict
+import sys
 from pathlib import Path
 from typing import Final
 
-HELP: Final = "what apply would change, and how many people are inside what changes"
+HELP: Final = "what apply would change, whom it would touch, and what forbids it"
 EXAMPLE: Final = "example: antiphon plan shop"
 
 
@@ -17,23 +17,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 when nothing would change, 1 when something would."""
-    from campaigns.plan import render_plan
-    from engine.impact import people_inside
+    """0 when nothing would change, 1 when something would or it is refused."""
+    from engine import drafts
     from engine.opened import opened
-    from engine.publish import check, plan
+    from engine.plan_words import as_data, drift, rendered
+    from engine.planning import plan
+    from engine.publish import check
+    from engine.steady import present
 
-    checked = check(arguments.directory)
+    workspace = check(arguments.directory).workspace
     with opened(arguments.directory) as it, it.database.read() as connection:
-        changes = plan(connection, checked.workspace)
-        inside = people_inside(connection, changes)
+        found = plan(connection, workspace, now=present(), blind=it.vault.mark)
+        under_way = drafts.current(connection)
     if arguments.json:
-        print(json.dumps({"changes": [asdict(each) for each in changes], "inside": inside}))
-        return int(bool(changes))
-    if not changes:
-        print("Nothing to do: the live release equals these files.")
+        print(json.dumps(as_data(found)))
+        return int(bool(found.changes))
+    if under_way is not None and under_way.words:
+        mine = " (these files)" if under_way.digest == workspace.content_hash else ""
+        print(f"A release is being prepared{mine}: {under_way.words}")
+    if not found.changes:
+        print("\n".join((*drift(found), "Nothing to do: the live release equals these files.")))
         return 0
-    print(render_plan(changes))
-    for campaign, people in inside.items():
-        print(f'{people:,} people are inside "{campaign}"; they finish on the version they are on.')
-    return int(bool(changes))
+    print(rendered(found))
+    if found.refused:
+        print("\n".join(str(problem) for problem in found.refused), file=sys.stderr)
+        print("This plan cannot be applied.", file=sys.stderr)
+    else:
+        print(f"To apply exactly this: antiphon apply --plan {found.id}")
+    return 1

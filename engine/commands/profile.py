@@ -25,18 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when the person is known, 2 when not."""
+    from engine.membership import with_asked
     from engine.opened import opened
     from engine.reading import find_profile, read_profile
     from engine.shown import plain
+    from engine.steady import present
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         profile = find_profile(connection, arguments.id, kinds=("user", "anonymous"))
-        segments = sorted(it.playbook().program.segments)
+        compiled = it.playbook().segments
+        segments = list(compiled.names)
         page = (
             None
             if profile is None
             else read_profile(connection, profile, segments=segments, with_timeline=True)
         )
+        if page is not None:
+            page = with_asked(connection, page, compiled, now=present())
     if page is None:
         raise UsageError(f'there is no profile with the id "{arguments.id}"')
     print(json.dumps(_plain(plain(page))) if arguments.json else _told(page))

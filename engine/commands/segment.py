@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.core.model import Instant
+    from engine.asof import Zones
+    from engine.core.model import Instant, Program
     from engine.core.segments import Segments
+    from engine.opened import Opened
+    from engine.segment_preview import Preview
     from engine.store.connection import Connection
 
 HELP: Final = "list segments; preview one; its members; why a profile is in or out"
@@ -19,7 +22,8 @@ example: antiphon segment preview high-intent-mobile --dir shop
 example: antiphon segment members high-intent-mobile --at 2026-03-02T09:00:00Z
 example: antiphon segment explain high-intent-mobile --profile u1 --dir shop"""
 
-SHOWN: Final = 10
+DAYS: Final = 14
+DAYS_MAX: Final = 400
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     for action, what in (
         ("list", "every segment with its size"),
-        ("preview", "size and ten members of a segment as its file says, applied or not"),
+        ("preview", "size, trend and ten members of a segment as its file says, applied or not"),
         ("members", "who is inside, now or at an instant"),
         ("explain", "why one profile is in or out, condition by condition"),
     ):
@@ -35,6 +39,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if action != "list":
             each.add_argument("name", metavar="NAME", help="a segment of segments/*.yaml")
             each.add_argument("--at", metavar="TIME", help="an instant (ISO 8601); default: now")
+        if action == "preview":
+            each.add_argument(
+                "--days", type=int, default=DAYS, metavar="N",
+                help=f"days of the trend, up to that instant; default: {DAYS}, at most {DAYS_MAX}",
+            )  # fmt: skip
         if action == "explain":
             each.add_argument(
                 "--profile", required=True, metavar="ID", help="their user id or anonymous id"
@@ -45,26 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when it could be answered; for `explain`, 1 when the profile is out."""
+    from engine.asof import Zones
+    from engine.membership import members_now
     from engine.opened import instant, opened
-    from engine.publish import check
     from engine.steady import present
 
+    if arguments.action == "preview" and not 1 <= arguments.days <= DAYS_MAX:
+        raise UsageError(f"--days {arguments.days}: write a number from 1 to {DAYS_MAX}")
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         if arguments.action == "list":
-            return _list(connection, sorted(it.playbook().program.segments), arguments.json)
+            return _list(connection, it.playbook().segments, arguments.json)
         at = instant(arguments.at, default=present())
         if arguments.action == "preview":
-            segments = check(arguments.directory).segments
-            _known(arguments.name, segments)
-            return _preview(connection, segments, arguments.name, at, arguments.json)
+            return _preview(connection, it, arguments, at)
         playbook = it.playbook()
         _known(arguments.name, playbook.segments)
         if arguments.action == "explain":
             return _explain(connection, playbook.segments, arguments, at)
         if arguments.at is None:
-            members = _members_now(connection, arguments.name)
+            members = members_now(connection, playbook.segments, arguments.name, now=at)
         else:
-            members = _members_at(connection, playbook.segments, arguments.name, at)
+            settings = playbook.workspace.settings
+            zones = Zones(settings.zones, str(settings.zone))
+            members = _members_at(connection, playbook.segments, arguments.name, at, zones)
         return _print_members(arguments.name, at, members, arguments.json)
 
 
@@ -76,10 +88,14 @@ def _known(name: str, segments: "Segments") -> None:
         raise UsageError(f'there is no segment "{name}".{hint}')
 
 
-def _list(connection: "Connection", names: list[str], as_json: bool) -> int:
-    from engine.asof import sizes
+def _list(connection: "Connection", segments: "Segments", as_json: bool) -> int:
+    from engine import drafts
+    from engine.membership import sizes
+    from engine.steady import present
 
-    found = sizes(connection, names)
+    names = list(segments.names)
+    found = sizes(connection, names, segments=segments, now=present())
+    under_way = drafts.current(connection)
     if as_json:
         print(json.dumps({"segments": [{"segment": n, "size": found[n]} for n in names]}))
         return 0
@@ -88,24 +104,18 @@ def _list(connection: "Connection", names: list[str], as_json: bool) -> int:
         print("no segment yet: write one in segments/*.yaml and run: antiphon apply")
     for name in names:
         print(f"{name:<{width}}  {found[name]:>9,}")
+    if under_way is not None and under_way.words:
+        print(f"The next release is being prepared, and nobody goes by it yet: {under_way.words}")
     return 0
 
 
-def _members_now(connection: "Connection", name: str) -> list[str]:
-    rows = connection.execute(
-        "SELECT p.external_id FROM membership m JOIN profile p ON p.id = m.profile_id "
-        "WHERE m.segment = ? ORDER BY p.id",
-        (name,),
-    )
-    return [row[0] for row in rows]
-
-
 def _members_at(
-    connection: "Connection", segments: "Segments", name: str, at: "Instant"
+    connection: "Connection", segments: "Segments", name: str, at: "Instant", zones: "Zones"
 ) -> list[str]:
     from engine.asof import members_at
 
-    return [it.then.profile.external_id for it in members_at(connection, segments, name, at=at)]
+    found = members_at(connection, segments, name, at=at, zones=zones)
+    return [it.then.profile.external_id for it in found]
 
 
 def _print_members(name: str, at: "Instant", members: list[str], as_json: bool) -> int:
@@ -121,25 +131,57 @@ def _print_members(name: str, at: "Instant", members: list[str], as_json: bool) 
 
 
 def _preview(
-    connection: "Connection", segments: "Segments", name: str, at: "Instant", as_json: bool
+    connection: "Connection", it: "Opened", arguments: argparse.Namespace, at: "Instant"
 ) -> int:
-    from engine.asof import members_at
-    from engine.core.clocktime import iso
+    from engine.segment_preview import preview
+    from engine.settings import DIRECTORY
+    from engine.steady import present
 
-    members = members_at(connection, segments, name, at=at)
-    shown: list[dict[str, Any]] = []
-    for it in members[:SHOWN]:
-        rows = segments.explain(name, it.then.features, it.then.profile, now=at)
-        shown.append({"profile": it.then.profile.external_id, "conditions": rows})
-    if as_json:
-        found = {"segment": name, "at": iso(at), "size": len(members), "members": shown}
-        print(json.dumps(found))
-        return 0
-    print(f"{name}: {len(members):,} people at {iso(at)}")
-    for each in shown:
-        print(f"\n{each['profile']}")
-        _print_rows(each["conditions"])
+    program, segments = _as_written(it, arguments.directory)
+    _known(arguments.name, segments)
+    found = preview(
+        connection,
+        arguments.name,
+        program=program,
+        segments=segments,
+        at=at,
+        days=arguments.days,
+        present=present() if arguments.at is not None else at,
+        folder=it.settings.directory / DIRECTORY,
+    )
+    if arguments.json:
+        print(json.dumps(found.as_json()))
+    else:
+        _print_preview(found)
     return 0
+
+
+def _as_written(it: "Opened", directory: Path) -> tuple["Program", "Segments"]:
+    """The segments of the files, where there are some; else those of the live release."""
+    from campaigns.load import load_workspace
+    from engine.publish import compiled
+
+    if not (directory / "antiphon.yaml").exists():
+        playbook = it.playbook()
+        return playbook.program, playbook.segments
+    checked = compiled(load_workspace(directory, environ=None), blind=it.vault.mark)
+    return checked.program, checked.segments
+
+
+def _print_preview(found: "Preview") -> None:
+    from engine.core.clocktime import iso
+    from engine.segment_preview import sparkline
+
+    sizes = [size for _, size in found.trend]
+    print(f"{found.segment}: {found.size:,} of {found.people:,} people at {iso(found.at)}")
+    if len(sizes) > 1:
+        print(
+            f"{len(sizes)} days  {sparkline(sizes)}  from {sizes[0]:,} to {sizes[-1]:,} "
+            f"(least {min(sizes):,}, most {max(sizes):,})"
+        )
+    for each in found.members:
+        print(f"\n{each.profile}")
+        _print_rows(each.conditions)
 
 
 def _explain(
@@ -149,18 +191,23 @@ def _explain(
     from engine.core.clocktime import iso
     from engine.core.model import NEVER, Profile, ProfileId
     from engine.reading import find_profile
+    from engine.segment_preview import as_they_are
 
     profile = find_profile(connection, arguments.profile, kinds=("user", "anonymous"))
     if profile is None:
         raise UsageError(f'there is no profile with the id "{arguments.profile}"')
     then = next(profiles_at(connection, segments, at=at, only=[profile]), None)
+    if then is not None and arguments.at is None:
+        (then,) = as_they_are(connection, segments, [then])
     features = then.features if then is not None else {}
     someone = then.profile if then is not None else Profile(ProfileId(profile), "UTC")
     matches, until = segments.evaluate(arguments.name, features, someone, now=at)
     rows = segments.explain(arguments.name, features, someone, now=at)
     if arguments.json:
         end = None if until >= NEVER else iso(until)
-        print(json.dumps({"matches": matches, "until": end, "conditions": rows}))
+        rough = segments.approximate(arguments.name, features, now=at)
+        found = {"matches": matches, "until": end, "approximate": rough, "conditions": rows}
+        print(json.dumps(found))
     else:
         word = "in" if matches else "not in"
         end = "until an event changes it" if until >= NEVER else f"until {iso(until)}"
@@ -174,4 +221,5 @@ def _print_rows(rows: list[dict[str, Any]]) -> None:
         mark = "yes" if row["matches"] else "no "
         end = f", until {row['until']}" if row["until"] else ""
         found = f" ({row['found']})" if row["found"] else ""
-        print(f"  {mark} {'  ' * row['depth']}{row['condition']}{found}{end}")
+        rough = f", approximate: {row['approximate']}" if row.get("approximate") else ""
+        print(f"  {mark} {'  ' * row['depth']}{row['condition']}{found}{end}{rough}")

@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """Serve until stopped; 0 after a clean stop."""
+def run(arguments: argparse.Namespace, *, plays: bool = True) -> int:
+    """Serve until stopped; 0 after a clean stop. Without `plays` this is `antiphon web`."""
     from engine.serve import serve
 
     logging.basicConfig(
@@ -38,4 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
         port=arguments.port,
         is_open=arguments.open,
         announce=lambda text: print(text, flush=True),
+        plays=plays,
     )

@@ -3,10 +3,20 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from engine.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from campaigns.workspace import Workspace
+    from engine.rehearsal import Rehearsed
+    from engine.what_if import Alter
 
 HELP: Final = "replay history on a virtual clock against a throwaway database"
-EXAMPLE: Final = "example: antiphon simulate shop win-back --events orders.jsonl.gz"
+EXAMPLE: Final = """\
+example: antiphon simulate shop win-back --events orders.jsonl.gz
+example: antiphon simulate shop --events orders.jsonl.gz --caps "email 2/7d" --quiet-hours none
+example: antiphon simulate shop --events orders.jsonl.gz --against shop-as-it-was"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,38 +39,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seed", default="0", help="another seed, other opens, clicks and bounces (default 0)"
     )
+    parser.add_argument(
+        "--caps", metavar="CAPS",
+        help='what if these were the caps: none, or "email 3/7d, offers 1/1d, 5/30d"',
+    )  # fmt: skip
+    parser.add_argument(
+        "--quiet-hours", metavar="SPAN", help="what if these were quiet: none, or 22:00-08:00"
+    )
+    parser.add_argument(
+        "--against", type=Path, metavar="DIR", help="play this workspace too, and compare with it"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when it was played; 2 when the files cannot be used."""
-    from engine.core.clocktime import iso
-    from engine.opened import instant
-    from engine.progress import Progress
     from engine.publish import check
-    from engine.rehearsal import rehearse
+    from engine.what_if import what_if
 
     workspace = check(arguments.directory).workspace
-    until = None if arguments.until is None else instant(arguments.until, default=0)
-    with Progress("Simulating", is_quiet=arguments.json) as progress:
-        done = rehearse(
-            workspace,
-            events=arguments.events,
-            mapping=dict(_pair(text) for text in arguments.map),
-            campaign=arguments.campaign,
-            until=until,
-            seed=arguments.seed,
-            progress=progress,
-        )
+    alter = what_if(workspace, caps=arguments.caps, quiet_hours=arguments.quiet_hours)
+    if arguments.against is not None and alter is not None:
+        raise UsageError("--against compares two workspaces: leave out --caps and --quiet-hours")
+    done = _played(arguments, workspace, arguments.directory.resolve().name)
+    if arguments.against is not None:
+        name = arguments.against.resolve().name
+        other = _played(arguments, check(arguments.against).workspace, name)
+        return _print_both(arguments, other, done, (name, arguments.directory.resolve().name))
+    if alter is not None:
+        changed = _played(arguments, workspace, "what if", alter=alter)
+        return _print_both(arguments, done, changed, ("as it is", "what if"))
     if arguments.json:
         print(json.dumps(done.as_json()))
         return 0
-    print(
-        f"{done.n_events:,} events of {done.n_people:,} people, "
-        f"{iso(done.start)[:10]} to {iso(done.end)[:10]}"
-    )
-    if done.n_rejected:
-        print(f"{done.n_rejected:,} rows were refused; the first: {done.first_error}")
+    _print_head(done)
     total = done.counts.total
     print(
         f"{total['sends']:,} sent, {total['ghosts']:,} ghosts of the holdouts, "
@@ -72,9 +84,63 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _pair(text: str) -> tuple[str, str]:
-    from engine.core.errors import UsageError
+def _played(
+    arguments: argparse.Namespace,
+    workspace: "Workspace",
+    title: str,
+    *,
+    alter: "Alter" = lambda program: program,
+) -> "Rehearsed":
+    from engine.opened import instant
+    from engine.progress import Progress
+    from engine.rehearsal import rehearse
 
+    until = None if arguments.until is None else instant(arguments.until, default=0)
+    with Progress(f"Simulating {title}", is_quiet=arguments.json) as progress:
+        return rehearse(
+            workspace,
+            events=arguments.events,
+            mapping=dict(_pair(text) for text in arguments.map),
+            campaign=arguments.campaign,
+            until=until,
+            seed=arguments.seed,
+            progress=progress,
+            alter=alter,
+        )
+
+
+def _print_head(done: "Rehearsed") -> None:
+    from engine.core.clocktime import iso
+
+    print(
+        f"{done.n_events:,} events of {done.n_people:,} people, "
+        f"{iso(done.start)[:10]} to {iso(done.end)[:10]}"
+    )
+    if done.n_rejected:
+        print(f"{done.n_rejected:,} rows were refused; the first: {done.first_error}")
+
+
+def _print_both(
+    arguments: argparse.Namespace, before: "Rehearsed", after: "Rehearsed", names: tuple[str, str]
+) -> int:
+    from engine.simulation_difference import difference, lines
+
+    if arguments.json:
+        found = {
+            "before": before.as_json(),
+            "after": after.as_json(),
+            "change": difference(before.counts, after.counts),
+        }
+        print(json.dumps(found))
+        return 0
+    _print_head(after)
+    print()
+    for line in lines(before.counts, after.counts, names=names):
+        print(line)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
     field, sign, column = text.partition("=")
     if not (field and sign and column):
         raise UsageError(f"--map {text}: write FIELD=COLUMN, or FIELD==CONSTANT")

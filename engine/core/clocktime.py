@@ -84,6 +84,27 @@ def resolve(on: date, minute: int, zone: str) -> Instant:
     return _resolve_wall(wall, zone_info(zone))
 
 
+def showings(on: date, minute: int, zone: str) -> tuple[Instant, ...]:
+    """The instants at which clocks come to show this minute of this date: two where they repeat it.
+
+    One that they skip gives the first instant after the gap.
+    """
+    wall, info = datetime(on.year, on.month, on.day, *divmod(minute, 60)), zone_info(zone)
+    first, second = _resolve_wall(wall, info), _resolve_wall(wall.replace(fold=1), info)
+    return (first,) if first == second else (first, second)
+
+
+def offset_changes_at(zone: str, *, after: Instant, until: Instant) -> Instant | None:
+    """The instant in (after, until] at which the zone's offset changes, if it does.
+
+    The two must be so near that it changes at most once between them: a day.
+    """
+    info = zone_info(zone)
+    if local_time(after, zone).utcoffset() == local_time(until, zone).utcoffset():
+        return None
+    return _transition(after, until, info)
+
+
 def add(instant: Instant, duration: Duration, zone: str) -> Instant:
     """The instant a duration later: calendar steps first, in the zone, then the exact part.
 

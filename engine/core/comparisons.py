@@ -6,7 +6,7 @@ neither null nor false. What each operator says of missing, null and other types
 """
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -14,13 +14,14 @@ import re2
 
 from engine.core import clocktime
 from engine.core.errors import CampaignError
-from engine.core.model import DAY, NEVER, Comparison, Instant
+from engine.core.model import NEVER, Comparison, Instant
 from engine.core.paths import MISSING
 
 Test: TypeAlias = Callable[[Any], bool]
 Answer: TypeAlias = tuple[bool, Instant]
-TimedTest: TypeAlias = Callable[[Any, Instant], Answer]
-"""Whether a value passes at an instant, and until when that answer stands."""
+TimedTest: TypeAlias = Callable[[Any, Instant, str], Answer]
+"""Whether a value passes at an instant, and until when that answer stands. The zone says when a
+date without a time begins."""
 
 YES: Final[Answer] = (True, NEVER)
 NO: Final[Answer] = (False, NEVER)
@@ -52,7 +53,7 @@ def compile_timed(comparison: Comparison) -> TimedTest:
     if build is not None:
         return build(_span(comparison))
     test = compile_test(comparison)
-    return lambda value, now: YES if test(value) else NO
+    return lambda value, now, zone: YES if test(value) else NO
 
 
 # --- equality ------------------------------------------------------------------------------------
@@ -179,6 +180,25 @@ def as_instant(value: Any) -> Instant | None:
     return _instant_of(value) if type(value) is str else None
 
 
+@lru_cache(maxsize=4096)
+def _local_instant_of(text: str, zone: str) -> Instant | None:
+    instant = _instant_of(text)
+    day = _bare_date_of(text) if instant is not None and zone != "UTC" else None
+    return instant if day is None else clocktime.resolve(day, 0, zone)
+
+
+def _bare_date_of(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return None
+
+
+def as_local_instant(value: Any, zone: str) -> Instant | None:
+    """As `as_instant`, but that a date without a time is its midnight in the zone."""
+    return _local_instant_of(value, zone) if type(value) is str else None
+
+
 def _dated(operator: str, compare: Callable[[int, int], bool]) -> Callable[[Any], Test]:
     def build(operand: Any) -> Test:
         if not isinstance(operand, int) or isinstance(operand, bool):
@@ -203,8 +223,8 @@ def _span(comparison: Comparison) -> int:
 def _within_last(span: int) -> TimedTest:
     """now - span < value <= now, so it ends at exactly value + span."""
 
-    def test(value: Any, now: Instant) -> Answer:
-        instant = as_instant(value)
+    def test(value: Any, now: Instant, zone: str) -> Answer:
+        instant = as_local_instant(value, zone)
         if instant is None or instant + span <= now:
             return NO
         return (True, instant + span) if instant <= now else (False, instant)
@@ -215,8 +235,8 @@ def _within_last(span: int) -> TimedTest:
 def _within_next(span: int) -> TimedTest:
     """now < value <= now + span: it begins at value - span and ends at value."""
 
-    def test(value: Any, now: Instant) -> Answer:
-        instant = as_instant(value)
+    def test(value: Any, now: Instant, zone: str) -> Answer:
+        instant = as_local_instant(value, zone)
         if instant is None or instant <= now:
             return NO
         return (True, instant) if instant - span <= now else (False, instant - span)
@@ -225,21 +245,26 @@ def _within_next(span: int) -> TimedTest:
 
 
 def _anniversary_within(span: int) -> TimedTest:
-    """From `span` before the anniversary's day begins (UTC) until that day ends.
+    """From `span` before the anniversary's day begins in the zone until that day ends there.
 
     The day is the date as written; 29 February is kept on the 28th in common years; the day itself
     is no anniversary, the first is a year later.
     """
 
-    def test(value: Any, now: Instant) -> Answer:
+    def test(value: Any, now: Instant, zone: str) -> Answer:
         day = _day_of(value) if type(value) is str else None
         if day is None:
             return NO
         first = max(day.year + 1, clocktime.to_datetime(now).year - 1)
         for year in range(first, first + 3):
-            at = _anniversary(day, year)
-            if at is not None and now < at + DAY:
-                return (True, at + DAY) if at - span <= now else (False, at - span)
+            on = _anniversary(day, year)
+            if on is None:
+                return NO
+            begins_at = clocktime.resolve(on, 0, zone)
+            ends_at = clocktime.resolve(on + timedelta(days=1), 0, zone)
+            if now < ends_at:
+                is_near = begins_at - span <= now
+                return (True, ends_at) if is_near else (False, begins_at - span)
         return NO
 
     return test
@@ -250,11 +275,11 @@ def _day_of(text: str) -> date | None:
     return date.fromisoformat(text[:10]) if _instant_of(text) is not None else None
 
 
-def _anniversary(day: date, year: int) -> Instant | None:
-    if year > 9999:
-        return None
+def _anniversary(day: date, year: int) -> date | None:
+    if year >= 9999:
+        return None  # its last day ends beyond the years that have a name
     is_short = day.month == 2 and day.day == 29 and not _is_leap(year)
-    return clocktime.resolve(day.replace(year=year, day=28 if is_short else day.day), 0, "UTC")
+    return day.replace(year=year, day=28 if is_short else day.day)
 
 
 def _is_leap(year: int) -> bool:

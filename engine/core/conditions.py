@@ -1,58 +1,48 @@
 """Conditions compiled to closures that answer `(holds, until)`: a tuple, no object, no tree walk.
 
 `until` is the earliest instant at which the answer may change without a new event or trait, never
-later than the true one. Each kind of condition is one function in `COMPILERS`.
+later than the true one. The kinds are in `person_conditions` and `event_conditions`.
 """
 
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from math import ceil
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final
 
-from engine.core import occurrences, sessions
-from engine.core.comparisons import NO, YES, Answer, compile_test
+from engine.core import event_conditions, person_conditions
+from engine.core.comparisons import Answer
+from engine.core.compiled import Ask, Compiled, joined
 from engine.core.errors import CampaignError
 from engine.core.features import Features, Register
-from engine.core.filters import compile_trait_filter
 from engine.core.model import (
     NEVER,
     All,
     AnyOf,
-    Comparison,
     Condition,
-    EventCondition,
     Instant,
+    MemberList,
     Not,
     Profile,
     SegmentCondition,
-    SessionCondition,
-    TraitCondition,
 )
-from engine.core.occurrences import Occurrences
-from engine.core.sessions import Sessions
-from engine.core.unfollowed import Unfollowed
 
-Ask: TypeAlias = Callable[[Features, Profile, Instant], Answer]
-"""A compiled condition: (features, profile, now) -> (holds, until)."""
+__all__ = ["Ask", "Compiled", "Compiler"]
 
-COUNT_MAX: Final = 10_000
-"""The largest count a condition may compare with: so many times are kept for each profile."""
-
-
-class Compiled(NamedTuple):
-    """A condition's closure, and what its answer depends on, references included."""
-
-    ask: Ask
-    features: frozenset[str] = frozenset()
-    traits: frozenset[str] = frozenset()
+_NO_LISTS: Final[Mapping[str, MemberList]] = {}
 
 
 class Compiler:
     """Compiles conditions that may refer to the given segments, and registers their features."""
 
-    def __init__(self, segments: Mapping[str, Condition], *, session_gap: int) -> None:
+    def __init__(
+        self,
+        segments: Mapping[str, Condition],
+        *,
+        session_gap: int,
+        lists: Mapping[str, MemberList] = _NO_LISTS,
+    ) -> None:
         self.segments = segments
         self.session_gap = session_gap
+        self.lists = lists
         self.register = Register()
         self._compiled: dict[str, Compiled] = {}
         self._path: list[str] = []
@@ -84,74 +74,6 @@ class Compiler:
         finally:
             self._path.pop()
         return compiled
-
-
-def count_verdicts(count: tuple[Comparison, ...]) -> tuple[bool, ...]:
-    """The answer for 0, 1, 2, … events; the last stands for every larger count too.
-
-    >>> count_verdicts((Comparison("gte", 2),))
-    (False, False, True)
-    """
-    tests = [compile_test(one) for one in count]
-    verdicts = [all(test(n) for test in tests) for n in range(_largest(count) + 2)]
-    while len(verdicts) > 1 and verdicts[-1] == verdicts[-2]:
-        verdicts.pop()
-    return tuple(verdicts)
-
-
-def _largest(count: tuple[Comparison, ...]) -> int:
-    largest = 0
-    for one in count:
-        operands = one.operand if isinstance(one.operand, tuple | list) else (one.operand,)
-        for operand in operands:
-            if not isinstance(operand, int | float) or isinstance(operand, bool):
-                raise CampaignError(f"count: {operand!r} is not a number")
-            if not operand <= COUNT_MAX:
-                raise CampaignError(
-                    f"count: {operand} is more than {COUNT_MAX}, the most that is remembered"
-                )
-            largest = max(largest, ceil(operand))
-    return largest
-
-
-def _compile_trait(compiler: Compiler, condition: TraitCondition) -> Compiled:
-    answer = compile_trait_filter(condition.filter)
-    return Compiled(
-        lambda features, profile, now: answer(profile.traits, now),
-        traits=frozenset({condition.filter.path[0]}),
-    )
-
-
-def _compile_event(compiler: Compiler, condition: EventCondition) -> Compiled:
-    verdicts = count_verdicts(condition.count)
-    window, followed = condition.window, condition.not_followed_by
-    _check_window(window.within)
-    if followed is not None and followed.within <= 0:
-        raise CampaignError("not_followed_by: its span (for) is not longer than nothing")
-    delay = followed.within if followed is not None else 0
-    most = len(verdicts) - 1
-    if most == 0 or (window.within is not None and delay >= window.within):
-        constant = YES if verdicts[0] else NO
-        return Compiled(lambda features, profile, now: constant)
-    if followed is None:
-        key = compiler.register.add(Occurrences(condition.match, window, most))
-    else:
-        key = compiler.register.add(
-            Unfollowed(condition.match, window, most, followed.match, followed.within)
-        )
-    ask = occurrences.compile_answer(
-        key, verdicts, within=window.within, delay=delay, part=-1 if followed is None else 0
-    )
-    return Compiled(ask, features=frozenset({key}))
-
-
-def _compile_session(compiler: Compiler, condition: SessionCondition) -> Compiled:
-    _check_window(condition.window.within)
-    definition = Sessions(
-        condition.duration, condition.events, condition.window, compiler.session_gap
-    )
-    key = compiler.register.add(definition)
-    return Compiled(sessions.compile_answer(definition, key), features=frozenset({key}))
 
 
 def _compile_reference(compiler: Compiler, condition: SegmentCondition) -> Compiled:
@@ -203,16 +125,7 @@ def _compile_group(
             return decides, decided_until
         return not decides, all_until
 
-    return Compiled(
-        ask,
-        frozenset().union(*(part.features for part in parts)),
-        frozenset().union(*(part.traits for part in parts)),
-    )
-
-
-def _check_window(within: int | None) -> None:
-    if within is not None and within <= 0:
-        raise CampaignError("within: a window is longer than nothing")
+    return joined(ask, parts)
 
 
 def _unknown_segment(name: str, known: Mapping[str, Condition]) -> str:
@@ -222,9 +135,8 @@ def _unknown_segment(name: str, known: Mapping[str, Condition]) -> str:
 
 
 COMPILERS: Final[dict[type[Any], Callable[[Compiler, Any], Compiled]]] = {
-    TraitCondition: _compile_trait,
-    EventCondition: _compile_event,
-    SessionCondition: _compile_session,
+    **person_conditions.COMPILERS,
+    **event_conditions.COMPILERS,
     SegmentCondition: _compile_reference,
     Not: _compile_not,
     All: _compile_all,

@@ -7,7 +7,7 @@ Read next: `reentry`, `holdouts`, `schedules`.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from engine.core.audiences import check_audiences, is_in_audience
 from engine.core.holdouts import holder_of
@@ -19,18 +19,22 @@ from engine.core.roster import Crossing
 from engine.core.scene import Scene
 from engine.core.segments import matches_event
 
+CAMPAIGN_TRIGGERED: Final = "Campaign Triggered"
+
 
 def start_journeys(scene: Scene, event: Event, crossing: Crossing | None) -> None:
     """Enter every campaign that this event triggers, most important first."""
     if event.is_old:
         return
+    if event.is_ours and event.name == CAMPAIGN_TRIGGERED:
+        _start_by_api(scene, event)
     for campaign, trigger in scene.roster.triggers.get(event.name, ()):
         if not matches_event(trigger.match, event):
             continue
         if trigger.key is None:
             enter(scene, campaign, key="", values=event.properties)
             continue
-        key = _key_of(event, trigger.key)
+        key = _key_in({"properties": event.properties, "context": event.context}, trigger.key)
         if key is None:
             _refuse(scene, campaign, f"no value for the key {trigger.key}")
         else:
@@ -62,6 +66,27 @@ def enter(scene: Scene, campaign: Campaign, *, key: str, values: Mapping[str, An
     if campaign.is_continuous:
         check_audiences(scene)
     advance(scene, enrollment, arrived=True)
+
+
+def _start_by_api(scene: Scene, event: Event) -> None:
+    """Enter the one campaign the call was about; its template reads what the call brought."""
+    name = str(event.properties.get("campaign", ""))
+    brought = event.properties.get("properties")
+    values = brought if isinstance(brought, dict) else {}
+    if name not in scene.roster.by_api:
+        campaign = scene.program.campaigns.get(name)
+        if campaign is not None:
+            _refuse(scene, campaign, f"triggered by the API while it is {campaign.state}")
+        return
+    campaign, trigger = scene.roster.by_api[name]
+    if trigger.key is None:
+        enter(scene, campaign, key=str(event.seq), values=values)
+        return
+    key = _key_in({"properties": values, "context": event.context}, trigger.key)
+    if key is None:
+        _refuse(scene, campaign, f"no value for the key {trigger.key}")
+    else:
+        enter(scene, campaign, key=key, values=values)
 
 
 def backfill(scene: Scene) -> None:
@@ -103,11 +128,10 @@ def _enroll(scene: Scene, campaign: Campaign, key: str, values: Mapping[str, Any
     return enrollment
 
 
-def _key_of(event: Event, path: str) -> str | None:
+def _key_in(brought: Mapping[str, Any], path: str) -> str | None:
     """The key's value as text, or None where there is none that could tell two apart."""
     root, *keys = path.split(".")
-    data = {"properties": event.properties, "context": event.context}.get(root, {})
-    value = follow(data, keys)
+    value = follow(brought.get(root, {}), keys)
     if value is MISSING or value is None or value == "" or isinstance(value, (dict, list)):
         return None
     if isinstance(value, bool):

@@ -5,6 +5,8 @@
     │   └── CampaignError       a workspace file says something the language does not allow
     ├── StoreError              the database refused, is newer than this program, or is busy
     │   ├── NotOwner            another process owns what this one wanted to write
+    │   ├── Overtaken           the outbox was faster: what was decided must be decided again
+    │   ├── DiskFull            there is no room for what was to be written
     │   ├── Overloaded          more is waiting than we may hold: come back later
     │   └── CommitUnknown       nobody can tell whether a transaction was committed
     ├── JourneyLoop             campaigns set each other off without end
@@ -39,6 +41,14 @@ class StoreError(AntiphonError):
 
 class NotOwner(StoreError):
     """Another engine owns this database; stop it, or send the command to it."""
+
+
+class Overtaken(StoreError):
+    """A message that was to be displaced has been attempted; the batch is played again."""
+
+
+class DiskFull(StoreError):
+    """The disk is full; nothing was committed. Make room: work goes on by itself."""
 
 
 class Overloaded(StoreError):

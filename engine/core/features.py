@@ -17,13 +17,36 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 
-from engine.core import last_seen, occurrences, sessions, unfollowed
+from engine.core import (
+    distinct,
+    edges,
+    extremes,
+    last_seen,
+    latest,
+    occurrences,
+    recent_values,
+    sequences,
+    sessions,
+    totals,
+    unfollowed,
+)
 from engine.core.errors import CampaignError
 from engine.core.model import Event, EventMatch
 
 Features: TypeAlias = dict[str, Any]
 Definition: TypeAlias = (
-    occurrences.Occurrences | unfollowed.Unfollowed | sessions.Sessions | last_seen.LastSeen
+    occurrences.Occurrences
+    | unfollowed.Unfollowed
+    | sessions.Sessions
+    | totals.Totals
+    | recent_values.RecentValues
+    | extremes.Extremes
+    | edges.FirstValue
+    | edges.LastValue
+    | distinct.Distinct
+    | sequences.Sequences
+    | latest.Latest
+    | last_seen.LastSeen
 )
 Fold: TypeAlias = Callable[[Features, Event], None]
 
@@ -41,18 +64,57 @@ class Kind(NamedTuple):
     compile_fold: Callable[[Any, str], Fold]
     join: Callable[[Any, Any, Any], Any]
     empty: Any
+    carries: Callable[[Any], Callable[[Event], bool]] | None = None
+    """For one that listens to every event: the test of those that can change it."""
+    limit_words: Callable[[Any], str] | None = None
+    """What was too much to remember, where `limits` has a note of it."""
 
 
 KINDS: Final[dict[type[Any], Kind]] = {
     occurrences.Occurrences: Kind(
-        lambda one: (one.match,), occurrences.compile_fold, occurrences.join, []
+        lambda one: (one.match,), occurrences.compile_fold, occurrences.join, [],
+        limit_words=lambda one: occurrences.LIMIT_WORDS,
     ),
     unfollowed.Unfollowed: Kind(
-        lambda one: (one.match, one.follower), unfollowed.compile_fold, unfollowed.join, [[], []]
+        lambda one: (one.match, one.follower), unfollowed.compile_fold, unfollowed.join, [[], []],
+        limit_words=lambda one: unfollowed.LIMIT_WORDS,
     ),
-    sessions.Sessions: Kind(lambda one: None, sessions.compile_fold, sessions.join, [[], []]),
+    sessions.Sessions: Kind(
+        lambda one: None, sessions.compile_fold, sessions.join, [[], []],
+        limit_words=sessions.limit_words,
+    ),
+    totals.Totals: Kind(
+        lambda one: (one.match,), totals.compile_fold, totals.join, [0, 0, 0],
+        limit_words=lambda one: totals.LIMIT_WORDS,
+    ),
+    recent_values.RecentValues: Kind(
+        lambda one: (one.match,), recent_values.compile_fold, recent_values.join, [[], []],
+        limit_words=recent_values.limit_words,
+    ),
+    extremes.Extremes: Kind(
+        lambda one: (one.match,), extremes.compile_fold, extremes.join, [[], []],
+        limit_words=extremes.limit_words,
+    ),
+    edges.FirstValue: Kind(
+        lambda one: (one.match,), edges.compile_first_fold, edges.join_first, [],
+    ),
+    edges.LastValue: Kind(
+        lambda one: (one.match,), edges.compile_last_fold, edges.join_last, [[], []],
+        limit_words=lambda one: edges.LIMIT_WORDS,
+    ),
+    distinct.Distinct: Kind(
+        lambda one: (one.match,), distinct.compile_fold, distinct.join, [[], []],
+        limit_words=distinct.limit_words,
+    ),
+    sequences.Sequences: Kind(
+        sequences.listens, sequences.compile_fold, sequences.join, [],
+        limit_words=sequences.limit_words,
+    ),
+    latest.Latest: Kind(
+        lambda one: None, latest.compile_fold, latest.join, [], latest.compile_carries
+    ),
     last_seen.LastSeen: Kind(lambda one: (one.match,), last_seen.compile_fold, last_seen.join, []),
-}
+}  # fmt: skip
 """Every kind of feature on one screen."""
 
 _KEY_BYTES: Final = 6

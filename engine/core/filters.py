@@ -16,9 +16,11 @@ from engine.core.paths import MISSING, follow
 
 EventTest: TypeAlias = Callable[[Event], bool]
 Traits: TypeAlias = dict[str, Any]
-TraitAnswer: TypeAlias = Callable[[Traits, Instant], Answer]
+TraitAnswer: TypeAlias = Callable[[Traits, Instant, str], Answer]
 
 _ROOTS: Final = ("properties", "context")
+_EVENT_ZONE: Final = "UTC"
+"""An event means the same whoever's it becomes by a merge: its dates are not in their zone."""
 
 
 def compile_where(where: Sequence[Filter]) -> EventTest | None:
@@ -58,20 +60,28 @@ _TESTS: Final[dict[int, tuple[EventMatch, EventTest]]] = {}
 """A memo that also keeps each match alive, so that no other can take its id."""
 
 
+def is_timed_filter(trait_filter: Filter) -> bool:
+    """Whether time alone can change the answer, and with it the zone that a date is read in."""
+    return any(comparisons.is_timed(one) for one in trait_filter.comparisons)
+
+
 def compile_trait_filter(trait_filter: Filter) -> TraitAnswer:
-    """Whether traits pass a filter, and until when; the path starts at the trait's name."""
+    """Whether traits pass a filter, and until when; the path starts at the trait's name.
+
+    A date without a time begins and ends with its day in the zone that is given.
+    """
     path, tests = trait_filter.path, trait_filter.comparisons
     if not path:
         raise CampaignError("a trait condition names no trait")
-    if not any(comparisons.is_timed(one) for one in tests):
+    if not is_timed_filter(trait_filter):
         test = _compile_values(path, tests)
-        return lambda traits, now: YES if test(traits) else NO
+        return lambda traits, now, zone: YES if test(traits) else NO
     timed = [comparisons.compile_timed(one) for one in tests]
-    find = _compile_find(path)
+    find = compile_find(path)
 
-    def answer(traits: Traits, now: Instant) -> Answer:
+    def answer(traits: Traits, now: Instant, zone: str) -> Answer:
         return any_answer([
-            all_answer([test(value, now) for test in timed]) for value in find(traits)
+            all_answer([test(value, now, zone) for test in timed]) for value in find(traits)
         ])  # fmt: skip
 
     return answer
@@ -102,9 +112,9 @@ def _compile_event_filter(one: Filter) -> EventTest:
     path, is_context = one.path[1:], one.path[0] == "context"
     if any(comparisons.is_timed(test) for test in one.comparisons):
         timed = [comparisons.compile_timed(test) for test in one.comparisons]
-        find = _compile_find(path)
+        find = compile_find(path)
         return lambda event: any(
-            all(test(value, event.at)[0] for test in timed)
+            all(test(value, event.at, _EVENT_ZONE)[0] for test in timed)
             for value in find(event.context if is_context else event.properties)
         )
     values = _compile_values(path, one.comparisons)
@@ -117,7 +127,7 @@ def _compile_values(path: tuple[str, ...], tests: Sequence[Comparison]) -> Test:
     """A test of the data a path starts from: any value there passes every comparison."""
     compiled = tuple(comparisons.compile_test(one) for one in tests)
     if "*" in path:
-        find = _compile_find(path)
+        find = compile_find(path)
         return lambda data: any(all(test(value) for test in compiled) for value in find(data))
     if len(compiled) == 1:
         name, only = path[0], compiled[0]
@@ -131,7 +141,7 @@ def _passes(value: Any, tests: Sequence[Test]) -> bool:
     return all(test(value) for test in tests)
 
 
-def _compile_find(path: tuple[str, ...]) -> Callable[[Any], list[Any]]:
+def compile_find(path: tuple[str, ...]) -> Callable[[Any], list[Any]]:
     """Every value a path leads to, or [MISSING] if it leads nowhere."""
     parts: list[tuple[str, ...]] = [()]
     for key in path:

@@ -7,24 +7,29 @@ Read next: `steps`.
 
 from typing import Final, NamedTuple, TypeAlias
 
+from engine.core.first_possible import choose
 from engine.core.model import (
+    BestTime,
     Branch,
     Campaign,
     Delay,
     DelayUntil,
     Experiment,
     ExperimentStep,
+    FirstPossible,
+    Repeat,
     Send,
     Split,
     StepId,
     Track,
     Update,
     WaitFor,
+    Webhook,
 )
 from engine.core.scene import Scene
 from experiments.assignment import assign, in_layer
 
-Wait: TypeAlias = Delay | DelayUntil | WaitFor
+Wait: TypeAlias = Delay | DelayUntil | BestTime | WaitFor | Webhook | Repeat
 
 OUTSIDE: Final = ""
 """The variant of someone an experiment does not cover: the control's path, no exposure."""
@@ -98,15 +103,30 @@ def experiment_way(step: ExperimentStep, allotment: Allotment) -> StepId | None:
 
 
 def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send | Wait | None:
-    """What an arm begins with: its first send, the wait before it, or None if it sends nothing."""
-    current = start
-    for _ in range(len(campaign.steps)):
+    """What an arm begins with: its first send, the wait before it, or None if it sends nothing.
+
+    Of a `first_possible` it is the send that would be chosen now.
+    """
+    current, entered = start, set[StepId]()
+    for _ in range(2 * len(campaign.steps)):
         step = campaign.steps[current] if current is not None else None
         match step:
             case Send():
                 return step
-            case Delay() | DelayUntil() | WaitFor():
+            case Delay() | DelayUntil() | BestTime() | WaitFor() | Webhook():
                 return step
+            case FirstPossible():
+                chosen, _ = choose(scene, campaign, step)
+                if chosen is not None:
+                    return chosen
+                current = step.next
+            case Repeat() if step.id not in entered and step.starts_now:
+                entered.add(step.id)
+                current = step.body
+            case Repeat():
+                if step.id not in entered or step.times > 1:
+                    return step
+                current = step.next
             case Update() | Track():
                 current = step.next
             case Branch():

@@ -65,6 +65,11 @@ def exposure_name(label: str, holdout: Holdout) -> str:
     return f"holdout:{label}@{holdout.period}" if holdout.period else f"holdout:{label}"
 
 
+def exposure_names(campaign: Campaign, program: Program) -> list[str]:
+    """The names of every holdout a campaign lies under, outermost first."""
+    return [exposure_name(label, holdout) for label, holdout in _levels(campaign, program)]
+
+
 def _levels(campaign: Campaign, program: Program) -> list[tuple[str, Holdout]]:
     """The holdouts a campaign lies under, outermost first."""
     levels = []

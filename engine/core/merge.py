@@ -12,6 +12,7 @@ as a redirect.
 
 from typing import Final, NoReturn
 
+from engine.core.arming import rearm_dates
 from engine.core.holdouts import HELD_OUT, holder_of
 from engine.core.journeys import leave
 from engine.core.model import (
@@ -57,6 +58,7 @@ def merge_people(
     _unite_exposures(scene, loser.state)
     _unite_states(winner.state, loser.state, segments=segments, now=now)
     _unite_enrollments(scene, loser)
+    rearm_dates(scene, traits=winner.profile.traits)  # what was armed had the loser's zone or date
     winner.is_new = winner.is_new and loser.is_new
     loser.enrollments, loser.state = [], State()
     winner.state.armed_at = now

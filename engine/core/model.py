@@ -92,19 +92,135 @@ class EventCondition(Struct, frozen=True, tag="event"):
     not_followed_by: FollowedBy | None = None
 
 
-class SessionCondition(Struct, frozen=True, tag="session"):
-    """At least one session (events no further apart than the gap) in the window passes.
+class AggregateCondition(Struct, frozen=True, tag="aggregate"):
+    """What one property comes to over the matching events in the window.
 
-    `duration` compares microseconds from first to last event, `events` their number.
+    `limit` bounds how many contributions are remembered; past it the verdict is approximate.
+    """
+
+    match: EventMatch
+    measure: Literal["sum", "avg", "min", "max", "first", "last", "distinct"]
+    path: tuple[str, ...]
+    comparisons: tuple[Comparison, ...]
+    window: Window = Window()
+    limit: int = 1_000
+
+
+class MomentCondition(Struct, frozen=True, tag="moment"):
+    """When the first or last matching event happened; a value that is missing if none did."""
+
+    match: EventMatch
+    which: Literal["first", "last"]
+    comparisons: tuple[Comparison, ...]
+    window: Window = Window()
+
+
+class SequenceStep(Struct, frozen=True):
+    """A matching event at most `gap` microseconds after the step before, and none of `without`
+    strictly between the two."""
+
+    match: EventMatch
+    gap: int | None = None
+    without: EventMatch | None = None
+
+
+class SequenceCondition(Struct, frozen=True, tag="sequence"):
+    """Events of every step in the window, at strictly increasing times.
+
+    `limit` bounds how many times are remembered for each step.
+    """
+
+    steps: tuple[SequenceStep, ...]
+    window: Window = Window()
+    limit: int = 1_000
+
+
+class SessionCondition(Struct, frozen=True, tag="session"):
+    """How many sessions (events no further apart than the gap) in the window pass: at least one.
+
+    `duration` compares microseconds from first to last event, `events` their number, `count` the
+    number of sessions that pass both. `limit` bounds how many sessions are remembered.
     """
 
     duration: tuple[Comparison, ...] = ()
     events: tuple[Comparison, ...] = ()
     window: Window = Window()
+    limit: int = 512
+    count: tuple[Comparison, ...] = (Comparison("gte", 1),)
 
 
 class SegmentCondition(Struct, frozen=True, tag="segment"):
     segment: str
+
+
+class ConsentCondition(Struct, frozen=True, tag="consent"):
+    """What is known of the consent to one topic on one channel, withdrawals included."""
+
+    channel: str
+    topic: str
+    state: Literal["granted", "refused", "unknown"] = "granted"
+
+
+class SampleCondition(Struct, frozen=True, tag="sample"):
+    """A share of all profiles, in percent, by a hash of the salt and the profile's id."""
+
+    percent: float
+    salt: str
+
+
+class ListCondition(Struct, frozen=True, tag="list"):
+    """Whoever stands in a list of the workspace; its values are in `Program.lists`."""
+
+    list: str
+
+
+class LocalTimeCondition(Struct, frozen=True, tag="local_time"):
+    """Clocks show a minute in [from, to) on one of these days; over midnight where `to` is not
+    after `from`, and then the day is the one on which it began.
+
+    `days` are 0 (Monday) to 6; `zone` is an IANA name or "profile".
+    """
+
+    from_minute: int = 0
+    to_minute: int = 1440
+    days: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6)
+    zone: str = "profile"
+
+
+class LatestCondition(Struct, frozen=True, tag="latest"):
+    """What the last event whose context carried the `root` said of it passes every filter.
+
+    Paths are one field below the root. With `within`, older news is as none.
+    """
+
+    root: Literal["device", "location"]
+    fields: tuple[Filter, ...]
+    within: int | None = None
+
+
+class NearCondition(Struct, frozen=True, tag="near"):
+    """The last known location lies at most `km` from a place, in degrees, along a great circle."""
+
+    latitude: float
+    longitude: float
+    km: float
+    within: int | None = None
+
+
+class ScoreCondition(Struct, frozen=True, tag="score"):
+    """A model's prediction passes, by its value and by its percentile; without one it fails."""
+
+    model: str
+    value: tuple[Comparison, ...] = ()
+    percentile: tuple[Comparison, ...] = ()
+
+
+class ClusterCondition(Struct, frozen=True, tag="cluster"):
+    """A model put the profile into such a cluster, as surely as asked; without one it fails."""
+
+    model: str
+    label: tuple[Comparison, ...]
+    confidence: tuple[Comparison, ...] = ()
 
 
 class All(Struct, frozen=True, tag="all"):
@@ -120,7 +236,24 @@ class Not(Struct, frozen=True, tag="not"):
 
 
 Condition: TypeAlias = (
-    TraitCondition | EventCondition | SessionCondition | SegmentCondition | All | AnyOf | Not
+    TraitCondition
+    | EventCondition
+    | AggregateCondition
+    | MomentCondition
+    | SequenceCondition
+    | SessionCondition
+    | SegmentCondition
+    | ConsentCondition
+    | SampleCondition
+    | ListCondition
+    | LocalTimeCondition
+    | LatestCondition
+    | NearCondition
+    | ScoreCondition
+    | ClusterCondition
+    | All
+    | AnyOf
+    | Not
 )
 """`none: [...]` compiles to `Not(AnyOf(...))`."""
 
@@ -208,7 +341,8 @@ class Split(Struct, frozen=True, tag="split"):
 
 
 class Send(Struct, frozen=True, tag="send"):
-    """`expires` counts from the instant the step is reached; `topic` None means the campaign's."""
+    """`expires` counts from the instant the step is reached; `topic` and `send_window` None mean
+    the campaign's."""
 
     id: StepId
     channel: str
@@ -216,6 +350,7 @@ class Send(Struct, frozen=True, tag="send"):
     topic: str | None = None
     expires: int | None = None
     next: StepId | None = None
+    send_window: LocalTimeCondition | None = None
 
 
 class Update(Struct, frozen=True, tag="update"):
@@ -257,13 +392,18 @@ class BestTime(Struct, frozen=True, tag="best_time"):
 
 
 class Webhook(Struct, frozen=True, tag="webhook"):
-    """Call a URL and hold until it has answered; `save_as` names its answer for later steps."""
+    """Call a URL and hold until it has answered; `save_as` names its answer for later steps.
+
+    `timeout` is that of one attempt. `secrets` names the parts ("url", "headers.Authorization")
+    that were written with `${env:NAME}`: only those are ever filled in, at the call.
+    """
 
     id: StepId
     url: Value
     body: Value = None
     method: Literal["POST", "PUT", "PATCH", "GET", "DELETE"] = "POST"
     headers: dict[str, Value] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
     save_as: str | None = None
     timeout: int = 10 * SECOND
     on_error: Literal["continue", "exit"] = "continue"
@@ -322,7 +462,10 @@ class SegmentTrigger(Struct, frozen=True, tag="segment"):
 
 
 class DateTrigger(Struct, frozen=True, tag="date"):
-    """A date trait's day, each year or once, plus `offset` days, at a wall time in `zone`."""
+    """A date trait's day, each year or once, plus `offset_days`, at a wall time in `zone`.
+
+    Once for each anniversary (or date): a person whose trait changes back and forth enters once.
+    """
 
     trait: tuple[str, ...]
     at_minute: int = 0
@@ -332,7 +475,12 @@ class DateTrigger(Struct, frozen=True, tag="date"):
 
 
 class ApiTrigger(Struct, frozen=True, tag="api"):
-    """Started for one person by `POST /v1/campaigns/{name}/trigger`."""
+    """Started for one person by `POST /v1/campaigns/{name}/trigger`.
+
+    `key` is a path of what the call brings; without one every call is an enrollment of its own.
+    """
+
+    key: str | None = None
 
 
 class ScheduleTrigger(Struct, frozen=True, tag="schedule"):
@@ -368,7 +516,7 @@ class Campaign(Struct, frozen=True):
     steps: dict[StepId, Step]
     first: StepId | None
     title: str = ""
-    state: Literal["draft", "live", "paused", "archived"] = "live"
+    state: Literal["draft", "live", "paused", "draining", "archived"] = "live"
     programme: str | None = None
     audience: Condition | None = None
     is_continuous: bool = False
@@ -379,6 +527,31 @@ class Campaign(Struct, frozen=True):
     priority: int = 50
     topic: str = ""
     when_capped: Literal["defer", "drop"] = "defer"
+    send_window: LocalTimeCondition | None = None
+
+
+class Move(Struct, frozen=True):
+    """How one release brings people of a campaign's older versions to its own (rule 6).
+
+    `origin` is the version they come from, or "any". `steps` maps old steps to new ones; a step
+    that is not in it goes to its namesake, if that is still the same kind of step.
+    """
+
+    release: int
+    campaign: str
+    version: str
+    origin: str = "any"
+    steps: dict[StepId, StepId] = field(default_factory=dict)
+
+
+class Unenrolment(Struct, frozen=True):
+    """An operator ends a campaign for whoever is inside: all, at one step, or `only` these."""
+
+    release: int
+    campaign: str
+    step: StepId | None = None
+    only: tuple[int, ...] | None = None
+    why: str = ""
 
 
 class Variant(Struct, frozen=True):
@@ -438,11 +611,20 @@ class TemplateFacts(Struct, frozen=True):
     requires: tuple[str, ...] = ()
 
 
+class MemberList(Struct, frozen=True):
+    """The values of one list: external ids, or of the trait at a path (pii ones as markers)."""
+
+    trait: tuple[str, ...]
+    values: frozenset[str]
+
+
 class Program(Struct, frozen=True):
     """A whole workspace compiled: all that `play` needs to know that is not about a person.
 
     `campaigns` holds the applied versions; `pinned` older ones that still have people inside, by
     (campaign, version). `experiments` are by (name, phase); `phases` names each one's current.
+    `collect` is the span in microseconds within which sends of one profile compete (rule 5).
+    `moves` and `unenrolments` are for whoever has not met the release they came with, oldest first.
     """
 
     release: int
@@ -461,6 +643,10 @@ class Program(Struct, frozen=True):
     programme_holdouts: dict[str, Holdout] = field(default_factory=dict)
     session_gap: int = 30 * MINUTE
     pii_traits: frozenset[str] = frozenset()
+    collect: int = 0
+    lists: dict[str, MemberList] = field(default_factory=dict)
+    moves: tuple[Move, ...] = ()
+    unenrolments: tuple[Unenrolment, ...] = ()
 
 
 # --- a person, as loaded for a batch ------------------------------------------------------------
@@ -471,7 +657,8 @@ class Event(Struct, frozen=True, gc=False):
 
     `traits`, `consent`, `addresses` (None: the channel's address is gone) and `zone` are changes it
     brings with it, applied before it is evaluated. `is_old` events update features but start no
-    journey (rule 8).
+    journey (rule 8). `is_ours` marks what the engine itself put into the log (an API trigger, a
+    webhook's answer): nobody outside can send one.
     """
 
     seq: int
@@ -482,6 +669,7 @@ class Event(Struct, frozen=True, gc=False):
     context: dict[str, Any] = field(default_factory=dict)
     traits: dict[str, Any] = field(default_factory=dict)
     is_old: bool = False
+    is_ours: bool = False
     consent: dict[str, dict[str, bool]] | None = None
     addresses: dict[str, "Contact | None"] | None = None
     zone: str = ""
@@ -501,12 +689,13 @@ class Score(Struct, frozen=True, gc=False):
     """What the current run of one model says of a profile.
 
     A prediction has a `value` and its `percentile` (0 to 100) in that run; a clustering the `label`
-    of the cluster and, as its `value`, how sure it is (0 to 1).
+    of the cluster and, as its `value`, how sure it is (0 to 1). `run` is the run's number.
     """
 
     value: float
     percentile: float = 0.0
     label: str = ""
+    run: int = 0
 
 
 class Profile(Struct):
@@ -526,12 +715,17 @@ class Profile(Struct):
 
 
 class LedgerEntry(Struct, array_like=True, gc=False):
-    """One message that counts towards caps; `ghost_of` names the campaign of a ghost."""
+    """One message that counts towards caps; `ghost_of` names the campaign of a ghost.
+
+    `message` and `priority` say what a more important message may displace; 0 is nothing.
+    """
 
     at: Instant
     channel: str
     topic: str
     ghost_of: str | None = None
+    message: int = 0
+    priority: int = 0
 
 
 class Membership(Struct, array_like=True, gc=False):
@@ -556,7 +750,8 @@ class State(Struct, array_like=True):
     scheduled campaign. `armed_at` is the instant of the profile's one timer row. `heard` names, per
     active enrollment, the waits whose event has already come. `audiences` is until when each
     continuous audience that someone stands in is known to hold, and `backfilled` the campaigns that
-    have asked about the members their segment had before them.
+    have asked about the members their segment had before them. `told` is what the segments were
+    last told that no event brings: a model's run, the id of the caller, what an address withdrew.
     """
 
     features: dict[str, Any] = field(default_factory=dict)
@@ -570,6 +765,17 @@ class State(Struct, array_like=True):
     heard: dict[int, list[StepId]] = field(default_factory=dict)
     audiences: dict[str, Instant] = field(default_factory=dict)
     backfilled: list[str] = field(default_factory=list)
+    told: dict[str, Any] = field(default_factory=dict)
+
+
+class Round(Struct, array_like=True, gc=False):
+    """How many rounds of a repeat have begun, and when the last of them did.
+
+    Number 0 is the wait before the first; it counts from `began_at` too.
+    """
+
+    number: int
+    began_at: Instant
 
 
 class Enrollment(Struct):
@@ -578,8 +784,9 @@ class Enrollment(Struct):
     `step` is where they stand, `visit` counts arrivals, `due_at` when the step acts by itself.
     `status` becomes done (ran off the end), exited (exit step, exit_when, left the audience) or
     dropped (nothing left to do because a merge or operator closed it). `message` is the id of a
-    message that the gate defers while the step waits for it. `rounds` counts the begun rounds of
-    each repeat, `saved` holds the answers of webhooks by the name the step gave them.
+    message that the gate defers, or of a webhook's call, while the step waits for it. `rounds` are
+    those of the repeats someone is inside, outermost first; `saved` holds the answers of webhooks
+    by the name the step gave them.
     """
 
     id: EnrollmentId
@@ -599,7 +806,7 @@ class Enrollment(Struct):
     held_by: str = ""
     message: int | None = None
     reason: str = ""
-    rounds: dict[StepId, int] = field(default_factory=dict)
+    rounds: dict[StepId, Round] = field(default_factory=dict)
     saved: dict[str, Any] = field(default_factory=dict)
 
 
@@ -629,6 +836,7 @@ class Draft(Struct, frozen=True):
     when_capped: Literal["defer", "drop"] = "defer"
     expires_at: Instant = NEVER
     requires: tuple[str, ...] = ()
+    send_window: LocalTimeCondition | None = None
 
 
 class Allow(Struct, frozen=True, tag="allow"):
@@ -701,6 +909,31 @@ class Discard(Struct, frozen=True, tag="drop"):
     campaign: str = ""
 
 
+class Call(Struct, frozen=True, tag="call"):
+    """Call a URL once, by the outbox; its answer comes back as an event of ours.
+
+    `request` is the rendered method, url, headers, body and how to treat the answer (JSON values).
+    """
+
+    enrollment: EnrollmentId
+    message: int
+    step: StepId
+    visit: int
+    campaign: str
+    variant: str
+    request: dict[str, Any]
+    at: Instant
+    expires_at: Instant
+
+
+class Displace(Struct, frozen=True, tag="displace"):
+    """A queued message that a more important one takes the place of, if no attempt has begun."""
+
+    message: int
+    at: Instant
+    why: str
+
+
 class Expose(Struct, frozen=True, tag="expose"):
     """The instant assignment mattered. `experiment` is "holdout:<name>" for a holdout.
 
@@ -751,8 +984,31 @@ class Exited(Struct, frozen=True, tag="exited"):
     why: str
 
 
+class Moved(Struct, frozen=True, tag="moved"):
+    """An enrollment goes on in another version of its campaign, at `step`."""
+
+    enrollment: EnrollmentId
+    campaign: str
+    origin: str
+    version: str
+    step: StepId
+    at: Instant
+
+
 Effect: TypeAlias = (
-    SendMessage | Ghost | Hold | Discard | Expose | SetTrait | Emit | Wake | Entered | Exited
+    SendMessage
+    | Call
+    | Ghost
+    | Hold
+    | Discard
+    | Displace
+    | Expose
+    | SetTrait
+    | Emit
+    | Wake
+    | Entered
+    | Exited
+    | Moved
 )
 
 Evaluate: TypeAlias = Callable[[Expression, Mapping[str, Any]], Any]

@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from engine.core import limits
 from engine.core.comparisons import NO, YES, Answer
 from engine.core.filters import compile_where
 from engine.core.model import NEVER, Event, EventMatch, Instant, Window
 
-WAITING_MAX: Final = 1_024
-"""How many events of one feature may wait for their time to come; the furthest are dropped."""
+WAITING_MAX: Final = limits.WAITING_MAX
+LIMIT_WORDS: Final = f"more than {WAITING_MAX:,} events that wait for their time"
 
 
 class Occurrences(Struct, frozen=True, tag="occurrences"):
@@ -62,7 +63,9 @@ def compile_fold(definition: Occurrences, key: str) -> Callable[[dict[str, Any],
         else:
             insort(times, at)
         if len(times) > keep or times[0] <= gone:
-            forget(times, keep=keep, begun=event.accepted_at, gone=gone)
+            dropped_at = forget(times, keep=keep, begun=event.accepted_at, gone=gone)
+            if dropped_at is not None:
+                limits.note(features, key, dropped_at + within)
 
     return fold_latest
 
@@ -73,14 +76,20 @@ def bounds(window: Window) -> tuple[Instant, Instant]:
     return since, NEVER if window.until is None else window.until
 
 
-def forget(times: list[Instant], *, keep: int, begun: Instant, gone: Instant) -> None:
-    """Drop times up to `gone`, and all but the `keep` latest of those up to `begun`."""
+def forget(times: list[Instant], *, keep: int, begun: Instant, gone: Instant) -> Instant | None:
+    """Drop times up to `gone`, and all but the `keep` latest of those up to `begun`.
+
+    Gives the furthest of those that wait where too many do, which are dropped.
+    """
     started = bisect_right(times, begun)
     first = max(bisect_right(times, gone), started - keep)
+    dropped_at = None
     if len(times) - started > WAITING_MAX:
+        dropped_at = times[-1]
         del times[started + WAITING_MAX :]
     if first > 0:
         del times[:first]
+    return dropped_at
 
 
 def join(definition: Occurrences, one: list[Instant], other: list[Instant]) -> list[Instant]:
@@ -125,12 +134,12 @@ def compile_answer(
                 return reached, NEVER
             leaves_at = times[-most] + within
             return (reached, leaves_at) if leaves_at > now else nothing
-        return _count(times, verdicts, within=within, delay=delay, now=now)
+        return count_answer(times, verdicts, within=within, delay=delay, now=now)
 
     return answer
 
 
-def _count(
+def count_answer(
     times: list[Instant],
     verdicts: tuple[bool, ...],
     *,

@@ -22,11 +22,14 @@ Read next: `scene`, `journeys`, `entry`.
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from engine.core.arming import arm_schedules, cross_schedules, rearm_dates
 from engine.core.audiences import check_audiences
 from engine.core.clocktime import iso
+from engine.core.competition import is_sending, next_to_send
 from engine.core.entry import backfill, start_journeys
 from engine.core.errors import JourneyLoop
 from engine.core.journeys import advance, hear
+from engine.core.migration import meet_operators
 from engine.core.model import (
     NEVER,
     Effect,
@@ -36,12 +39,11 @@ from engine.core.model import (
     Instant,
     Person,
     Program,
-    Send,
     Wake,
 )
 from engine.core.roster import roster_of
 from engine.core.scene import Happening, Scene
-from engine.core.schedules import arm_schedules, cross_schedules, fire
+from engine.core.schedules import fire
 from engine.core.segments import Segments
 
 DUE_ITEMS_MAX: Final = 1_000
@@ -58,6 +60,7 @@ def play(
     horizon: Instant,
     evaluate: Evaluate,
     new_id: Callable[[str], int],
+    still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
 ) -> list[Effect]:
     """Play a person's events and due instants up to the horizon, included.
 
@@ -68,6 +71,8 @@ def play(
         floor: The owner's clock when the batch began; no item is played earlier, so a late timer
             acts now and not in the past.
         new_id: Hands out ids; asked for "enrollment" or "message".
+        still_queued: Which of these messages wait for their first attempt: a more important one
+            may take their place. Asked only where a cap is closed.
     Returns:
         Every effect in order. The last is a Wake if the profile's one timer must be armed anew.
     Raises:
@@ -80,6 +85,7 @@ def play(
         segments=segments,
         evaluate=evaluate,
         new_id=new_id,
+        still_queued=still_queued,
         now=floor,
     )
     # The armed timer is never later than what the profile waits for: a bound that costs nothing.
@@ -89,6 +95,7 @@ def play(
         _meet_release(scene)
         meets_release = False
         bound = _next_due(scene)
+    has_news = bool(segments.news) and not meets_release and scene.has_news()
     for event in events:
         if event.accepted_at > horizon:
             break
@@ -96,10 +103,17 @@ def play(
             bound = _play_due(scene, before=event.accepted_at, floor=floor)
         scene.earliest = NEVER
         scene.now = max(event.accepted_at, floor)
+        if has_news:
+            has_news = _meet_news(scene)
         scene.seq, scene.is_old, scene.emitted = event.seq, event.is_old, 0
         _play_event(scene, Happening(event), meets_release=meets_release)
         meets_release = False
         bound = min(bound, scene.earliest)
+    if has_news:
+        # Woken by whoever brought it: with nothing due meanwhile, that is at the horizon.
+        scene.now = max(floor, min(bound, horizon))
+        _meet_news(scene)
+        bound = _next_due(scene)
     if bound <= horizon:
         _arm(scene, _play_due(scene, before=horizon + 1, floor=floor), horizon)
     elif bound < person.state.armed_at or person.state.armed_at <= horizon:
@@ -124,7 +138,7 @@ def _play_one(scene: Scene, happening: Happening, *, meets_release: bool = False
     event, crossing = happening
     touched = scene.segments.touched_by(event)
     if event.consent or event.addresses or event.zone:
-        scene.reveal(event)
+        touched = {*touched, *scene.reveal(event)}
     if event.traits:
         touched = {*touched, *scene.learn(event.traits)}
     scene.segments.observe(scene.state.features, event)
@@ -132,6 +146,8 @@ def _play_one(scene: Scene, happening: Happening, *, meets_release: bool = False
         _take_up_release(scene)
     elif touched:
         scene.refresh(sorted(touched))
+    if scene.roster.dates and (event.traits or event.zone):
+        rearm_dates(scene, traits=event.traits, has_moved=bool(event.zone))
     if crossing is not None:
         cross_schedules(scene, crossing)
     if scene.person.enrollments:
@@ -147,17 +163,32 @@ def _meet_release(scene: Scene) -> None:
     _play_following(scene)
 
 
+def _meet_news(scene: Scene) -> bool:
+    """Play what came from outside the log; false, because then it is none any more."""
+    scene.seq, scene.is_old, scene.emitted = 0, False, 0
+    scene.meet_news()
+    check_audiences(scene)
+    _play_following(scene)
+    return False
+
+
 def _take_up_release(scene: Scene) -> None:
     """Ask every segment of a new release, drop what it no longer knows, arm what it schedules."""
     state, segments = scene.state, scene.segments
+    # First of all: nobody may hear, enter or walk on before they stand where they are moved to.
+    arrived = meet_operators(scene) if scene.person.enrollments else []
     state.release = scene.program.release
-    for name in state.memberships.keys() - scene.program.segments.keys():
+    state.told = segments.news.of(scene.person.profile) if segments.news else {}
+    for name in state.memberships.keys() - set(scene.roster.segments):
         del state.memberships[name]
     for key in state.features.keys() - segments.feature_keys:
         del state.features[key]
     scene.refresh(scene.roster.segments)
     arm_schedules(scene)
     backfill(scene)
+    for enrollment in arrived:
+        if enrollment.status == "active" and enrollment.campaign not in scene.roster.paused:
+            advance(scene, enrollment, arrived=True)
 
 
 def _play_due(scene: Scene, *, before: Instant, floor: Instant) -> Instant:
@@ -191,7 +222,7 @@ def _play_due_item(scene: Scene, due: Instant) -> None:
         check_audiences(scene)
         return
     standing = [each for each in _moving(scene) if each.due_at <= due]
-    walking = [each for each in standing if not _is_sending(scene, each)]
+    walking = [each for each in standing if not is_sending(scene, each)]
     if walking:
         advance(scene, min(walking, key=scene.importance), arrived=False)
         return
@@ -199,7 +230,8 @@ def _play_due_item(scene: Scene, due: Instant) -> None:
     if fires:
         fire(scene, min(fires))
         return
-    advance(scene, min(standing, key=scene.importance), arrived=False)
+    sending = [each for each in _moving(scene) if is_sending(scene, each)]
+    advance(scene, next_to_send(scene, sending, due=due), arrived=False)
 
 
 def _next_due(scene: Scene) -> Instant:
@@ -227,11 +259,6 @@ def _moving(scene: Scene) -> list[Enrollment]:
         for each in scene.person.enrollments
         if each.status == "active" and each.campaign not in paused
     ]
-
-
-def _is_sending(scene: Scene, enrollment: Enrollment) -> bool:
-    campaign = scene.campaign_of(enrollment)
-    return campaign is not None and isinstance(campaign.steps.get(enrollment.step or ""), Send)
 
 
 def _arm(scene: Scene, due: Instant, horizon: Instant) -> None:

@@ -1,16 +1,18 @@
 """May this message go out now? The gates of every message, in one order, each with its reason.
 
-Suppression, consent, address, missing values, frequency caps, quiet hours: the first gate that
-says no gives the reason, in words a marketer reads. `gate` is pure: it is asked when a step is
-reached, again whenever a deferral ends, and for every arm of an experiment. What it never decides
-is who is held out: message or ghost is forked only after the last gate (`sends`).
+Suppression, consent, address, missing values, frequency caps, quiet hours, the send window: the
+first gate that says no gives the reason, in words a marketer reads. `gate` is pure: it is asked
+when a step is reached, again whenever a deferral ends, and for every arm of an experiment. What it
+never decides is who is held out: message or ghost is forked only after the last gate (`sends`).
 Read next: `sends`, `holdouts`.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.core.clocktime import iso, quiet_until
+from engine.core.local_hours import compile_local_time
 from engine.core.model import (
     DAY,
     HOUR,
@@ -57,7 +59,8 @@ def gate(
 ) -> Decision:
     """What the gates say to a message at an instant.
 
-    A transactional topic skips consent to topics, caps and quiet hours; nothing skips suppression.
+    A transactional topic skips consent to topics, caps and quiet hours; nothing skips suppression,
+    nor the send window that its own author asked for.
 
     Args:
         ghost: Whether caps count for a held-out person: the real messages and this campaign's own
@@ -76,8 +79,24 @@ def gate(
     if refusal:
         return Drop(refusal)
     if draft.topic.is_transactional:
-        return ALLOW
-    return _cap(draft, person, program, now, ghost) or _quiet(draft, person, program, now) or ALLOW
+        return _window(draft, person, now) or ALLOW
+    return (
+        _cap(draft, person, program, now, ghost)
+        or _quiet(draft, person, program, now)
+        or _window(draft, person, now)
+        or ALLOW
+    )
+
+
+def unreachable(draft: Draft, person: Person, *, program: Program) -> str | None:
+    """Why this person cannot be reached this way at all, now or later; None where they can.
+
+    What passes by itself (caps, quiet hours) and what another channel would not mend (a missing
+    value, expiry) is not asked.
+    """
+    return (
+        _suppression(draft, person) or _consent(draft, person, program) or _address(draft, person)
+    )
 
 
 def _suppression(draft: Draft, person: Person) -> str | None:
@@ -128,14 +147,10 @@ def _cap(
     draft: Draft, person: Person, program: Program, now: Instant, ghost: bool
 ) -> Decision | None:
     """The cap that opens last decides: until then the message could not go out anyway."""
-    latest: tuple[Instant, Cap] | None = None
-    for cap in program.caps:
-        opening = _next_opening(cap, draft, person.state.ledger, now, ghost)
-        if opening is not None and (latest is None or opening > latest[0]):
-            latest = (opening, cap)
-    if latest is None:
+    closed = _closed(draft, person.state.ledger, program, now, ghost)
+    if not closed:
         return None
-    opening, cap = latest
+    opening, cap = max(closed, key=lambda each: each[0])
     if cap.max == 0:
         return Drop(_cap_words(cap))
     why = f"{_cap_words(cap)}, next opening {iso(opening)}"
@@ -144,6 +159,30 @@ def _cap(
     if opening >= draft.expires_at:
         return Drop(f"{why}, after it expires")
     return Defer(opening, why)
+
+
+def closed_caps(
+    draft: Draft, ledger: list[LedgerEntry], *, program: Program, now: Instant
+) -> list[Cap]:
+    """The caps that keep a real message back now."""
+    return [cap for _, cap in _closed(draft, ledger, program, now, False)]
+
+
+def counts_for(cap: Cap, entry: LedgerEntry) -> bool:
+    """Whether a cap is about messages like this one."""
+    return cap.channel in (None, entry.channel) and cap.topic in (None, entry.topic)
+
+
+def _closed(
+    draft: Draft, ledger: list[LedgerEntry], program: Program, now: Instant, ghost: bool
+) -> list[tuple[Instant, Cap]]:
+    """Each closed cap with its next opening, in the order of the settings."""
+    found = []
+    for cap in program.caps:
+        opening = _next_opening(cap, draft, ledger, now, ghost)
+        if opening is not None:
+            found.append((opening, cap))
+    return found
 
 
 def _next_opening(
@@ -161,8 +200,7 @@ def _next_opening(
         entry.at
         for entry in ledger
         if entry.at > now - cap.per
-        and cap.channel in (None, entry.channel)
-        and cap.topic in (None, entry.topic)
+        and counts_for(cap, entry)
         and (entry.ghost_of is None or (ghost and entry.ghost_of == draft.campaign))
     )
     return times[-cap.max] + cap.per if len(times) >= cap.max else None
@@ -193,3 +231,18 @@ def _quiet(draft: Draft, person: Person, program: Program, now: Instant) -> Deci
     if until >= draft.expires_at:
         return Drop(f"{why}, after it expires")
     return Defer(until, why)
+
+
+def _window(draft: Draft, person: Person, now: Instant) -> Decision | None:
+    if draft.send_window is None:
+        return None
+    is_open, until = _hours(draft.send_window)({}, person.profile, now)
+    if is_open:
+        return None
+    why = f"send window opens {iso(until)}"
+    if until >= draft.expires_at:
+        return Drop(f"{why}, after it expires")
+    return Defer(until, why)
+
+
+_hours = lru_cache(maxsize=256)(compile_local_time)

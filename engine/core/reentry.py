@@ -3,11 +3,20 @@
 While someone is inside, `while_active` decides alone (ignore, restart, parallel). Afterwards `when`
 does: never, as soon as they are out (after_exit), or once they have been out for the gap
 (after_gap: counted from the exit, so that a person is left alone for at least that long).
-A scheduled campaign has a new key at every fire, so its rule never forbids one.
+A scheduled campaign has a new key at every fire, and one triggered by the API (unless it names a
+key) at every call, so their rule never forbids one. A date has one key for each anniversary.
 Read next: `entry`.
 """
 
-from engine.core.model import NEVER, Campaign, Enrollment, Instant, ScheduleTrigger, State
+from engine.core.model import (
+    NEVER,
+    ApiTrigger,
+    Campaign,
+    Enrollment,
+    Instant,
+    ScheduleTrigger,
+    State,
+)
 from engine.core.scene import Scene
 
 
@@ -24,7 +33,7 @@ def may_reenter(scene: Scene, campaign: Campaign, key: str) -> bool:
 
 def remember_entry(scene: Scene, campaign: Campaign, key: str) -> None:
     """Note the entry, and forget those whose gap has passed."""
-    if isinstance(campaign.trigger, ScheduleTrigger):
+    if _is_always_another(campaign):
         return
     if campaign.reentry.when == "after_gap":
         _forget_passed_gaps(scene.state, campaign, scene.now)
@@ -57,6 +66,14 @@ def _forget_passed_gaps(state: State, campaign: Campaign, now: Instant) -> None:
     ]
     for name in passed:
         del state.entries[name]
+
+
+def _is_always_another(campaign: Campaign) -> bool:
+    """Whether every start has a key of its own: remembering those would only grow."""
+    trigger = campaign.trigger
+    return isinstance(trigger, ScheduleTrigger) or (
+        isinstance(trigger, ApiTrigger) and trigger.key is None
+    )
 
 
 def _entry_name(campaign: str, key: str) -> str:

@@ -9,11 +9,15 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from engine.core.followed import read_when_asked
 from engine.core.model import (
+    ApiTrigger,
     Campaign,
+    DateTrigger,
     EventMatch,
     EventTrigger,
     Program,
+    Repeat,
     ScheduleTrigger,
     SegmentCondition,
     SegmentTrigger,
@@ -36,11 +40,13 @@ class Ears(NamedTuple):
         names: Every event name that matters; most events end here.
         exit_when: The event that ends the journey.
         waits: Wait steps by the name of the event they wait for.
+        untils: Repeats that an event ends, by its name.
     """
 
     names: frozenset[str]
     exit_when: EventMatch | None
     waits: dict[str, tuple[WaitFor, ...]]
+    untils: dict[str, tuple[Repeat, ...]]
 
 
 class Roster:
@@ -53,7 +59,10 @@ class Roster:
         paused: Campaigns whose people hold where they are.
         triggers: Live campaigns started by an event, by its name, most important first.
         crossings: Live campaigns started by a segment, by (segment, "enter" or "exit").
-        schedules: Live campaigns started by the clock.
+        segments: Those with memberships; the others are asked when they are read (`followed`).
+        schedules: Live campaigns started by the clock, by a date of each person's included.
+        dates: Those of them that a trait's date starts.
+        by_api: Live campaigns that the API starts, by name.
         backfills: Live campaigns that also enroll those already inside their segment.
         ledger_span: Microseconds that the longest cap looks back.
         mentioned: Every event name that any condition, wait or trigger is about.
@@ -68,19 +77,27 @@ class Roster:
             ref for ref, campaign in self.versions.items() if _is_transactional(campaign, program)
         )
         self.paused = frozenset(
-            each.name for each in program.campaigns.values() if each.state == "paused"
+            each.name
+            for each in (*program.pinned.values(), *program.campaigns.values())
+            if each.state == "paused" and program.campaigns.get(each.name, each).state == "paused"
         )
-        self.segments = tuple(sorted(program.segments))
+        self.segments = tuple(sorted(program.segments.keys() - read_when_asked(program)))
         self.ledger_span = max((cap.per for cap in program.caps), default=0)
         self.has_continuous = any(each.is_continuous for each in self.versions.values())
         self.triggers: dict[str, list[tuple[Campaign, EventTrigger]]] = {}
         self.crossings: dict[Crossing, list[Campaign]] = {}
-        self.schedules: dict[str, tuple[Campaign, ScheduleTrigger]] = {}
+        self.schedules: dict[str, tuple[Campaign, ScheduleTrigger | DateTrigger]] = {}
+        self.by_api: dict[str, tuple[Campaign, ApiTrigger]] = {}
         self.backfills: list[tuple[Campaign, str]] = []
         for campaign in by_importance(program.campaigns.values()):
             if campaign.state == "live":
                 self._listen(campaign)
 
+        self.dates = {
+            name: trigger
+            for name, (_, trigger) in self.schedules.items()
+            if isinstance(trigger, DateTrigger)
+        }
         self.schedules_of: dict[str, list[str]] = {}
         """The scheduled campaigns whose audience is exactly one segment, by that segment."""
         for name, (campaign, _) in self.schedules.items():
@@ -102,6 +119,8 @@ class Roster:
             self.crossings.setdefault((trigger.segment, trigger.on), []).append(campaign)
             if trigger.backfill == "current" and trigger.on == "enter":
                 self.backfills.append((campaign, trigger.segment))
+        elif isinstance(trigger, ApiTrigger):
+            self.by_api[campaign.name] = (campaign, trigger)
         else:
             self.schedules[campaign.name] = (campaign, trigger)
 
@@ -130,13 +149,16 @@ def by_importance(campaigns: Iterable[Campaign]) -> list[Campaign]:
 
 def _ears_of(campaign: Campaign) -> Ears:
     waits: dict[str, tuple[WaitFor, ...]] = {}
+    untils: dict[str, tuple[Repeat, ...]] = {}
     for step in campaign.steps.values():
         if isinstance(step, WaitFor):
             waits[step.match.event] = (*waits.get(step.match.event, ()), step)
-    names = set(waits)
+        elif isinstance(step, Repeat) and step.until is not None:
+            untils[step.until.event] = (*untils.get(step.until.event, ()), step)
+    names = {*waits, *untils}
     if campaign.exit_when is not None:
         names.add(campaign.exit_when.event)
-    return Ears(frozenset(names), campaign.exit_when, waits)
+    return Ears(frozenset(names), campaign.exit_when, waits, untils)
 
 
 def _event_names(part: Any) -> Iterator[str]:

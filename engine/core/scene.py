@@ -6,10 +6,11 @@ Read next: `play`, which sets it; `journeys`, which acts on it.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
+from engine.core.compiled import ZONE
 from engine.core.errors import JourneyLoop
 from engine.core.model import (
     NEVER,
@@ -76,6 +77,7 @@ class Scene:
         "segments",
         "seq",
         "state",
+        "still_queued",
     )
 
     def __init__(
@@ -88,6 +90,7 @@ class Scene:
         evaluate: Evaluate,
         new_id: Callable[[str], int],
         now: Instant,
+        still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
     ) -> None:
         self.person = person
         self.state = person.state
@@ -96,6 +99,7 @@ class Scene:
         self.segments = segments
         self.evaluate = evaluate
         self.new_id = new_id
+        self.still_queued = still_queued
         self.now = now
         self.seq = 0
         self.is_old = False
@@ -152,17 +156,37 @@ class Scene:
                 known.matches, known.until, known.since = matches, until, now
                 self._cross(name, matches)
 
-    def reveal(self, event: Event) -> None:
-        """Take over the consent, addresses and zone that an event brings."""
+    def reveal(self, event: Event) -> Collection[str]:
+        """Take over the consent, addresses and zone that an event brings.
+
+        Returns:
+            The names of segments that may have changed.
+        """
         profile = self.person.profile
+        facts = []
         for channel, topics in (event.consent or {}).items():
             profile.consent.setdefault(channel, {}).update(topics)
+            facts.append(f"consent:{channel}")
         for channel, contact in (event.addresses or {}).items():
             if contact is None:
                 profile.addresses.pop(channel, None)
             else:
                 profile.addresses[channel] = contact
-        profile.zone = event.zone or profile.zone
+            facts.append(f"consent:{channel}")
+        if event.zone and event.zone != profile.zone:
+            profile.zone = event.zone
+            facts.append(ZONE)
+        return self.segments.touched_by_facts(facts)
+
+    def has_news(self) -> bool:
+        """Whether anything from outside the log differs from what the segments were told."""
+        return self.segments.news.of(self.person.profile) != self.state.told
+
+    def meet_news(self) -> None:
+        """Ask the segments again that it may have changed."""
+        told, self.state.told = self.state.told, self.segments.news.of(self.person.profile)
+        changed = self.segments.news.changed(told, self.state.told)
+        self.refresh(sorted(self.segments.touched_by_facts(changed)))
 
     def learn(self, traits: Mapping[str, Any]) -> Collection[str]:
         """Set traits; the names of segments that may have changed."""

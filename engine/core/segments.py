@@ -6,33 +6,40 @@ profile's features, `Segments.evaluate` answers `(matches, until)`; neither read
 feature or looks at history. Read next: `conditions`, `features`, `docs/segments.md`.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
+from engine.core import limits
 from engine.core.comparisons import Answer
-from engine.core.conditions import Ask, Compiled, Compiler
+from engine.core.conditions import Compiled, Compiler
 from engine.core.errors import CampaignError
-from engine.core.explanation import explain_condition
+from engine.core.explanation import explain_condition, too_much
 from engine.core.features import KINDS, Features, Fold, content
 from engine.core.filters import EventTest, compile_where, matches_event
+from engine.core.followed import read_when_asked
 from engine.core.last_seen import LastSeen
 from engine.core.model import (
+    NEVER,
     Branch,
     Campaign,
     Condition,
     Event,
     EventMatch,
     Instant,
+    MemberList,
     Profile,
     Program,
     WaitFor,
 )
+from engine.core.narrowed import Narrowed, narrow
+from engine.core.news import News
 from engine.core.sessions import NOT_BEHAVIOUR
 
 __all__ = ["Segments", "compile_segments", "for_program", "matches_event"]
 
 _NO_EXTRA: Final[Mapping[str, Condition]] = {}
+_NO_LISTS: Final[Mapping[str, MemberList]] = {}
 
 
 def compile_segments(
@@ -41,6 +48,8 @@ def compile_segments(
     extra: Mapping[str, Condition] = _NO_EXTRA,
     matches: Iterable[EventMatch] = (),
     session_gap: int,
+    lists: Mapping[str, MemberList] = _NO_LISTS,
+    when_read: frozenset[str] = frozenset(),
 ) -> "Segments":
     """Compile every condition and wait of a program into one set of features.
 
@@ -49,24 +58,26 @@ def compile_segments(
         extra: Other conditions that `Segments.answer` is asked for, by a name for errors.
         matches: Events whose last occurrence `Segments.last_seen` is asked for.
         session_gap: Microseconds without an event after which a session is over.
+        lists: What stands in each list of the workspace.
+        when_read: Segments that are asked only when someone reads them: nothing touches them.
     Raises:
         CampaignError: Naming the segment or condition, and what it may not say.
     """
-    compiler = Compiler(definitions, session_gap=session_gap)
+    compiler = Compiler(definitions, session_gap=session_gap, lists=lists)
     segments: dict[str, Compiled] = {}
     for name in definitions:
         with _named(f'segment "{name}"'):
             segments[name] = compiler.compile_segment(name)
-    asked: list[tuple[Condition, Ask]] = []
+    asked: list[tuple[Condition, Compiled]] = []
     for name, condition in extra.items():
         with _named(name):
-            asked.append((condition, compiler.compile(condition).ask))
+            asked.append((condition, compiler.compile(condition)))
     waits = []
     for match in matches:
         with _named(f'wait for "{match.event}"'):
             compile_where(match.where)
         waits.append((match, compiler.register.add(LastSeen(match))))
-    return Segments(compiler, segments, asked, waits)
+    return Segments(compiler, segments, asked, waits, when_read=when_read)
 
 
 def for_program(program: Program) -> "Segments":
@@ -76,7 +87,12 @@ def for_program(program: Program) -> "Segments":
     for campaign in (*program.campaigns.values(), *program.pinned.values()):
         _collect(campaign, extra, matches)
     return compile_segments(
-        program.segments, extra=extra, matches=matches, session_gap=program.session_gap
+        program.segments,
+        extra=extra,
+        matches=matches,
+        session_gap=program.session_gap,
+        lists=program.lists,
+        when_read=read_when_asked(program),
     )
 
 
@@ -87,23 +103,37 @@ class Segments:
         self,
         compiler: Compiler,
         segments: Mapping[str, Compiled],
-        asked: Iterable[tuple[Condition, Ask]],
+        asked: Sequence[tuple[Condition, Compiled]],
         waits: Iterable[tuple[EventMatch, str]],
+        *,
+        when_read: frozenset[str] = frozenset(),
     ) -> None:
         self._compiler = compiler
         self._definitions = dict(compiler.register.definitions)
-        self.feature_keys: frozenset[str] = frozenset(self._definitions)
-        """Content hashes of all features."""
+        self.feature_keys: frozenset[str] = frozenset(self._definitions).union(
+            key + limits.MARK for key in self._definitions
+        )
+        """Content hashes of all features, each also with the mark of what it could not keep."""
+        self.n_features = len(self._definitions)
         self.asks = {name: compiled.ask for name, compiled in segments.items()}
         """What `evaluate` calls, for the loop that asks many."""
         self.names: tuple[str, ...] = tuple(sorted(segments))
+        self.features_of = {name: compiled.features for name, compiled in segments.items()}
+        """The content hashes of the features that each segment's answer depends on."""
+        self.when_read = when_read
+        """Segments without memberships: whoever reads one asks everybody (`followed`)."""
         # By identity first, because that costs nothing; the tuples keep the objects alive.
-        self._asked = {id(condition): (condition, ask) for condition, ask in asked}
-        self._asked_by_content = {content(condition): ask for condition, ask in asked}
+        self._asked = {id(condition): (condition, one.ask) for condition, one in asked}
+        self._asked_by_content = {content(condition): one.ask for condition, one in asked}
         self._waits = {id(match): (match, key) for match, key in waits}
         self._folds = _folds_by_name(self._definitions)
-        self._touched = _touched_by_name(self._definitions, segments)
-        self._touched_by_trait = _touched_by_trait(segments)
+        kept = {name: one for name, one in segments.items() if name not in when_read}
+        self._touched = _touched_by_name(self._definitions, kept)
+        self._touched_by_trait = _touched_by(kept, lambda one: one.traits)
+        self._touched_by_fact = _touched_by(kept, lambda one: one.facts)
+        everything = [*segments.values(), *(compiled for _, compiled in asked)]
+        self.news = News(frozenset().union(*(one.facts for one in everything)))
+        """What the conditions read of a profile that no event brings."""
 
     def observe(
         self, features: Features, event: Event, *, only: frozenset[str] | None = None
@@ -124,6 +154,10 @@ class Segments:
                 if key in only:
                     fold(features, event)
 
+    def narrowed(self, only: frozenset[str]) -> Narrowed:
+        """The folds of these features alone; what `observe` does, for a whole history."""
+        return narrow(self._definitions, self._folds, only=only)
+
     def merge(self, a: Features, b: Features) -> Features:
         """The features of a profile that two turned out to be; neither is changed.
 
@@ -139,6 +173,9 @@ class Segments:
                     definition, kind.empty if one is None else one,
                     kind.empty if other is None else other,
                 )  # fmt: skip
+                until = max(limits.approximate_until(a, key), limits.approximate_until(b, key))
+                if until > -NEVER:
+                    limits.note(merged, key, until)
         return merged
 
     def touched_by(self, event: Event) -> Collection[str]:
@@ -160,6 +197,13 @@ class Segments:
         found: frozenset[str] = frozenset()
         for name in names:
             found |= self._touched_by_trait.get(name, frozenset())
+        return found
+
+    def touched_by_facts(self, facts: Iterable[str]) -> Collection[str]:
+        """Segments whose verdict a change of these facts (`Compiled.facts`) may change."""
+        found: frozenset[str] = frozenset()
+        for fact in facts:
+            found |= self._touched_by_fact.get(fact, frozenset())
         return found
 
     def evaluate(self, name: str, features: Features, profile: Profile, *, now: Instant) -> Answer:
@@ -191,11 +235,16 @@ class Segments:
         """Why: a row for each condition, in reading order.
 
         Each row has `condition` (words), `matches`, `until` (ISO 8601, or None if only an event
-        can change it), `found` (what is remembered, in words) and `depth` (how far it is nested).
+        can change it), `found` (what is remembered, in words), `approximate` (what was too much to
+        remember, in words, or "") and `depth` (how far it is nested).
         """
         return explain_condition(
             self._compiler, self._compiler.segments[name], features, profile, now=now
         )
+
+    def approximate(self, name: str, features: Features, *, now: Instant) -> list[str]:
+        """What a limit kept from being remembered, in words, if the segment's verdict needs it."""
+        return too_much(self._compiler, self.features_of[name], features, now=now)
 
     def last_seen(self, match: EventMatch, features: Features) -> tuple[int, Instant] | None:
         """(seq, accepted_at) of the last matching event in processing order, if there was one.
@@ -265,9 +314,13 @@ def _touched_by_name(
             elif users[key]:
                 filtered.setdefault(match.event, []).append((test, users[key]))
     for key, definition in definitions.items():
-        if KINDS[type(definition)].listens(definition) is None:
+        kind = KINDS[type(definition)]
+        if kind.listens(definition) is None:
             for name in always.keys() - NOT_BEHAVIOUR:
-                always[name] |= users[key]
+                if kind.carries is None:
+                    always[name] |= users[key]
+                elif users[key]:
+                    filtered.setdefault(name, []).append((kind.carries(definition), users[key]))
     return {
         name: (
             frozenset(names),
@@ -277,11 +330,12 @@ def _touched_by_name(
     }
 
 
-def _touched_by_trait(segments: Mapping[str, Compiled]) -> dict[str, frozenset[str]]:
-    traits = frozenset().union(*(one.traits for one in segments.values()))
+def _touched_by(
+    segments: Mapping[str, Compiled], reads: Callable[[Compiled], frozenset[str]]
+) -> dict[str, frozenset[str]]:
     return {
-        trait: frozenset(name for name, one in segments.items() if trait in one.traits)
-        for trait in traits
+        read: frozenset(name for name, one in segments.items() if read in reads(one))
+        for read in frozenset().union(*(reads(one) for one in segments.values()))
     }
 
 

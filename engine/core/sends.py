@@ -11,11 +11,13 @@ from functools import partial
 from typing import Any, assert_never
 
 from engine.core.clocktime import iso
+from engine.core.competition import collects_until, make_room
 from engine.core.holdouts import expose_to_holdouts
 from engine.core.model import (
     NEVER,
     Allow,
     Campaign,
+    Decision,
     Defer,
     Discard,
     Draft,
@@ -41,15 +43,15 @@ def send(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Send, arrived: bool
 ) -> Onward:
     """Ask the gates; what they answer is what happens."""
-    if arrived:
-        enrollment.due_at = scene.now
-        return Outcome.HOLD
     draft = draft_of(campaign, step, program=scene.program, reached_at=enrollment.step_at)
+    if arrived:
+        enrollment.due_at = collects_until(scene, draft)
+        return Outcome.HOLD
     is_ghost = enrollment.is_held_out and not draft.topic.is_transactional
     context = context_of(scene, enrollment, campaign)
-    decision = gate(
-        draft, scene.person, program=scene.program, now=scene.now, ghost=is_ghost, values=context
-    )
+    decision = _asked(scene, draft, context, is_ghost)
+    if not is_ghost and not isinstance(decision, Allow) and make_room(scene, draft):
+        decision = _asked(scene, draft, context, is_ghost)
     if enrollment.message is None:
         enrollment.message = scene.new_id("message")
     match decision:
@@ -96,12 +98,14 @@ def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: In
         when_capped=campaign.when_capped,
         expires_at=NEVER if step.expires is None else reached_at + step.expires,
         requires=facts.requires,
+        send_window=step.send_window or campaign.send_window,
     )
 
 
 def context_of(scene: Scene, enrollment: Enrollment, campaign: Campaign) -> dict[str, Any]:
     """What templates and expressions may read besides the profile."""
     return {
+        **enrollment.saved,
         "now": iso(scene.now),
         "event": enrollment.trigger,
         "campaign": {"name": campaign.name, "title": campaign.title},
@@ -127,7 +131,9 @@ def _deliver(
     facts = scene.program.templates.get((step.channel, step.template), _UNKNOWN_TEMPLATE)
     if not draft.topic.is_transactional:
         expose_to_holdouts(scene, enrollment, campaign)
-        _enter_in_ledger(scene, draft, ghost_of=campaign.name if is_ghost else None)
+        _enter_in_ledger(
+            scene, draft, enrollment.message, ghost_of=campaign.name if is_ghost else None
+        )
     kind = partial(Ghost, held_by=enrollment.held_by) if is_ghost else SendMessage
     scene.effects.append(
         kind(
@@ -137,10 +143,20 @@ def _deliver(
     )  # fmt: skip
 
 
-def _enter_in_ledger(scene: Scene, draft: Draft, *, ghost_of: str | None) -> None:
+def _asked(scene: Scene, draft: Draft, context: dict[str, Any], is_ghost: bool) -> Decision:
+    return gate(
+        draft, scene.person, program=scene.program, now=scene.now, ghost=is_ghost, values=context
+    )
+
+
+def _enter_in_ledger(scene: Scene, draft: Draft, message: int, *, ghost_of: str | None) -> None:
     """Count the message, and forget those that no cap can see any more."""
     oldest = scene.now - scene.roster.ledger_span
     ledger = [entry for entry in scene.state.ledger if entry.at > oldest]
     if oldest < scene.now:
-        ledger.append(LedgerEntry(scene.now, draft.channel, draft.topic.name, ghost_of))
+        ledger.append(
+            LedgerEntry(
+                scene.now, draft.channel, draft.topic.name, ghost_of, message, draft.priority
+            )
+        )
     scene.state.ledger = ledger

@@ -12,15 +12,16 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from engine.core.comparisons import NO, Answer, Test, compile_test
+from engine.core import limits
+from engine.core.comparisons import Answer, Test, compile_test
 from engine.core.model import DAY, NEVER, Comparison, Event, Instant, Window
 from engine.core.occurrences import WAITING_MAX, bounds
 
-SESSIONS_MAX: Final = 512
-"""How many sessions are remembered; the oldest go first."""
-
 NOT_BEHAVIOUR: Final = frozenset(
     {
+        "Assignment Conflict",
+        "Campaign Triggered",
+        "Profile Merged",
         "Segment Entered",
         "Segment Exited",
         "Message Delivered",
@@ -29,36 +30,57 @@ NOT_BEHAVIOUR: Final = frozenset(
         "Message Complained",
         "Message Dropped",
         "Message Sent",
+        "Webhook Answered",
     }
 )
 """Events that we or a provider make: a person does nothing then, so no session grows by them."""
 
 
+ONE: Final = (Comparison("gte", 1),)
+
+
 class Sessions(Struct, frozen=True, tag="sessions"):
-    """Sessions that pass, or may yet pass, both lists of comparisons."""
+    """Sessions that pass, or may yet pass, both lists of comparisons; `count` is how many must."""
 
     duration: tuple[Comparison, ...]
     events: tuple[Comparison, ...]
     window: Window
     gap: int
+    limit: int
+    count: tuple[Comparison, ...] = ONE
+
+
+def limit_words(definition: Sessions) -> str:
+    """What was too much."""
+    return f"more than {definition.limit:,} sessions, or {WAITING_MAX:,} events that wait"
 
 
 def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Event], None]:
     """Grow, join or open a session, and drop those that can no longer matter."""
     gap, within, since = definition.gap, definition.window.within, definition.window.since
     passes = _compile_passes(definition)
-    # A session that passes and cannot stop passing outlives every older one.
-    is_lasting = definition.window.until is None and all(
-        one.operator in ("gt", "gte") for one in (*definition.duration, *definition.events)
+    # A session that passes and cannot stop passing outlives every older one, where one is enough.
+    is_lasting = (
+        definition.count == ONE
+        and definition.window.until is None
+        and all(one.operator in ("gt", "gte") for one in (*definition.duration, *definition.events))
     )
 
     def fold(features: dict[str, Any], event: Event) -> None:
         at, now = event.at, event.accepted_at
+        state = features.get(key)
+        if state is not None and not state[1] and len(state[0]) == 1 and at <= now:
+            # The common case: the only session goes on, inside the window.
+            only = state[0][0]
+            is_inside = (within is None or at > now - within) and (since is None or at >= since)
+            if is_inside and 0 <= at - only[1] <= gap:
+                only[1] = at
+                only[2] += 1
+                return
         # What lies before `since` may still grow into it until that is a day ago.
         gone = -NEVER if since is None else min(since - 1, now - DAY)
         if within is not None:
             gone = max(gone, now - within)
-        state = features.get(key)
         if state is None:
             state = features[key] = [[], []]
         sessions, waiting = state
@@ -69,12 +91,15 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
             del waiting[:come]
         if at > now:
             insort(waiting, at)
-            del waiting[WAITING_MAX:]
+            if len(waiting) > WAITING_MAX:
+                limits.note(features, key, limits.leaves(waiting.pop(), within))
         else:
             _extend(sessions, at, gap)
-        _forget(sessions, gone - gap)
+        dropped_at = _forget(sessions, gone - gap, definition.limit)
         if is_lasting:
             _keep_from_last_passing(sessions, passes, since)
+        if dropped_at is not None:
+            limits.note(features, key, limits.leaves(dropped_at, within))
         if not sessions and not waiting:
             del features[key]
 
@@ -94,17 +119,23 @@ def join(definition: Sessions, one: list[Any], other: list[Any]) -> list[Any]:
 
 
 def compile_answer(
-    definition: Sessions, key: str
+    definition: Sessions, key: str, verdicts: tuple[bool, ...]
 ) -> Callable[[dict[str, Any], Any, Instant], Answer]:
-    """Whether a session that passes has its last event in the window, and until when."""
+    """Whether enough sessions that pass have their last event in the window, and until when.
+
+    Args:
+        verdicts: The answer for each number of sessions; the last stands for any above.
+    """
     passes, gap = _compile_passes(definition), definition.gap
     within = definition.window.within
     since, until = bounds(definition.window)
+    is_one_enough, most = verdicts == (False, True), len(verdicts) - 1
+    nothing = (verdicts[0], NEVER)
 
     def answer(features: dict[str, Any], profile: Any, now: Instant) -> Answer:
         state = features.get(key)
         if state is None:
-            return NO
+            return nothing
         sessions, waiting = state
         stands_until = NEVER
         if waiting:
@@ -114,13 +145,21 @@ def compile_answer(
                 _extend(sessions, time, gap)
             if come < len(waiting):
                 stands_until = waiting[come]
+        leaving: list[Instant] = []
         for first, last, n_events in reversed(sessions):
             leaves_at = NEVER if within is None else last + within
             if last < since or leaves_at <= now:
                 break
             if last < until and passes(first, last, n_events):
-                return True, min(leaves_at, stands_until)
-        return False, stands_until
+                if is_one_enough:
+                    return True, min(leaves_at, stands_until)
+                leaving.append(leaves_at)
+        verdict = verdicts[min(len(leaving), most)]
+        while leaving:  # the next to leave is the last one found
+            leaves_at = leaving.pop()
+            if verdicts[min(len(leaving), most)] is not verdict:
+                return verdict, min(leaves_at, stands_until)
+        return verdict, stands_until
 
     return answer
 
@@ -160,11 +199,15 @@ def _extend(sessions: list[list[int]], at: Instant, gap: int) -> None:
         sessions[index][2] += n_events
 
 
-def _forget(sessions: list[list[int]], gone: Instant) -> None:
+def _forget(sessions: list[list[int]], gone: Instant, limit: int) -> Instant | None:
+    """Drop what is gone, and the oldest beyond the limit; gives the latest end of those."""
     n_gone = 0
     while n_gone < len(sessions) and sessions[n_gone][1] <= gone:
         n_gone += 1
-    del sessions[: max(n_gone, len(sessions) - SESSIONS_MAX)]
+    n_over = len(sessions) - limit
+    dropped_at = sessions[n_over - 1][1] if n_over > n_gone else None
+    del sessions[: max(n_gone, n_over)]
+    return dropped_at
 
 
 def _keep_from_last_passing(

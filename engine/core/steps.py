@@ -3,13 +3,16 @@
 A step is asked when it is reached (`arrived`), and again whenever it falls due or its event comes.
 It answers where the journey goes on, or that it holds. To add a kind: one noun in `model`, one
 function here, one line in `STEPS`, one test.
-Read next: `journeys`, which walks; `forks` and `sends`, for the longer kinds.
+Read next: `journeys`, which walks; `forks`, `sends`, `repeats`, `webhooks`: the longer kinds.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final
 
+from engine.core.arming import rearm_dates
+from engine.core.best_time import best_time
 from engine.core.clocktime import add, next_wall_time
+from engine.core.first_possible import first_possible
 from engine.core.forks import (
     OUTSIDE,
     allot,
@@ -20,6 +23,7 @@ from engine.core.forks import (
 )
 from engine.core.model import (
     Allow,
+    BestTime,
     Branch,
     Campaign,
     Delay,
@@ -29,18 +33,22 @@ from engine.core.model import (
     ExperimentStep,
     Expose,
     Exposed,
-    Expression,
+    FirstPossible,
+    Repeat,
     Send,
     SetTrait,
     Split,
     Track,
     Update,
-    Value,
     WaitFor,
+    Webhook,
 )
 from engine.core.policy import gate
+from engine.core.repeats import forget_heard, repeat
 from engine.core.scene import Onward, Outcome, Scene
-from engine.core.sends import context_of, discard, draft_of, send
+from engine.core.sends import context_of, draft_of, send
+from engine.core.values import values_or_discard
+from engine.core.webhooks import webhook
 
 
 def delay(
@@ -68,6 +76,8 @@ def wait_for(
     """The event wins over the timeout, also when both come at one instant (rule 1)."""
     if arrived:
         enrollment.due_at = add(scene.now, step.timeout, scene.person.profile.zone)
+        if step.counting_from == "step":
+            forget_heard(scene, enrollment, step.id)  # of the round before
     if step.id in scene.state.heard.get(enrollment.id, ()) or _came_before(scene, enrollment, step):
         return step.then
     return step.on_timeout if enrollment.due_at <= scene.now else Outcome.HOLD
@@ -116,12 +126,13 @@ def update(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Update, arrived: bool
 ) -> Onward:
     """All of the step's traits or, with a reason, none of them."""
-    values = _values_or_discard(scene, enrollment, campaign, step.traits, step.even_in_holdout)
+    values = values_or_discard(scene, enrollment, campaign, step.traits, step.even_in_holdout)
     if values is not None:
         scene.effects += [SetTrait(name, value, scene.now) for name, value in values.items()]
         # A pii trait is known to the core only as a blind mark, which the shell alone can make.
         plain = {k: v for k, v in values.items() if k not in scene.program.pii_traits}
         scene.refresh(sorted(scene.learn(plain)))
+        rearm_dates(scene, traits=plain)
         # A continuous audience may turn on these traits: it is asked before anything else is due.
         if scene.state.audiences:
             scene.state.audiences = dict.fromkeys(scene.state.audiences, scene.now)
@@ -133,7 +144,7 @@ def track(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Track, arrived: bool
 ) -> Onward:
     """Emit an event of our own, played once this journey holds."""
-    values = _values_or_discard(scene, enrollment, campaign, step.properties, step.even_in_holdout)
+    values = values_or_discard(scene, enrollment, campaign, step.properties, step.even_in_holdout)
     if values is not None:
         scene.emit(step.event, values)
     return step.next
@@ -151,13 +162,17 @@ StepFunction = Callable[[Scene, Enrollment, Campaign, Any, bool], Onward]
 STEPS: Final[dict[type, StepFunction]] = {
     Delay: delay,
     DelayUntil: delay_until,
+    BestTime: best_time,
     WaitFor: wait_for,
     Branch: branch,
+    FirstPossible: first_possible,
     ExperimentStep: experiment,
     Split: split,
+    Repeat: repeat,
     Send: send,
     Update: update,
     Track: track,
+    Webhook: webhook,
     Exit: exit_journey,
 }
 
@@ -198,36 +213,3 @@ def _answers_by_arm(
         )
         answers[variant] = "allow" if isinstance(decision, Allow) else decision.why
     return answers
-
-
-def _values_or_discard(
-    scene: Scene,
-    enrollment: Enrollment,
-    campaign: Campaign,
-    values: Mapping[str, Value],
-    even_in_holdout: bool,
-) -> dict[str, Any] | None:
-    """The values, computed; or None after leaving a row that says why there are none."""
-    if enrollment.is_held_out and not even_in_holdout:
-        discard(scene, enrollment, "holdout")
-        return None
-    traits, hidden = scene.person.profile.traits, scene.program.pii_traits
-    context = {
-        **context_of(scene, enrollment, campaign),
-        "profile": {name: value for name, value in traits.items() if name not in hidden},
-    }
-    try:
-        return {name: _computed(scene, value, context) for name, value in values.items()}
-    except LookupError as missing:
-        discard(scene, enrollment, f"missing value: {missing.args[0] if missing.args else '?'}")
-        return None
-
-
-def _computed(scene: Scene, value: Any, context: Mapping[str, Any]) -> Any:
-    if isinstance(value, Expression):
-        return scene.evaluate(value, context)
-    if isinstance(value, dict):
-        return {key: _computed(scene, each, context) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_computed(scene, each, context) for each in value]
-    return value

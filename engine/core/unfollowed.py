@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from engine.core import limits
 from engine.core.filters import compile_where
 from engine.core.model import Event, EventMatch, Instant, Window
 from engine.core.occurrences import WAITING_MAX, bounds, forget
@@ -23,6 +24,10 @@ newer ones. More late followers than that, with no newer event between, are not 
 
 RANGES_MAX: Final = 256
 """How many ranges of followers are remembered for events that come late; the oldest go first."""
+
+LIMIT_WORDS: Final = (
+    f"more than {RANGES_MAX} stretches ruled out, or {WAITING_MAX:,} events that wait"
+)
 
 
 class Unfollowed(Struct, frozen=True, tag="unfollowed"):
@@ -64,11 +69,15 @@ def compile_fold(definition: Unfollowed, key: str) -> Callable[[dict[str, Any], 
             insort(times, at)
         begun = event.accepted_at - span
         if within is None:
-            _forget_latest(times, keep=keep, begun=begun)
+            dropped_at = _forget_latest(times, keep=keep, begun=begun)
         else:
-            forget(times, keep=keep, begun=begun, gone=gone)
+            dropped_at = forget(times, keep=keep, begun=begun, gone=gone)
         del ruled_out[: bisect_right(ruled_out, gone) & ~1]
-        del ruled_out[: -2 * RANGES_MAX]
+        if len(ruled_out) > 2 * RANGES_MAX:
+            dropped_at = max(dropped_at or 0, ruled_out[-2 * RANGES_MAX - 1])
+            del ruled_out[: -2 * RANGES_MAX]
+        if dropped_at is not None:
+            limits.note(features, key, limits.leaves(dropped_at, within))
         if not times and not ruled_out:
             del features[key]
 
@@ -92,7 +101,16 @@ def _rule_out(times: list[Instant], ruled_out: list[Instant], start: Instant, en
     ruled_out[first:last] = [start] * (first % 2 == 0) + [end] * (last % 2 == 0)
 
 
-def _forget_latest(times: list[Instant], *, keep: int, begun: Instant) -> None:
-    """Where events never leave, the earliest decide: later ones are dropped once enough begun."""
+def _forget_latest(times: list[Instant], *, keep: int, begun: Instant) -> Instant | None:
+    """Where events never leave, the earliest decide: later ones are dropped once enough begun.
+
+    Gives the furthest of those that wait where too many do, which are dropped.
+    """
     started = bisect_right(times, begun)
-    del times[keep if started >= keep else started + WAITING_MAX :]
+    if started >= keep:
+        del times[keep:]
+    elif len(times) > started + WAITING_MAX:
+        dropped_at = times[-1]
+        del times[started + WAITING_MAX :]
+        return dropped_at
+    return None

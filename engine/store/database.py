@@ -16,7 +16,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
-from engine.core.errors import CommitUnknown, NotOwner, StoreError
+from engine.core.errors import CommitUnknown, DiskFull, NotOwner, StoreError
 from engine.store.connection import Connection, Dialect, PostgresConnection, SqliteConnection
 from engine.store.ownership import FileLock
 
@@ -30,7 +30,8 @@ BUSY_TIMEOUT_MS = 5_000
 POOL_SIZE_MAX = 8
 CLAIM_SECONDS_MAX = 2.0
 ADVISORY_LOCK = 4_702_111_234
-"""The PostgreSQL advisory lock that the one owning engine holds (an arbitrary number of ours)."""
+"""The PostgreSQL advisory lock that the one owning engine holds, or the workers together (an
+arbitrary number of ours)."""
 
 _PRAGMAS = (
     ("busy_timeout", BUSY_TIMEOUT_MS),
@@ -48,7 +49,7 @@ class _Backend(Protocol):
 
     def write(self) -> AbstractContextManager[Connection]: ...
     def read(self) -> AbstractContextManager[Connection]: ...
-    def claim(self) -> None: ...
+    def claim(self, *, is_shared: bool) -> None: ...
     def close(self) -> None: ...
     def sqlalchemy_engine(self) -> "Engine": ...
 
@@ -61,19 +62,35 @@ class Database:
         read_only: Open what exists and refuse every write.
         is_throwaway: Nobody will miss what a power cut loses (a simulation): SQLite waits for no
             disk then.
+        idle_seconds_max: PostgreSQL undoes a transaction of ours that has stood still for so long:
+            a process that is frozen in the middle of one holds nobody up. None: never.
     Raises:
         StoreError: If the address is not one of ours, the file is no database, or nobody answers.
     """
 
-    def __init__(self, url: str, *, read_only: bool = False, is_throwaway: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        read_only: bool = False,
+        is_throwaway: bool = False,
+        idle_seconds_max: float | None = None,
+    ) -> None:
         self.url = _normalised(url)
         self._backend: _Backend
         if self.url.startswith("sqlite:///"):
             path = Path(unquote(self.url.removeprefix("sqlite:///").partition("?")[0]))
             self._backend = _Sqlite(path, read_only=read_only, is_throwaway=is_throwaway)
         else:
-            self._backend = _Postgres(self.url, read_only=read_only)
+            self._backend = _Postgres(
+                self.url, read_only=read_only, idle_seconds_max=idle_seconds_max
+            )
         self.dialect: Dialect = self._backend.dialect
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a server, whose disk is not ours to watch."""
+        return getattr(self._backend, "path", None)
 
     def write(self) -> AbstractContextManager[Connection]:
         """One transaction: durable when the block ends, undone when it raises.
@@ -88,13 +105,15 @@ class Database:
         """One snapshot: what was committed when the block's first statement ran."""
         return self._backend.read()
 
-    def claim(self) -> None:
+    def claim(self, *, is_shared: bool = False) -> None:
         """Become the one engine that works on this database, until `close` or death.
 
+        Args:
+            is_shared: Become one of several workers instead (PostgreSQL alone).
         Raises:
-            NotOwner: If another engine has it.
+            NotOwner: If another engine has it, or workers share it.
         """
-        self._backend.claim()
+        self._backend.claim(is_shared=is_shared)
 
     @cached_property
     def engine(self) -> "Engine":
@@ -127,7 +146,7 @@ class _Sqlite:
     def __init__(self, path: Path, *, read_only: bool, is_throwaway: bool) -> None:
         if read_only and not path.exists():
             raise StoreError(f"{path} does not exist yet; run `antiphon apply` or `antiphon serve`")
-        self._path = path
+        self.path = path
         self._read_only = read_only
         self._is_throwaway = is_throwaway
         self._lock = threading.Lock()
@@ -142,7 +161,7 @@ class _Sqlite:
     def _open(self, *, query_only: bool) -> sqlite3.Connection:
         try:
             raw = sqlite3.connect(
-                self._path, isolation_level=None, check_same_thread=False, cached_statements=512
+                self.path, isolation_level=None, check_same_thread=False, cached_statements=512
             )
             for name, value in _PRAGMAS:
                 raw.execute(f"PRAGMA {name} = {value}")
@@ -159,7 +178,7 @@ class _Sqlite:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         if self._read_only:
-            raise NotOwner(f"{self._path} was opened for reading only")
+            raise NotOwner(f"{self.path} was opened for reading only")
         assert self._writer_thread != threading.get_ident(), "write() inside write() would wait"
         with self._lock:
             self._writer_thread = threading.get_ident()
@@ -187,7 +206,7 @@ class _Sqlite:
                 raw.execute("ROLLBACK")
             if code in ("SQLITE_FULL", "SQLITE_BUSY"):
                 raise self._explained(error) from error
-            raise CommitUnknown(f"{self._path}: the commit failed half-way: {error}") from error
+            raise CommitUnknown(f"{self.path}: the commit failed half-way: {error}") from error
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -206,10 +225,15 @@ class _Sqlite:
             if raw.in_transaction:
                 raw.execute("ROLLBACK")
 
-    def claim(self) -> None:
+    def claim(self, *, is_shared: bool) -> None:
+        if is_shared:
+            raise NotOwner(
+                f"{self.path}: a SQLite file has one engine. Run `antiphon serve`, or give "
+                "ANTIPHON_DATABASE_URL a postgresql:// address for workers"
+            )
         if not self._ownership.acquire():
             raise NotOwner(
-                f"{self._path}: another engine is running on this database; stop it, or send the "
+                f"{self.path}: another engine is running on this database; stop it, or send the "
                 "command to it"
             )
 
@@ -237,23 +261,26 @@ class _Sqlite:
     def _explained(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorname", "")
         if code == "SQLITE_NOTADB":
-            return StoreError(f"{self._path} is not a database; move it away or name another file")
+            return StoreError(f"{self.path} is not a database; move it away or name another file")
         if code == "SQLITE_BUSY":
             return StoreError(
-                f"{self._path} is locked by another process for {BUSY_TIMEOUT_MS / 1000:.0f} s; "
+                f"{self.path} is locked by another process for {BUSY_TIMEOUT_MS / 1000:.0f} s; "
                 "stop it or wait for it"
             )
         if code == "SQLITE_FULL":
-            return StoreError(f"{self._path}: the disk is full; nothing was committed")
+            return DiskFull(
+                f"{self.path}: the disk is full; nothing was committed. Make room: work goes on "
+                "by itself"
+            )
         if code == "SQLITE_CANTOPEN":
-            return StoreError(f"{self._path} cannot be opened; check the folder and its rights")
-        return StoreError(f"{self._path}: {error}")
+            return StoreError(f"{self.path} cannot be opened; check the folder and its rights")
+        return StoreError(f"{self.path}: {error}")
 
 
 class _Postgres:
     dialect: Dialect = "postgresql"
 
-    def __init__(self, url: str, *, read_only: bool) -> None:
+    def __init__(self, url: str, *, read_only: bool, idle_seconds_max: float | None) -> None:
         try:
             import psycopg
             from psycopg_pool import ConnectionPool, PoolTimeout
@@ -266,6 +293,9 @@ class _Postgres:
         self._read_only = read_only
         self._owner: psycopg.Connection[Any] | None = None
         options = "-c synchronous_commit=on -c timezone=UTC"
+        if idle_seconds_max is not None:
+            milliseconds = max(1, int(idle_seconds_max * 1000))
+            options += f" -c idle_in_transaction_session_timeout={milliseconds}"
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
             url, min_size=1, max_size=POOL_SIZE_MAX, kwargs={"options": options}, open=False
         )
@@ -312,20 +342,23 @@ class _Postgres:
                 raw.close()
         self._pool.putconn(raw)
 
-    def claim(self) -> None:
+    def claim(self, *, is_shared: bool) -> None:
         # The server takes a moment to notice that the process before us has gone.
         deadline = monotonic() + CLAIM_SECONDS_MAX
-        while not self._try_to_claim():
+        while not self._try_to_claim("_shared" if is_shared else ""):
             if monotonic() > deadline:
-                raise NotOwner("another engine is running on this database; stop it first")
+                raise NotOwner(
+                    "another engine is running on this database; stop it first"
+                    + (", or run `antiphon web` in its place" if is_shared else "")
+                )
             sleep(0.02)
 
-    def _try_to_claim(self) -> bool:
+    def _try_to_claim(self, mode: str) -> bool:
         try:
             if self._owner is None:
                 self._owner = self._psycopg.connect(self._url, autocommit=True)
             row = self._owner.execute(
-                "SELECT pg_try_advisory_lock(%s)", (ADVISORY_LOCK,)
+                f"SELECT pg_try_advisory_lock{mode}(%s)".encode(), (ADVISORY_LOCK,)
             ).fetchone()
         except self._psycopg.Error as error:
             raise StoreError(f"PostgreSQL: {str(error).strip()}") from error

@@ -31,6 +31,8 @@ COLUMNS: Final = (
 OLD: Final = 1
 OWN: Final = 2
 MERGE: Final = 4
+OURS: Final = 8
+"""The engine put it into the log to be played: an API trigger, a webhook's answer."""
 
 _DIALECTS: Final[dict[str, Dialect]] = {
     "sqlite": sqlite.dialect(),
@@ -140,6 +142,23 @@ class EventLog:
         hit("event insert")
         return first
 
+    def move_to_end(self, connection: Connection, seq: int, *, now: Instant) -> bool:
+        """Let an event be the newest, so that it is played again; False if it is not there.
+
+        It is the same event, with its own hash, time and properties: nothing counts it twice.
+        """
+        number = self._part_of(seq)
+        if number not in _existing(connection):
+            return False
+        rows = connection.execute(
+            f"DELETE FROM event_{number} WHERE seq = ? RETURNING {', '.join(COLUMNS[1:])}", (seq,)
+        )
+        if not rows:
+            return False
+        moved = dict(zip(COLUMNS[1:], rows[0], strict=True)) | {"accepted_at": now}
+        self.append(connection, [tuple(moved[name] for name in COLUMNS[1:])], now=now)
+        return True
+
     def read_after(
         self,
         connection: Connection,
@@ -231,6 +250,17 @@ def _hashes(connection: Connection, number: int) -> Iterator[list[bytes]]:
 def event_tables(connection: Connection) -> list[str]:
     """The names of the log's parts, oldest first."""
     return [f"event_{number}" for number in _existing(connection)]
+
+
+def event_tables_after(connection: Connection, seq: int) -> list[str]:
+    """The names of the parts that can hold later events than this one, oldest first."""
+    found: list[str] = []
+    for table in reversed(event_tables(connection)):
+        found.append(table)
+        first = connection.execute(f"SELECT min(seq) FROM {table}")[0][0]
+        if first is not None and first <= seq:
+            break
+    return found[::-1]
 
 
 def _existing(connection: Connection) -> list[int]:

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 
 from msgspec import Struct, field
 
+from engine.core.errors import Overtaken
 from engine.core.model import (
     NEVER,
+    Call,
     Discard,
+    Displace,
     Effect,
     Emit,
     Expose,
@@ -23,12 +26,14 @@ from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import OWN, EventLog
 from engine.store.people import text
+from engine.store.queue import MARKETING, TRANSACTIONAL, WEBHOOK, displace
 
 MESSAGE_COLUMNS = (
     "id", "profile_id", "enrollment_id", "campaign", "version", "step", "visit", "variant",
     "channel", "topic", "template", "template_hash", "status", "reason", "held_by", "at", "due_at",
-    "expires_at", "context",
+    "expires_at", "context", "lane",
 )  # fmt: skip
+DEFERRAL_COLUMNS = ("message_id", "at", "until", "why")
 _EXPOSURE_COLUMNS = (
     "experiment", "phase", "profile_id", "variant", "at", "probability", "campaign",
     "enrollment_id", "would_allow",
@@ -40,6 +45,8 @@ class Outcomes(Struct):
     within the same batch."""
 
     messages: dict[int, Row] = field(default_factory=dict)
+    deferrals: list[Row] = field(default_factory=list)
+    displaced: list[tuple[int, str]] = field(default_factory=list)
     exposures: list[Row] = field(default_factory=list)
     emitted: list[tuple[int, str, Instant, str]] = field(default_factory=list)
     timers: list[Row] = field(default_factory=list)
@@ -57,6 +64,12 @@ class Outcomes(Struct):
                         self.timers.append((effect.at, profile_id))
                 case SendMessage() | Hold() | Discard():
                     self.messages[effect.message] = _message_row(effect, profile_id, versions)
+                    if isinstance(effect, Hold):
+                        self.deferrals.append((effect.message, effect.at, effect.until, effect.why))
+                case Displace():
+                    self._displace(effect)
+                case Call():
+                    self.messages[effect.message] = _call_row(effect, profile_id, versions)
                 case Expose():
                     self.exposures.append(
                         (
@@ -73,6 +86,16 @@ class Outcomes(Struct):
                     )
                 case _:
                     pass  # traits and enrollments are already in the person
+
+    def _displace(self, effect: Displace) -> None:
+        """A message of this very batch never leaves it; one that is queued is taken back."""
+        row = self.messages.get(effect.message)
+        if row is None:
+            self.displaced.append((effect.message, effect.why))
+            return
+        changed = dict(zip(MESSAGE_COLUMNS, row, strict=True))
+        changed |= {"status": "dropped", "reason": effect.why}
+        self.messages[effect.message] = tuple(changed.values())
 
 
 def _message_row(
@@ -105,11 +128,30 @@ def _message_row(
         effect.message, profile_id, effect.enrollment, campaign,
         versions.get(effect.enrollment, ""), effect.step, effect.visit, effect.variant, channel,
         topic, template, digest, status, reason, held_by, effect.at, due_at, expires_at, context,
+        TRANSACTIONAL if draft is not None and draft.topic.is_transactional else MARKETING,
+    )  # fmt: skip
+
+
+def _call_row(effect: Call, profile_id: int, versions: dict[int, str]) -> Row:
+    """A webhook's call waits in a lane of its own; its context is the rendered request."""
+    return (
+        effect.message, profile_id, effect.enrollment, effect.campaign,
+        versions.get(effect.enrollment, ""), effect.step, effect.visit, effect.variant, WEBHOOK,
+        "", "", "", "queued", "", "", effect.at, effect.at, effect.expires_at,
+        text(effect.request), MARKETING,
     )  # fmt: skip
 
 
 def write(connection: Connection, outcomes: Outcomes, *, log: EventLog, now: Instant) -> None:
-    """Write a batch's decisions. A message that was deferred before is overwritten by its end."""
+    """Write a batch's decisions. A message that was deferred before is overwritten by its end.
+
+    Raises:
+        Overtaken: If a message that was to be displaced is no longer waiting: the batch must be
+            played again, from what is true now.
+    """
+    for message, why in outcomes.displaced:
+        if not displace(connection, message, why=why):
+            raise Overtaken
     bulk.insert(
         connection,
         "message",
@@ -117,6 +159,7 @@ def write(connection: Connection, outcomes: Outcomes, *, log: EventLog, now: Ins
         list(outcomes.messages.values()),
         on_conflict="replace",
     )
+    bulk.insert(connection, "deferral", DEFERRAL_COLUMNS, outcomes.deferrals, on_conflict="replace")
     bulk.insert(connection, "exposure", _EXPOSURE_COLUMNS, outcomes.exposures, on_conflict="ignore")
     bulk.insert(connection, "timer", ("due", "profile_id"), outcomes.timers, on_conflict="ignore")
     log.append(

@@ -5,11 +5,12 @@ the cheapest write there is.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
+from engine.core.limits import n_noted
 from engine.core.model import (
     Contact,
     Enrollment,
@@ -18,10 +19,11 @@ from engine.core.model import (
     Person,
     Profile,
     ProfileId,
+    Round,
     State,
 )
 from engine.failpoints import hit
-from engine.store import bulk
+from engine.store import bulk, scores
 from engine.store.connection import Connection, Row
 from engine.tables import CONTACT_CLOSED
 
@@ -30,6 +32,7 @@ _PROFILE = (
     "FROM profile LEFT JOIN profile_state ON profile_id = id "
     "WHERE id IN (?) AND merged_into IS NULL"
 )
+_CLOSED_PROFILE = _PROFILE.replace("merged_into IS NULL", "merged_into = ?")
 _ENROLLMENT_COLUMNS = (
     "id", "profile_id", "campaign", "version", "key", "status", "entered_at", "step", "step_at",
     "due_at", "visit", "trigger_seq", "trigger", "variants", "held_by", "message", "reason",
@@ -48,12 +51,25 @@ _any = msgspec.json.Decoder()
 _traits = msgspec.json.Decoder(dict[str, Any])
 _texts = msgspec.json.Decoder(dict[str, str])
 _consent = msgspec.json.Decoder(dict[str, dict[str, bool]])
-_memory = msgspec.json.Decoder(dict[str, dict[str, Any]])
+
+
+class _Memory(Struct, omit_defaults=True):
+    """What the steps of one enrollment keep."""
+
+    rounds: dict[str, Round] = {}
+    saved: dict[str, Any] = {}
+
+
+_memory = msgspec.json.Decoder(_Memory)
 _topics = msgspec.json.Decoder(frozenset[str])
 _state = msgspec.msgpack.Decoder(State)
 _pack = msgspec.msgpack.Encoder()
 
 NO_CONTACT = Contact()
+
+
+APPROXIMATE: Final = "approximate features"
+"""The counter of how many features of profiles have passed a limit (`engine.core.limits`)."""
 
 
 class Loaded(Struct):
@@ -72,26 +88,42 @@ class Loaded(Struct):
     was_texts: bytes
     was_members: frozenset[str]
     was_enrollments: dict[int, Row]
+    was_approximate: int = 0
 
 
-def load(connection: Connection, ids: Sequence[int]) -> dict[int, Loaded]:
+def load(
+    connection: Connection,
+    ids: Sequence[int],
+    *,
+    closed_for: int | None = None,
+    models: Sequence[str] = (),
+) -> dict[int, Loaded]:
     """Load everything a batch may read or change about these profiles.
 
     Every channel with an address, and the web channel, has a `Contact`. Ids that are unknown or
-    were merged are absent.
+    were merged are absent; `closed_for` asks for those alone that were closed for that winner.
+    Scores are read only where the program asks for some (`models`, as in `Segments.news`).
     """
     enrollments: dict[int, list[Row]] = {}
     for row in connection.select_in(_ENROLLMENTS, ids):
         enrollments.setdefault(row[1], []).append(row)
-    rows = connection.select_in(_PROFILE, ids)
+    if closed_for is None:
+        rows = connection.select_in(_PROFILE, ids)
+    else:
+        rows = connection.select_in(_CLOSED_PROFILE, ids, (closed_for,))
     addresses = {row[0]: _texts.decode(row[5]) for row in rows}
     # Nearly every address is open: only the small index of the others is asked.
     known = contacts(
         connection, (key for keys in addresses.values() for key in keys.values()), only_closed=True
     )
-    return {
+    loaded = {
         row[0]: _loaded(row, enrollments.get(row[0], ()), addresses[row[0]], known) for row in rows
     }
+    if models:
+        for profile_id, said in scores.of_people(connection, ids).items():
+            if profile_id in loaded:
+                loaded[profile_id].person.profile.scores = said
+    return loaded
 
 
 def winners(connection: Connection, ids: Sequence[int]) -> dict[int, int]:
@@ -150,6 +182,7 @@ def _loaded(
         was_profile=row[1:7],
         was_texts=f"[{row[3]},{row[4]},{row[5]},{row[6]}]".encode(),
         was_members=members_of(remembered),
+        was_approximate=n_noted(remembered.features),
         was_enrollments={found[0]: found for found in enrollments},
     )
 
@@ -160,6 +193,7 @@ def members_of(state: State) -> frozenset[str]:
 
 
 def _enrollment(row: Row) -> Enrollment:
+    memory = _memory.decode(row[17]) if row[17] else _Memory()
     return Enrollment(
         id=EnrollmentId(row[0]),
         campaign=row[2],
@@ -178,7 +212,8 @@ def _enrollment(row: Row) -> Enrollment:
         held_by=row[14],
         message=row[15],
         reason=row[16],
-        **(_memory.decode(row[17]) if row[17] else {}),
+        rounds=memory.rounds,
+        saved=memory.saved,
     )
 
 
@@ -227,12 +262,14 @@ class Changes(Struct):
     moved: list[Row] = []
     inside: list[Row] = []
     outside: list[Row] = []
+    n_approximate: int = 0
 
     def take(self, it: Loaded) -> None:
         """Add what differs between a person as they are now and as they were read."""
         person = it.person
         profile_id = person.profile.id
         self.states.append((profile_id, _pack.encode(person.state)))
+        self.n_approximate += max(0, n_noted(person.state.features) - it.was_approximate)
         if _has_changed(it):
             row = profile_row(it)
             self.profiles.append((profile_id, *row))
@@ -280,3 +317,5 @@ def save(connection: Connection, changes: Changes, *, now: Instant) -> None:
         on_conflict="replace",
     )
     hit("membership write")
+    if changes.n_approximate:
+        bulk.reserve(connection, APPROXIMATE, changes.n_approximate)

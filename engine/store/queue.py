@@ -6,18 +6,27 @@ attempt commits.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from engine.core.model import Contact, Instant
 from engine.failpoints import hit
 from engine.store import bulk
+from engine.store.claims import Holding, of
 from engine.store.connection import Connection, Row
 from engine.store.people import contacts
 
+TRANSACTIONAL: Final = 0
+MARKETING: Final = 1
+"""In `message.lane`: which of a channel's two lanes a message waits in. The lower goes first."""
+
+WEBHOOK: Final = "webhook"
+"""The channel of webhook steps' calls."""
+
 _QUEUED = (
     "id, profile_id, enrollment_id, campaign, step, variant, channel, topic, template, "
-    "template_hash, expires_at, context, at, due_at"
+    "template_hash, expires_at, context, at, due_at, lane"
 )
 
 
@@ -38,6 +47,7 @@ class Queued(Struct, frozen=True):
     context: str
     at: Instant
     due_at: Instant
+    lane: int
 
 
 class Addressee(Struct, frozen=True):
@@ -74,12 +84,20 @@ class Outcome(Struct, frozen=True):
     address_hash: str = ""
 
 
-def queued(connection: Connection, channel: str, *, now: Instant, limit: int) -> list[Queued]:
-    """The next messages of a channel, oldest first."""
+def queued(
+    connection: Connection,
+    channel: str,
+    *,
+    lane: int,
+    now: Instant,
+    limit: int,
+    holding: Holding | None = None,
+) -> list[Queued]:
+    """The next messages of a lane, oldest first; of the partitions held, where they are shared."""
     rows = connection.execute(
-        f"SELECT {_QUEUED} FROM message "
-        "WHERE status = 'queued' AND channel = ? AND due_at <= ? ORDER BY due_at, id LIMIT ?",
-        (channel, now, limit),
+        f"SELECT {_QUEUED} FROM message WHERE status = 'queued' AND channel = ? AND lane = ? "
+        f"AND due_at <= ?{of(holding)} ORDER BY due_at, id LIMIT ?",
+        (channel, lane, now, limit),
     )
     hit("outbox claim")
     return [Queued(*row) for row in rows]
@@ -107,13 +125,21 @@ def addressees(connection: Connection, ids: Iterable[int]) -> dict[int, Addresse
     return found
 
 
-def next_due(connection: Connection, channel: str) -> Instant | None:
-    """When the earliest queued message of a channel comes due."""
+def waits(
+    connection: Connection,
+    channel: str,
+    *,
+    lane: int,
+    now: Instant,
+    holding: Holding | None = None,
+) -> bool:
+    """Whether a lane has a message that is due."""
     rows = connection.execute(
-        "SELECT min(due_at) FROM message WHERE status = 'queued' AND channel = ?", (channel,)
+        "SELECT 1 FROM message WHERE status = 'queued' AND channel = ? AND lane = ? "
+        f"AND due_at <= ?{of(holding)} LIMIT 1",
+        (channel, lane, now),
     )
-    value = rows[0][0]
-    return None if value is None else int(value)
+    return bool(rows)
 
 
 def locked_contacts(
@@ -139,10 +165,32 @@ def locked_contacts(
     return contacts(connection, (key for key, _ in hashes))
 
 
-def begin_attempts(
-    connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]
-) -> dict[int, int]:
-    """Commit to calling a provider: (message, provider, body digest, instant) -> attempt number.
+class Doubt(Struct, frozen=True):
+    """How often a message's fate was unclear, and since which attempt."""
+
+    n_ambiguous: int = 0
+    since: Instant | None = None
+
+
+NO_DOUBT: Final = Doubt()
+
+
+def doubts(connection: Connection, messages: Sequence[int]) -> dict[int, Doubt]:
+    """What earlier attempts at these messages left open; those without doubt are absent."""
+    rows = connection.select_in(
+        "SELECT message_id, count(*), min(started_at) FROM attempt WHERE message_id IN (?) "
+        "AND outcome = 'ambiguous' GROUP BY message_id",
+        messages,
+    )
+    return {row[0]: Doubt(int(row[1]), int(row[2])) for row in rows}
+
+
+Beginning: TypeAlias = tuple[int, str, str, Instant, bytes | None]
+"""(message, provider, body digest, instant, address hash) of an attempt."""
+
+
+def begin_attempts(connection: Connection, rows: Sequence[Beginning]) -> dict[int, int]:
+    """Commit to calling a provider; give the number of each attempt by message.
 
     A message that is no longer queued is left out: another process or a withdrawal has it.
     """
@@ -169,11 +217,11 @@ def begin_attempts(
         "attempt",
         (
             "message_id", "number", "provider", "started_at", "outcome", "provider_id", "detail",
-            "body_digest",
+            "body_digest", "address_hash",
         ),
         [
-            (message, numbers[message], provider, started_at, "", "", "", digest)
-            for message, provider, digest, started_at in rows
+            (message, numbers[message], provider, started_at, "", "", "", digest, address_hash)
+            for message, provider, digest, started_at, address_hash in rows
             if message in numbers
         ],
     )  # fmt: skip
@@ -187,8 +235,34 @@ def decide(connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]
     )
 
 
-def finish_attempts(connection: Connection, outcomes: Sequence[Outcome]) -> None:
-    """Record what became of attempts, and suppress the addresses that do not exist."""
+def still_queued(connection: Connection, messages: Sequence[int]) -> frozenset[int]:
+    """Which of these wait for their first attempt: only they may be displaced (rule 5)."""
+    rows = connection.select_in(
+        "SELECT id FROM message WHERE id IN (?) AND status = 'queued' "
+        "AND NOT EXISTS (SELECT 1 FROM attempt WHERE message_id = id)",
+        messages,
+    )
+    return frozenset(row[0] for row in rows)
+
+
+def displace(connection: Connection, message: int, *, why: str) -> bool:
+    """Drop a message that waits for its first attempt; false if it does not any more."""
+    rows = connection.execute(
+        "UPDATE message SET status = 'dropped', reason = ? WHERE id = ? AND status = 'queued' "
+        "AND NOT EXISTS (SELECT 1 FROM attempt WHERE message_id = id) RETURNING id",
+        (why, message),
+    )
+    return bool(rows)
+
+
+def finish_attempts(connection: Connection, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Record what became of attempts, and suppress the addresses that do not exist.
+
+    An attempt that somebody has settled meanwhile, since its process seemed dead, stays settled;
+    the others are returned.
+    """
+    still_open = _open_attempts(connection, [it.message for it in outcomes])
+    outcomes = [it for it in outcomes if (it.message, it.number) in still_open]
     bulk.update(
         connection,
         "attempt",
@@ -200,6 +274,17 @@ def finish_attempts(connection: Connection, outcomes: Sequence[Outcome]) -> None
     for it in outcomes:
         if it.suppress and it.address_hash:
             suppress(connection, it.address_hash, why=it.suppress, now=it.at)
+    return outcomes
+
+
+def _open_attempts(connection: Connection, messages: Sequence[int]) -> set[tuple[int, int]]:
+    """(message, number) of attempts without an outcome, which nobody else gives one now."""
+    lock = " ORDER BY message_id, number FOR UPDATE" if connection.dialect == "postgresql" else ""
+    rows = connection.select_in(
+        f"SELECT message_id, number FROM attempt WHERE message_id IN (?) AND outcome = ''{lock}",
+        messages,
+    )
+    return {(row[0], row[1]) for row in rows}
 
 
 def suppress(connection: Connection, address_hash: str, *, why: str, now: Instant) -> None:
@@ -211,10 +296,31 @@ def suppress(connection: Connection, address_hash: str, *, why: str, now: Instan
     )
 
 
-def unfinished(connection: Connection) -> list[Row]:
-    """(message, number, topic, channel) of attempts that a dead process left without an outcome."""
+def reached(connection: Connection, messages: Sequence[int]) -> dict[int, str]:
+    """The address hash (hex) that each message went to, whichever its profile has by now.
+
+    The attempt that was accepted knows; without one, the last that may have arrived.
+    """
+    found: dict[int, str] = {}
+    accepted: set[int] = set()
+    for message, _, outcome, key in sorted(
+        connection.select_in(
+            "SELECT message_id, number, outcome, address_hash FROM attempt "
+            "WHERE message_id IN (?) AND address_hash IS NOT NULL",
+            messages,
+        )
+    ):
+        if outcome == "accepted" or message not in accepted:
+            found[message] = bytes(key).hex()
+        if outcome == "accepted":
+            accepted.add(message)
+    return found
+
+
+def unfinished(connection: Connection, holding: Holding | None = None) -> list[Row]:
+    """(message, number, topic, channel, started at) of attempts that a dead process left open."""
     return connection.execute(
-        "SELECT a.message_id, a.number, m.topic, m.channel FROM message m "
+        "SELECT a.message_id, a.number, m.topic, m.channel, a.started_at FROM message m "
         "JOIN attempt a ON a.message_id = m.id "
-        "WHERE m.status = 'attempting' AND a.outcome = ''"
+        f"WHERE m.status = 'attempting' AND a.outcome = ''{of(holding, 'm.profile_id')}"
     )

@@ -9,20 +9,30 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from msgspec import Struct
+from msgspec import Struct, field
 
-from engine.core.model import Instant
+from engine.core.model import SECOND, Instant
+from engine.lanes import LANES
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import COUNTER
+from engine.store.people import APPROXIMATE
 
 COST_SHARE_MAX: Final = 0.05
 """A count that took 1 s is not taken again for 20 s."""
 FRESH_SECONDS: Final = 1.0
 
 
+class Waiting(Struct, frozen=True):
+    """What waits in one lane, and how long the oldest has been due."""
+
+    n_queued: int
+    oldest_seconds: float
+
+
 class Overview(Struct, frozen=True):
-    """How many there are of everything. `passages` and `messages` are by (campaign, status)."""
+    """How many there are of everything. `passages` and `messages` are by (campaign, status),
+    `lanes` by (channel, transactional or marketing)."""
 
     read_at: Instant
     profiles: int
@@ -31,6 +41,8 @@ class Overview(Struct, frozen=True):
     messages: dict[tuple[str, str], int]
     segments: dict[str, int]
     parked: int
+    lanes: dict[tuple[str, str], Waiting] = field(default_factory=dict)
+    approximate: int = 0
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -71,6 +83,7 @@ class Gauges:
 def count(connection: Connection, *, now: Instant) -> Overview:
     """Count everything in one snapshot."""
     events = connection.execute("SELECT value FROM counter WHERE name = ?", (COUNTER,))
+    approximate = connection.execute("SELECT value FROM counter WHERE name = ?", (APPROXIMATE,))
     return Overview(
         read_at=now,
         profiles=_number(connection, "SELECT count(*) FROM profile WHERE merged_into IS NULL"),
@@ -84,6 +97,14 @@ def count(connection: Connection, *, now: Instant) -> Overview:
             )
         },
         parked=_number(connection, "SELECT count(*) FROM parked WHERE replayed_at IS NULL"),
+        approximate=int(approximate[0][0]) if approximate else 0,
+        lanes={
+            (str(channel), LANES[int(lane)]): Waiting(int(n), max(0, now - int(due)) / SECOND)
+            for channel, lane, n, due in connection.execute(
+                "SELECT channel, lane, count(*), min(due_at) FROM message "
+                "WHERE status = 'queued' GROUP BY channel, lane"
+            )
+        },
     )
 
 

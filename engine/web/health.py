@@ -1,12 +1,15 @@
 """Is it alive, is it ready, how is it doing: for load balancers and Prometheus."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from engine.core.model import SECOND, Instant
+from engine.lanes import PaceState
+from engine.web.gauges import Overview
 from engine.web.problem import Refusal
 from engine.web.services import in_reader, services_of
 from engine.web.traffic import Traffic
@@ -56,6 +59,13 @@ async def metrics(request: Request) -> Response:
     lines += _family("antiphon_messages", "gauge", "Messages by status.", by_status)
     lines += _family("antiphon_profiles", "gauge", "Profiles.", {"": overview.profiles})
     lines += _family("antiphon_parked", "gauge", "Items put aside.", {"": overview.parked})
+    lines += _family(
+        "antiphon_approximate_features_total",
+        "counter",
+        "Features of profiles that passed a limit: their verdicts are approximate for a while.",
+        {"": overview.approximate},
+    )
+    lines += _lanes(overview, services.lanes(), now=services.clock())
     return Response("\n".join(lines) + "\n", media_type=METRICS_TYPE)
 
 
@@ -70,6 +80,59 @@ _EVENTS: Final = {
     "duplicates": "Events whose messageId was known.",
     "rejected": "Events refused, each with its reason.",
 }
+
+
+def _lanes(overview: Overview, paces: Sequence[PaceState], *, now: Instant) -> Iterator[str]:
+    """How sending is doing: what waits in each lane, and what its provider lets through."""
+    waiting = {_labels(channel=c, lane=lane): it for (c, lane), it in overview.lanes.items()}
+    yield from _family(
+        "antiphon_lane_queued",
+        "gauge",
+        "Messages waiting in a lane.",
+        {labels: it.n_queued for labels, it in waiting.items()},
+    )
+    yield from _family(
+        "antiphon_lane_oldest_seconds",
+        "gauge",
+        "How long the oldest message of a lane has been due.",
+        {labels: it.oldest_seconds for labels, it in waiting.items()},
+    )
+    yield from _family(
+        "antiphon_lane_calls_in_flight",
+        "gauge",
+        "Attempts that are open.",
+        {
+            _labels(channel=it.channel, lane=lane): n
+            for it in paces
+            for lane, n in it.calls_in_flight.items()
+        },
+    )
+    yield from _family(
+        "antiphon_channel_breaker",
+        "gauge",
+        "1 for the state that a provider's breaker is in.",
+        {_labels(channel=it.channel, state=it.breaker): 1 for it in paces},
+    )
+    yield from _family(
+        "antiphon_channel_rests_seconds",
+        "gauge",
+        "How long no call is made yet: the breaker is open, or the provider asked for it.",
+        {
+            _labels(channel=it.channel): (it.opens_at - now) / SECOND if it.opens_at else 0.0
+            for it in paces
+        },
+    )
+    yield from _family(
+        "antiphon_channel_rate_per_second",
+        "gauge",
+        "The most calls a second, where antiphon.yaml says so.",
+        {_labels(channel=it.channel): r for it in paces if (r := it.rate_per_second) is not None},
+    )
+
+
+def _labels(**values: str) -> str:
+    """Names of channels are slugs: nothing in them needs to be escaped."""
+    return "{" + ",".join(f'{name}="{value}"' for name, value in values.items()) + "}"
 
 
 def _family(name: str, kind: str, help_text: str, values: Mapping[str, float]) -> Iterator[str]:

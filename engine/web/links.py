@@ -17,7 +17,7 @@ from engine.store.connection import Connection
 from engine.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
 from engine.web.body import read_body
 from engine.web.html import page
-from engine.web.services import Services, committed, in_reader, services_of
+from engine.web.services import Services, committed, in_reader, services_of, written_with_reserve
 
 FORM_BYTES_MAX: Final = 16_384
 
@@ -86,7 +86,7 @@ async def act(request: Request) -> Response:
             proof=proof,
         )
 
-    done = await committed(request, services.write(change))
+    done = await written_with_reserve(request, services, change)
     if done is None:
         return _invalid()
     what = _CHANNELS.get(done.channel, "messages")

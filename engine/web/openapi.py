@@ -57,6 +57,7 @@ def describe(title: str, description: str) -> dict[str, Any]:
     paths["/v1/batch"] = {
         "post": _operation("Up to 2,500 calls at once, answered one by one.", {"batch": items})
     }
+    paths["/v1/campaigns/{name}/trigger"] = {"post": _triggering()}
     paths["/v1/profiles/{id}"] = {"get": _reading("One person.", "id", "path")}
     paths["/v1/placements"] = {
         "get": _reading("Stored web messages of a visitor.", "profile", "query")
@@ -81,6 +82,21 @@ def describe(title: str, description: str) -> dict[str, Any]:
             }
         },
     }
+
+
+def _triggering() -> dict[str, Any]:
+    body = {name: _COMMON[name] for name in ("userId", "anonymousId", "context")}
+    operation = _operation(
+        "Start a campaign for one person; server keys only.",
+        {**body, "properties": {"type": "object"}},
+    )
+    text = {"type": "string"}
+    operation["parameters"] = [
+        {"name": "name", "in": "path", "required": True, "schema": text},
+        {"name": "Idempotency-Key", "in": "header", "required": False, "schema": text},
+    ]
+    operation["responses"] |= {str(status): _PROBLEM for status in (403, 404, 409, 422)}
+    return operation
 
 
 def _operation(summary: str, properties: dict[str, Any]) -> dict[str, Any]:

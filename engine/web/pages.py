@@ -5,30 +5,36 @@ token of the link that `serve` prints. Personal data is masked.
 """
 
 import hmac
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from msgspec.structs import replace
 from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from engine.core.model import NEVER, Program
+from engine.core.segments import Segments
+from engine.membership import sizes, with_asked
 from engine.reading import (
     MESSAGES_SHOWN,
-    MessageStory,
-    Moment,
     find_profile,
     latest_messages,
-    message_story,
     read_profile,
 )
+from engine.steady import present
+from engine.store.connection import Connection
+from engine.story import message_story, told
 from engine.web.gauges import Overview
 from engine.web.html import page
 from engine.web.services import Services, in_reader, services_of
 
 COOKIE: Final = "antiphon_pages"
 _WAITING: Final = ("deferred", "queued", "attempting")
+ASKED_MAX: Final = 20_000
+"""So many people are asked about segments without members while a page is waited for."""
 
 # A report is a file of the user's own making with inline plots and perhaps scripts: it may do
 # what it likes inside its own frame of mind, but not reach our cookie or the network.
@@ -50,14 +56,20 @@ async def home(request: Request) -> Response:
         program = services.program()
         with services.database.read() as connection:
             messages = latest_messages(connection)
+            held = _held(connection) if program else {}
+            compiled = services.segments()
+            if compiled is not None and overview.profiles <= ASKED_MAX:
+                names = list(compiled.when_read)
+                asked = sizes(connection, names, segments=compiled, now=present())
+                overview = replace(overview, segments={**overview.segments, **asked})
         return page(
             "home.html",
             workspace=services.settings.directory.name,
             release=program.release if program else 0,
             overview=overview,
             lag=_span(services.tick_lag_seconds()),
-            campaigns=_campaigns(program, overview),
-            segments=_segments(program, overview),
+            campaigns=_campaigns(program, overview, held),
+            segments=_segments(program, overview, compiled),
             messages=messages[:20],
             reports=_reports(services.settings.directory),
         )
@@ -91,7 +103,13 @@ async def message(request: Request) -> Response:
 
     def read() -> Response:
         with services.database.read() as connection:
-            it = message_story(connection, id) if id < NEVER else None
+            it = (
+                message_story(
+                    connection, id, program=services.program(), segments=services.segments()
+                )
+                if id < NEVER
+                else None
+            )
         if it is None:
             return _missing(f"There is no message {id}.")
         return page("message.html", it=it, story=told(it))
@@ -117,6 +135,8 @@ async def profile(request: Request) -> Response:
                 if found is None
                 else read_profile(connection, found, segments=segments, with_timeline=True)
             )
+            if it is not None:
+                it = with_asked(connection, it, services.segments(), now=present())
         return _missing("No profile has this id.") if it is None else page("profile.html", it=it)
 
     return await in_reader(services, read)
@@ -145,38 +165,6 @@ ROUTES: Final = [
     Route("/profiles", profile, methods=["GET"]),
     Route("/reports/{name}", report, methods=["GET"]),
 ]
-
-
-def told(it: MessageStory) -> list[Moment]:
-    """A message's story in order of time, each line with what it meant."""
-    story: list[Moment] = []
-    if it.trigger_event is not None:
-        story.append(it.trigger_event)
-    if it.enrollment is not None:
-        story.append(Moment(it.enrollment.entered_at, "entered", f"Entered {it.message.campaign}"))
-    for exposure in it.exposures:
-        title = f"Exposed to {exposure['experiment']}, phase {exposure['phase']}"
-        detail = f"{exposure['variant']}, with probability {exposure['probability']:.3g}"
-        story.append(Moment(exposure["at"], "exposed", title, detail))
-    row = it.message
-    decided = f"The gate decided: {row.status}" if row.status in ("dropped", "ghost") else "Decided"
-    story.append(Moment(row.at, "message", decided, row.reason))
-    for attempt in it.attempts:
-        outcome = attempt.outcome or "no answer recorded"
-        title = f"Attempt {attempt.number} through {attempt.provider}: {outcome}"
-        detail = " · ".join(word for word in (attempt.provider_id, attempt.detail) if word)
-        story.append(
-            Moment(
-                attempt.started_at, "attempt", title, detail, status=attempt.outcome or "unknown"
-            )
-        )
-    if it.delivery is not None:
-        status = str(it.delivery["status"])
-        story.append(Moment(it.delivery["at"], "delivery", status.capitalize(), status=status))
-        for what in ("opened", "clicked"):
-            if it.delivery[f"{what}_at"] is not None:
-                story.append(Moment(it.delivery[f"{what}_at"], what, what.capitalize()))
-    return sorted(story, key=lambda moment: moment.at)
 
 
 def _turned_away(request: Request, services: Services) -> Response | None:
@@ -216,7 +204,20 @@ def _missing(word: str) -> Response:
     return page("letter.html", status=404, title="Not found", paragraphs=[word], buttons=[])
 
 
-def _campaigns(program: Program | None, overview: Overview) -> list[dict[str, Any]]:
+def _held(connection: Connection) -> dict[str, str]:
+    """What an operator says of the campaigns that one holds."""
+    from engine.operating import standings  # what it knows of files is not needed to start
+
+    return {
+        name: f"by an operator: {it.why}" if it.why else "by an operator"
+        for name, it in standings(connection).items()
+        if it.held
+    }
+
+
+def _campaigns(
+    program: Program | None, overview: Overview, held: Mapping[str, str]
+) -> list[dict[str, Any]]:
     seen = {name for name, _ in (*overview.passages, *overview.messages) if name}
     known = dict(program.campaigns) if program else {}
     rows = []
@@ -228,6 +229,7 @@ def _campaigns(program: Program | None, overview: Overview) -> list[dict[str, An
                 "name": name,
                 "title": campaign.title if campaign else "",
                 "state": campaign.state if campaign else "removed",
+                "held": held.get(name, ""),
                 "inside": passages.get((name, "active"), 0),
                 "finished": sum(
                     passages.get((name, it), 0) for it in ("done", "exited", "dropped")
@@ -241,13 +243,21 @@ def _campaigns(program: Program | None, overview: Overview) -> list[dict[str, An
     return rows
 
 
-def _segments(program: Program | None, overview: Overview) -> list[dict[str, Any]]:
+def _segments(
+    program: Program | None, overview: Overview, compiled: Segments | None
+) -> list[dict[str, Any]]:
+    """Sizes; None for a segment without members that too many people would have to be asked for."""
     names = sorted(program.segments) if program else sorted(overview.segments)
     total = max(1, overview.profiles)
-    return [
-        {"name": name, "size": n, "share": min(1.0, n / total)}
-        for name, n in ((name, overview.segments.get(name, 0)) for name in names)
-    ]
+    asked = compiled.when_read if compiled is not None else frozenset()
+    rows: list[dict[str, Any]] = []
+    for name in names:
+        if name in asked and name not in overview.segments:
+            rows.append({"name": name, "size": None, "share": 0.0})
+            continue
+        n = overview.segments.get(name, 0)
+        rows.append({"name": name, "size": n, "share": min(1.0, n / total)})
+    return rows
 
 
 def _report_folder(directory: Path) -> Path:

@@ -10,7 +10,9 @@ from starlette.routing import Route
 
 from engine.core.clocktime import iso
 from engine.core.model import NEVER
+from engine.membership import with_asked
 from engine.reading import MessageRow, ProfilePage, find_profile, placements, read_profile
+from engine.steady import present
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal
 from engine.web.services import Services, in_reader, services_of
@@ -33,7 +35,9 @@ async def profile(request: Request) -> Response:
             found = find_profile(connection, id, kinds=("user", "anonymous"))
             if found is None:
                 return None
-            return read_profile(connection, found, segments=segments, with_timeline=False)
+            page = read_profile(connection, found, segments=segments, with_timeline=False)
+            assert page is not None
+            return with_asked(connection, page, services.segments(), now=present())
 
     it = await in_reader(services, read)
     if it is None:

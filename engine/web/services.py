@@ -1,20 +1,24 @@
 """What the web app needs of the engine it is part of: one plain object, made by `serve`."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from starlette.requests import Request
 
+from engine.core.errors import DiskFull
 from engine.core.model import Instant, Program
+from engine.core.segments import Segments
+from engine.lanes import PaceState
 from engine.prepare import Answer, Prepared, Terms
 from engine.settings import Settings
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.keys import KeyKind
+from engine.triggering import TriggerCall, Triggered
 from engine.web.bridge import Bridge
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing
@@ -28,9 +32,11 @@ class Services:
 
     `terms` says on which terms the holder of a key sends events; `accept` takes checked facts and
     gives a future of their answers, done when they are durable;
+    `trigger` takes a call that starts a campaign, and gives what became of it, once committed;
     `write` runs a change in the one writer and gives what it returned, once committed.
     `not_ready` says why the engine cannot work yet, or "". `local` are the operations that
     commands of this machine may ask for by name, with `local_token`; `page_token` opens the pages.
+    `make_room` frees what is kept on a full disk for opt-outs; `lanes` says how channels are doing.
     `destination` gives where a link of a message leads, by its position.
     """
 
@@ -40,6 +46,7 @@ class Services:
     clock: Callable[[], Instant]
     terms: Callable[[KeyKind], Terms]
     accept: Callable[[Prepared], Future[list[Answer]]]
+    trigger: Callable[[TriggerCall], Future[Triggered]]
     write: Callable[[Callable[[Connection], Any]], Future[Any]]
     reads: Executor
     gauges: Gauges
@@ -55,6 +62,9 @@ class Services:
     page_token: str = field(repr=False)
     local: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
     is_open: bool = False
+    make_room: Callable[[], bool] = lambda: False
+    lanes: Callable[[], Sequence[PaceState]] = lambda: ()
+    segments: Callable[[], Segments | None] = lambda: None
 
 
 def services_of(request: Request) -> Services:
@@ -71,6 +81,18 @@ async def committed(request: Request, future: Future[T]) -> T:
     if bridge is None:
         bridge = state.bridge = Bridge()
     return await bridge.result(future)
+
+
+async def written_with_reserve(
+    request: Request, services: Services, change: Callable[[Connection], T]
+) -> T:
+    """Commit an opt-out, if need be with the room that is kept for opt-outs on a full disk."""
+    try:
+        return await committed(request, services.write(change))
+    except DiskFull:
+        if not services.make_room():
+            raise
+        return await committed(request, services.write(change))
 
 
 async def in_reader(services: Services, work: Callable[[], T]) -> T:

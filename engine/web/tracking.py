@@ -83,14 +83,18 @@ class Door:
         # An unknown key is told so before it can make us read or queue anything.
         self._traffic.admit()
         settings = services.settings
-        body = await receive_body(
-            receive,
-            length=told.get(b"content-length", b""),
-            encoding=told.get(b"content-encoding", b""),
-            bytes_max=settings.batch_bytes_max
+        bytes_max = (
+            settings.batch_bytes_max
             if kind == "batch"
-            else settings.event_bytes_max + ENVELOPE_BYTES_MAX,
+            else settings.event_bytes_max + ENVELOPE_BYTES_MAX
         )
+        with self._traffic.receiving(told.get(b"content-length", b""), bytes_max=bytes_max):
+            body = await receive_body(
+                receive,
+                length=told.get(b"content-length", b""),
+                encoding=told.get(b"content-encoding", b""),
+                bytes_max=bytes_max,
+            )
         if caller is None:
             caller = services.keys.by_text(write_key_of(body))
         prepared = _prepared(services, caller, body, kind)

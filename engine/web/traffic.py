@@ -3,13 +3,16 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from engine.settings import Settings
 from engine.web.problem import Refusal
 
+BODIES_BYTES_MAX: Final = 64_000_000
+"""Of bodies that are being received at once: slow clients must not fill the memory."""
 _SPACE_CHECK_SECONDS: Final = 1.0
 
 
@@ -30,6 +33,7 @@ class Traffic:
         self._free_checked = -_SPACE_CHECK_SECONDS
         self._under_way: dict[int, float] = {}
         self._next = 0
+        self._bytes_coming_in = 0
         self.events: Counter[str] = Counter({"accepted": 0, "duplicates": 0, "rejected": 0})
         self.answers: Counter[int] = Counter()
         self.commit_wait_seconds = 0.0
@@ -55,6 +59,22 @@ class Traffic:
             self._free_checked = now
         if self._free_bytes < settings.free_bytes_min:
             raise _overload("the disk is nearly full", retry_after_seconds=30)
+
+    @contextmanager
+    def receiving(self, length: bytes, *, bytes_max: int) -> Iterator[None]:
+        """Hold room for one body while it comes in, as long as its header says it is.
+
+        Raises:
+            Refusal: 503 when so many bodies are coming in that memory would fill with them.
+        """
+        n_bytes = min(int(length), bytes_max) if length.isdigit() else bytes_max
+        if self._bytes_coming_in and self._bytes_coming_in + n_bytes > BODIES_BYTES_MAX:
+            raise _overload("too many requests are being received")
+        self._bytes_coming_in += n_bytes
+        try:
+            yield
+        finally:
+            self._bytes_coming_in -= n_bytes
 
     def begin(self) -> int:
         """Note that a request waits for its commit; give the number to `end` it with."""

@@ -167,6 +167,7 @@ def _played(program: Program, test: TestFile) -> list[tuple[Instant, str, str]]:
             at=event.at,
             accepted_at=event.at,
             properties={str(name): plain(value) for name, value in event.properties.items()},
+            context=plain(dict(event.context)),
         )
         for number, event in enumerate(given.events, start=1)
     ]

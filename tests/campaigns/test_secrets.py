@@ -75,7 +75,7 @@ def test_a_secret_is_read_in_no_other_place() -> None:
 
     assert problems_of({"antiphon.yaml": placed}, environ={"SMTP_URL": SECRET}) == [
         "antiphon.yaml:3: ${env:SMTP_URL} is read only in antiphon.yaml, in the settings of "
-        "channels and connections."
+        "channels and connections, and in the url and headers of webhook steps."
     ]
 
 

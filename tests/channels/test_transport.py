@@ -8,9 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from channels.base import Accepted, Ambiguous, NotSent, Receipt, RefusedBy, Throttled
+from channels.base import Ambiguous, NotSent, Receipt, RefusedBy, Throttled
 from channels.egress import EgressRefused, EgressRules, check_url, is_public
-from channels.pace import Breaker, TokenBucket
 from channels.transport import call, open_client
 
 NOW = 1_772_445_600_000_000
@@ -185,60 +184,3 @@ def test_a_url_we_may_not_call_is_refused_without_repeating_it(url: str) -> None
 )  # fmt: skip
 def test_only_public_addresses_are_public(address: str, expected: bool) -> None:
     assert is_public(address) is expected
-
-
-# --- pace ---------------------------------------------------------------------------------------
-
-
-def test_a_bucket_lets_through_its_rate_and_no_more() -> None:
-    bucket = TokenBucket(10, burst=5)
-    now, passed = 0.0, []
-
-    for _ in range(100):
-        now += bucket.reserve(now=now)
-        passed.append(now)
-
-    assert passed[:5] == [0.0] * 5
-    assert passed[-1] == pytest.approx(9.5)
-    for first, later in zip(passed, passed[15:], strict=False):
-        assert later - first >= 1.0 - 1e-9  # never more than burst + rate in any second
-
-
-def test_a_bucket_that_rests_gains_no_more_than_its_burst() -> None:
-    bucket = TokenBucket(10, burst=2)
-
-    waits = [bucket.reserve(now=now) for now in (0, 1000, 1000, 1000)]
-    bucket.pause(30, now=2000)
-
-    assert waits == [0, 0, 0, pytest.approx(0.1)]
-    assert bucket.reserve(now=2000) == pytest.approx(30.1)
-    with pytest.raises(ValueError, match="rate is above 0"):
-        TokenBucket(0, burst=1)
-
-
-def test_a_breaker_opens_probes_and_closes() -> None:
-    breaker = Breaker(failures=3, cool_down_seconds=30)
-    for _ in range(3):
-        assert breaker.may_call(now=0)
-        breaker.record(NotSent("down"), now=0)
-
-    assert not breaker.may_call(now=29.9)
-    assert breaker.may_call(now=30)
-    assert not breaker.may_call(now=30)  # one probe at a time
-    breaker.record(Ambiguous("still down"), now=31)
-    assert not breaker.may_call(now=60)
-    assert breaker.may_call(now=61)
-    breaker.record(Accepted("1"), now=61)
-    assert all(breaker.may_call(now=61) for _ in range(3))
-
-
-def test_a_refused_recipient_does_not_open_a_breaker_but_a_refused_key_does() -> None:
-    patient, strict = Breaker(failures=2), Breaker(failures=2)
-
-    for _ in range(9):
-        patient.record(RefusedBy("recipient", "550", "no"), now=0)
-        patient.record(Throttled(1.0), now=0)
-        strict.record(RefusedBy("account", "401", "no"), now=0)
-
-    assert patient.may_call(now=0)
-    assert not strict.may_call(now=0)

@@ -3,7 +3,7 @@
 `a_theatre()` holds one program and plays people in it; times are given as ISO text.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
 from typing import Any
 
@@ -169,8 +169,12 @@ class Theatre:
         *events: Event,
         until: str | Instant | None = None,
         floor: str | Instant = 0,
+        queued: Collection[int] = (),
     ) -> list[Effect]:
-        """Play events, then time until the instant (or the last event), as a committed batch."""
+        """Play events, then time until the instant (or the last event), as a committed batch.
+
+        `queued` are the messages that still wait for their first attempt.
+        """
         last = max((event.accepted_at for event in events), default=0)
         horizon = last if until is None else at(until) if isinstance(until, str) else until
         effects = play(
@@ -182,6 +186,7 @@ class Theatre:
             horizon=horizon,
             evaluate=evaluate,
             new_id=lambda kind: next(self._ids),
+            still_queued=lambda messages: frozenset(messages) & frozenset(queued),
         )
         person.is_new = False
         person.enrollments = [each for each in person.enrollments if each.status == "active"]

@@ -5,10 +5,12 @@ It shares no code with the engine. Tests hold the engine's features and closures
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
 from engine.core.features import Features
 from engine.core.model import (
+    AggregateCondition,
     All,
     AnyOf,
     Comparison,
@@ -16,8 +18,11 @@ from engine.core.model import (
     Event,
     EventCondition,
     EventMatch,
+    MomentCondition,
     Not,
     SegmentCondition,
+    SequenceCondition,
+    SequenceStep,
     SessionCondition,
     TraitCondition,
     Window,
@@ -57,13 +62,34 @@ class Oracle:
             case EventCondition():
                 n = sum(counts(condition, event, events, now) for event in events)
                 return all(passes(n, one, now) for one in condition.count)
+            case AggregateCondition():
+                value = aggregate(condition, events, now)
+                is_total = condition.measure in ("sum", "avg")
+                return all(
+                    passes(value, exact_operands(one) if is_total else one, now)
+                    for one in condition.comparisons
+                )
+            case MomentCondition():
+                times = [
+                    event.at
+                    for event in events
+                    if is_match(condition.match, event)
+                    and in_window(condition.window, event.at, now)
+                ]
+                moment = (min if condition.which == "first" else max)(times) if times else None
+                return all(happened(moment, one, now) for one in condition.comparisons)
+            case SequenceCondition():
+                inside = [event for event in events if in_window(condition.window, event.at, now)]
+                return is_chain(condition.steps, inside, events, None)
             case SessionCondition():
-                return any(
-                    in_window(condition.window, session[-1], now)
+                passing = [
+                    session
+                    for session in self.sessions(events, now)
+                    if in_window(condition.window, session[-1], now)
                     and all(passes(session[-1] - session[0], c, now) for c in condition.duration)
                     and all(passes(len(session), c, now) for c in condition.events)
-                    for session in self.sessions(events, now)
-                )
+                ]
+                return all(passes(len(passing), c, now) for c in condition.count)
         raise AssertionError(condition)
 
     def sessions(self, events: Sequence[Event], now: int) -> list[list[int]]:
@@ -120,6 +146,97 @@ def counts(condition: EventCondition, event: Event, events: Sequence[Event], now
     )
 
 
+def aggregate(condition: AggregateCondition, events: Sequence[Event], now: int) -> Any:
+    """The value compared, by the book: Fractions, sorting and sets over every event."""
+    found = []
+    for event in events:
+        if is_match(condition.match, event) and in_window(condition.window, event.at, now):
+            found += [(event.at, value) for value in values_at(event, condition.path)]
+    numbers = [value for _, value in found if is_number(value)]
+    match condition.measure:
+        case "sum":
+            return sum(map(exactly, numbers), Fraction(0))
+        case "avg":
+            return sum(map(exactly, numbers), Fraction(0)) / len(numbers) if numbers else ABSENT
+        case "min" | "max":
+            return (min if condition.measure == "min" else max)(numbers, default=ABSENT)
+        case "distinct":
+            kinds = {(type(value) is bool, isinstance(value, str), value) for _, value in found}
+            return len({kind for kind in kinds if kind[2] is not None})
+    ordered = sorted(found, key=lambda pair: (pair[0], tie_rank(pair[1])))
+    if not ordered:
+        return ABSENT
+    return ordered[0][1] if condition.measure == "first" else ordered[-1][1]
+
+
+def values_at(event: Event, path: Sequence[str]) -> list[Any]:
+    values: list[Any] = [{"properties": event.properties, "context": event.context}]
+    for key in path:
+        if key == "*":
+            values = [item for value in values if isinstance(value, list) for item in value]
+        else:
+            values = [value[key] for value in values if isinstance(value, dict) and key in value]
+    return [value for value in values if not isinstance(value, list | dict)]
+
+
+def exactly(number: float) -> Fraction:
+    """The decimal number as it is written: 0.1 is a tenth."""
+    return Fraction(str(number))
+
+
+def exact_operands(one: Comparison) -> Comparison:
+    if one.operator == "exists":
+        return one
+    if isinstance(one.operand, tuple):
+        return Comparison(one.operator, tuple(map(exactly, one.operand)))
+    return Comparison(one.operator, exactly(one.operand))
+
+
+def tie_rank(value: Any) -> tuple[int, Any]:
+    if value is None or value is False or value is True:
+        return ([None, False, True].index(value), 0)
+    return (4, value) if isinstance(value, str) else (3, value)
+
+
+def happened(moment: int | None, comparison: Comparison, now: int) -> bool:
+    operand = comparison.operand
+    match comparison.operator:
+        case "exists":
+            return (moment is not None) is operand
+        case "before":
+            return moment is not None and moment < operand
+        case "after":
+            return moment is not None and moment > operand
+        case "within_last":
+            return moment is not None and now - operand < moment <= now
+    raise AssertionError(comparison)
+
+
+def is_chain(
+    steps: Sequence[SequenceStep],
+    inside: Sequence[Event],
+    events: Sequence[Event],
+    before: int | None,
+) -> bool:
+    """Whether the steps can be filled by events inside, the first one after `before`."""
+    if not steps:
+        return True
+    step = steps[0]
+    for event in inside:
+        if not is_match(step.match, event):
+            continue
+        if before is not None:
+            if event.at <= before or (step.gap is not None and event.at - before > step.gap):
+                continue
+            if step.without is not None and any(
+                before < other.at < event.at and is_match(step.without, other) for other in events
+            ):
+                continue
+        if is_chain(steps[1:], inside, events, event.at):
+            return True
+    return False
+
+
 def is_match(match: EventMatch, event: Event) -> bool:
     if event.name != match.event:
         return False
@@ -150,6 +267,8 @@ def passes(value: Any, comparison: Comparison, now: int) -> bool:
             return not same(value, operand)
         case "in":
             return any(same(value, one) for one in operand)
+        case "not_in":
+            return not any(same(value, one) for one in operand)
         case "gt":
             return is_number(value) and value > operand
         case "gte":
@@ -180,7 +299,7 @@ def same(value: Any, operand: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float | Fraction) and not isinstance(value, bool)
 
 
 def microseconds(value: Any) -> int | None:

@@ -11,9 +11,11 @@ from engine.core.model import (
     HOUR,
     MINUTE,
     AnyOf,
+    BestTime,
     Branch,
     Cap,
     Comparison,
+    DateTrigger,
     Delay,
     DelayUntil,
     Discard,
@@ -27,6 +29,7 @@ from engine.core.model import (
     ExperimentStep,
     Expose,
     Expression,
+    FirstPossible,
     FollowedBy,
     Ghost,
     Hold,
@@ -34,6 +37,7 @@ from engine.core.model import (
     Not,
     QuietHours,
     Reentry,
+    Repeat,
     ScheduleTrigger,
     SegmentCondition,
     SegmentTrigger,
@@ -43,6 +47,7 @@ from engine.core.model import (
     Update,
     Variant,
     WaitFor,
+    Webhook,
     Window,
 )
 from tests.core.build import (
@@ -108,6 +113,30 @@ DAILY = a_campaign(
     audience=SegmentCondition("warm"),
     priority=10,
 )
+ROUNDS = a_campaign(
+    "rounds",
+    Repeat("daily", 3, Duration(5 * HOUR), "hour", True, EventMatch("Order Completed"), "ask"),
+    BestTime("hour", 3 * HOUR, "hush"),
+    WaitFor("hush", EventMatch("Page"), Duration(HOUR), "step", "reach", "twice"),
+    Repeat("twice", 2, Duration(20 * MINUTE), "mark", False, EventMatch("Page"), "reach"),
+    Track("mark", "Marked", {}, next="twice"),
+    FirstPossible("reach", ("push", "note"), "daily"),
+    a_send("push", channel="push", next="daily"),
+    a_send("note", channel="sms", next="daily"),
+    Webhook("ask", "https://shop.example/stock", save_as="reply", next="last"),
+    a_send("last", topic="orders"),
+    trigger="Checkout Started",
+    reentry=Reentry(when="after_exit", while_active="restart"),
+    holdout=Holdout(0.3, "rounds"),
+)
+RENEWAL = a_campaign(
+    "renewal",
+    Delay("rest", Duration(HOUR), "mail"),
+    a_send(),
+    trigger=DateTrigger(("renews_on",), 9 * 60, -1),
+    audience=SegmentCondition("silent"),
+    priority=15,
+)
 SEGMENTS = {
     "viewed": EventCondition(
         EventMatch("Product Viewed"), (Comparison("gte", 2),), Window(within=2 * HOUR)
@@ -129,6 +158,8 @@ PROGRAM = a_program(
     LEFT,
     BROWSING,
     DAILY,
+    ROUNDS,
+    RENEWAL,
     segments=SEGMENTS,
     experiments={
         ("nudge", 1): Experiment(
@@ -158,7 +189,8 @@ def events_of(life):
     now, events = at(DAY_ONE), []
     for seq, (gap, name, cart) in enumerate(life, start=1):
         now += gap
-        events.append(an_event(name, now, seq=seq, cart_id=f"c{cart}"))
+        traits = {"renews_on": f"2026-03-0{2 + seq % 4}"} if name == "Page" else {}
+        events.append(an_event(name, now, seq=seq, traits=traits, cart_id=f"c{cart}"))
     return events
 
 
@@ -187,7 +219,8 @@ def test_cutting_a_life_into_batches_changes_nothing(life, number, zone, cuts):
 
     at_once = live(whole, events, [])
     # Nobody is played before their first event: until then the profile does not exist.
-    bit_by_bit = live(pieces, events, {events[0].accepted_at + cut for cut in cuts})
+    start, end = events[0].accepted_at, events[-1].accepted_at + 2 * DAY
+    bit_by_bit = live(pieces, events, {min(start + cut, end) for cut in cuts})
 
     assert but_wakes(bit_by_bit) == but_wakes(at_once)
     assert pieces == whole
@@ -258,8 +291,9 @@ def test_nothing_happens_twice_and_every_row_has_its_enrollment(life, number):
     assert {row.enrollment for row in rows} | set(exited) <= entered
     assert set(exited.values()) <= {1}
     assert entered - set(exited) == {each.id for each in person.enrollments}
-    n_steps = {campaign.name: len(campaign.steps) for campaign in PROGRAM.campaigns.values()}
-    assert all(each.visit <= n_steps[each.campaign] for each in person.enrollments)
+    n_visits = {name: len(each.steps) for name, each in PROGRAM.campaigns.items()}
+    n_visits["rounds"] = 3 + 3 * (5 + 3 + 2)  # the inner repeat is met three times a round
+    assert all(each.visit <= n_visits[each.campaign] for each in person.enrollments)
 
 
 @settings(max_examples=100, deadline=None)

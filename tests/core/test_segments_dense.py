@@ -12,6 +12,7 @@ import pytest
 
 from engine.core.features import Features
 from engine.core.model import (
+    AggregateCondition,
     All,
     AnyOf,
     Comparison,
@@ -20,8 +21,11 @@ from engine.core.model import (
     EventCondition,
     EventMatch,
     FollowedBy,
+    MomentCondition,
     Not,
     SegmentCondition,
+    SequenceCondition,
+    SequenceStep,
     SessionCondition,
     Window,
 )
@@ -59,6 +63,29 @@ def a_session_condition(rng: random.Random, *, within_min: int) -> SessionCondit
     return SessionCondition(comparison if is_long else (), () if is_long else comparison, window)
 
 
+def a_sequence_condition(rng: random.Random) -> SequenceCondition:
+    steps = [SequenceStep(EventMatch(rng.choice("AB")))]
+    for _ in range(rng.choice([1, 1, 2, 3])):
+        gap = rng.choice([None, rng.randint(1, 6)])
+        without = rng.choice([None, None, EventMatch(rng.choice("AB"))])
+        steps.append(SequenceStep(EventMatch(rng.choice("AAB")), gap, without))
+    window = Window(rng.choice([None, rng.randint(2, 20)]), rng.choice([None, rng.randint(0, 15)]))
+    return SequenceCondition(tuple(steps), window)
+
+
+def an_aggregate_condition(rng: random.Random) -> Condition:
+    window = Window(rng.choice([None, rng.randint(2, 20)]), rng.choice([None, rng.randint(0, 15)]))
+    measure: Any = rng.choice(["sum", "avg", "min", "max", "first", "last", "distinct", "time"])
+    if measure == "time":
+        test = rng.choice([Comparison("within_last", rng.randint(1, 20)), Comparison("before", 15)])
+        which: Any = rng.choice(["first", "last"])
+        return MomentCondition(EventMatch("A"), which, (test,), Window(since=window.since))
+    operator: Any = rng.choice(["gte", "lt", "is", "is_not"])
+    number = rng.choice([1, 2, 3]) if measure == "distinct" else rng.choice([0, 0.1, 0.3, 1, 2])
+    tests = (Comparison(operator, number),)
+    return AggregateCondition(EventMatch("A"), measure, ("properties", "v"), tests, window)
+
+
 def a_history(rng: random.Random, *, late_max: int) -> list[Event]:
     drafts = []
     for _ in range(rng.randint(1, 14)):
@@ -66,7 +93,11 @@ def a_history(rng: random.Random, *, late_max: int) -> list[Event]:
         late = rng.choice([0, 0, 0, rng.randint(0, late_max), -rng.randint(0, 10)])
         drafts.append((max(0, at + late), at, rng.choice("AAB")))
     drafts.sort(key=lambda draft: draft[0])
-    return [Event(seq, name, at, accepted) for seq, (accepted, at, name) in enumerate(drafts, 1)]
+    values = [{}, *({"v": value} for value in (0, 0.1, 0.2, 0.3, 1, 1, 2, -0.1, None, "x", True))]
+    return [
+        Event(seq, name, at, accepted, rng.choice(values))
+        for seq, (accepted, at, name) in enumerate(drafts, 1)
+    ]
 
 
 @pytest.mark.parametrize("block", range(4))
@@ -78,6 +109,21 @@ def test_counts_hold_at_every_instant(block: int) -> None:
             "first": first,
             "both": All((SegmentCondition("first"), second)),
             "neither": Not(AnyOf((first, second))),
+        }
+        segments = compile_segments(definitions, session_gap=GAP)
+
+        oracle = Oracle(definitions, session_gap=GAP)
+        history = a_history(rng, late_max=30)
+        play_every_instant(segments, oracle, history, {}, features={}, end=END)
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_sequences_and_aggregates_hold_at_every_instant(block: int) -> None:
+    for seed in range(block * 400, block * 400 + 400):
+        rng = random.Random(f"sequence {seed}")
+        definitions: dict[str, Condition] = {
+            "sequence": a_sequence_condition(rng),
+            "aggregate": an_aggregate_condition(rng),
         }
         segments = compile_segments(definitions, session_gap=GAP)
 
@@ -107,6 +153,8 @@ def test_a_merge_holds_at_every_instant_after_it(block: int) -> None:
             "count": an_event_condition(rng),
             # A window longer than the history: see docs/segments.md on merged sessions.
             "session": a_session_condition(rng, within_min=END),
+            "sequence": a_sequence_condition(rng),
+            "aggregate": an_aggregate_condition(rng),
         }
         segments = compile_segments(definitions, session_gap=GAP)
         history = a_history(rng, late_max=20)

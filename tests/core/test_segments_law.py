@@ -13,143 +13,35 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.core.clocktime import iso
 from engine.core.errors import CampaignError
 from engine.core.features import Features
 from engine.core.model import (
     NEVER,
     All,
-    AnyOf,
     Comparison,
     Condition,
     Event,
-    EventCondition,
     EventMatch,
     Filter,
-    FollowedBy,
     Not,
     SegmentCondition,
-    SessionCondition,
     TraitCondition,
     Window,
 )
 from engine.core.segments import compile_segments, matches_event
 from tests.core.build import someone
+from tests.core.definitions import (
+    GAP,
+    HORIZON,
+    about_events,
+    all_traits,
+    conditions,
+    deliveries,
+    matches,
+    nested,
+    session_conditions,
+)
 from tests.core.segments_oracle import Oracle, is_match, play_every_instant
-
-LAST = 60
-HORIZON = 130
-GAP = 4
-# A session is exact unless an event is later than its window (docs/segments.md), so windows of
-# sessions are longer than the latest event is late.
-LATENESS_MAX = 25
-
-names = st.sampled_from(["A", "A", "B"])
-values = st.sampled_from([0, 1, 2, 1.5, True, False, None, "x"])
-
-
-@st.composite
-def comparisons(draw: st.DrawFn) -> Comparison:
-    operator: Any = draw(
-        st.sampled_from(["is", "is_not", "in", "gt", "gte", "lt", "lte", "between", "exists"])
-    )
-    number = st.integers(0, 2)
-    operand: Any = draw(
-        {
-            "is": values,
-            "is_not": values,
-            "in": st.lists(values, max_size=3).map(tuple),
-            "between": st.tuples(number, number),
-            "exists": st.booleans(),
-        }.get(operator, number)
-    )
-    return Comparison(operator, operand)
-
-
-@st.composite
-def matches(draw: st.DrawFn) -> EventMatch:
-    where = draw(comparisons()) if draw(st.integers(0, 3)) == 0 else None
-    path = draw(st.sampled_from([("properties", "v"), ("context", "device", "type")]))
-    return EventMatch(draw(names), () if where is None else (Filter(path, (where,)),))
-
-
-@st.composite
-def counts(draw: st.DrawFn) -> tuple[Comparison, ...]:
-    operator = draw(st.sampled_from(["is", "is_not", "in", "gt", "gte", "lt", "lte", "between"]))
-    number = st.integers(0, 4)
-    if operator == "between":
-        return (Comparison("between", draw(st.tuples(number, number))),)
-    if operator == "in":
-        return (Comparison("in", tuple(draw(st.lists(number, max_size=3)))),)
-    return (Comparison(operator, draw(number)),)  # type: ignore[arg-type]
-
-
-@st.composite
-def windows(draw: st.DrawFn, within_min: int) -> Window:
-    within = draw(st.integers(within_min, 40)) if draw(st.integers(0, 3)) else None
-    since = draw(st.integers(0, LAST)) if draw(st.integers(0, 4)) == 0 else None
-    until = draw(st.integers(0, LAST)) if draw(st.integers(0, 4)) == 0 else None
-    return Window(within, since, until)
-
-
-event_conditions = st.builds(
-    EventCondition,
-    matches(),
-    counts(),
-    windows(1),
-    st.none() | st.builds(FollowedBy, matches(), st.integers(1, 20)),
-)
-numbers = st.builds(
-    Comparison, st.sampled_from(["gt", "gte", "lt", "lte", "is"]), st.integers(0, 8)
-)
-session_conditions = st.builds(
-    SessionCondition,
-    st.lists(numbers, max_size=1).map(tuple),
-    st.lists(numbers, max_size=1).map(tuple),
-    windows(LATENESS_MAX + 1),
-)
-trait_conditions = st.builds(
-    lambda name, comparison: TraitCondition(Filter((name,), (comparison,))),
-    st.sampled_from(["plain", "dated", "absent"]),
-    comparisons()
-    | st.builds(Comparison, st.sampled_from(["within_last", "within_next"]), st.integers(1, 30)),
-)
-leaves = event_conditions | session_conditions | trait_conditions
-
-
-def nested(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
-    groups = st.lists(inner, max_size=3).map(tuple)
-    return st.builds(Not, inner) | st.builds(All, groups) | st.builds(AnyOf, groups)
-
-
-conditions = st.recursive(leaves, nested, max_leaves=6)
-all_traits = st.fixed_dictionaries(
-    {"plain": values}, optional={"dated": st.integers(0, LAST).map(iso)}
-)
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> list[Event]:
-    """Events in the order they are accepted: some late, some dated in the future, ties galore."""
-    n_events = draw(st.integers(0, 16))
-    drafts = draw(
-        st.lists(
-            st.tuples(
-                st.integers(0, LAST),
-                st.just(0) | st.integers(-15, LATENESS_MAX),
-                names,
-                st.dictionaries(st.just("v"), values),
-                st.sampled_from(["x", "y"]),
-            ),
-            min_size=n_events,
-            max_size=n_events,
-        )
-    )
-    accepted = sorted(drafts, key=lambda draft: max(0, draft[0] + draft[1]))
-    return [
-        Event(seq, name, at, max(0, at + late), properties, {"device": {"type": device}})
-        for seq, (at, late, name, properties, device) in enumerate(accepted, start=1)
-    ]
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
@@ -169,9 +61,9 @@ def test_a_verdict_equals_the_oracle_at_every_instant_and_stands_until_its_until
 
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
-@given(event_conditions, deliveries())
-def test_the_until_of_an_event_condition_is_the_very_instant_it_changes(
-    condition: EventCondition, events: list[Event]
+@given(about_events, deliveries())
+def test_the_until_of_a_condition_about_events_is_the_very_instant_it_changes(
+    condition: Condition, events: list[Event]
 ) -> None:
     segments = compile_segments({"only": condition}, session_gap=GAP)
     oracle = Oracle({"only": condition}, session_gap=GAP)
@@ -191,7 +83,7 @@ def test_the_until_of_an_event_condition_is_the_very_instant_it_changes(
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     st.recursive(
-        event_conditions | session_conditions.map(
+        about_events | session_conditions.map(
             # One profile has forgotten what left the window; see the docs on merged sessions.
             lambda one: msgspec.structs.replace(one, window=Window(within=2 * HORIZON))
         ),

@@ -17,11 +17,14 @@ START_SECONDS_MAX = 40.0
 class Served:
     """A running server. Its first lines are read; the rest of its output is kept in `log`."""
 
+    command_line: tuple[str, ...] = ("serve", "--port", "0")
+    says: str = r"Antiphon serves .* at (http://\S+)"
+
     def __init__(self, directory: Path, *, environ: dict[str, str] | None = None) -> None:
         self.directory = directory
         self.log: list[str] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.cli", "serve", str(directory), "--port", "0"],
+            [sys.executable, "-m", "engine.cli", *self.command_line, str(directory)],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -57,7 +60,7 @@ class Served:
     def _await_address(self) -> str:
         deadline = time.monotonic() + START_SECONDS_MAX
         while time.monotonic() < deadline:
-            found = re.search(r"Antiphon serves .* at (http://\S+)", "".join(self.log))
+            found = re.search(self.says, "".join(self.log))
             if found:
                 return found[1]
             if self.process.poll() is not None:

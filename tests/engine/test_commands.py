@@ -95,7 +95,7 @@ def test_plan_answers_1_while_something_would_change(shop: Path, antiphon: Antip
 
     assert before.code == 1
     assert "cart-started" in json.dumps(before.json()["changes"])
-    assert (after.code, after.json()) == (0, {"changes": [], "inside": {}})
+    assert (after.code, after.json()["changes"], after.json()["inside"]) == (0, [], {})
 
 
 def test_ingest_counts_rows_and_names_the_field_of_a_bad_one(

@@ -2,8 +2,9 @@
 
 from engine.core.clocktime import parse_instant
 from engine.core.model import NEVER
-from engine.reading import AttemptRow, Moment
+from engine.reading import Moment
 from engine.shown import plain
+from engine.story import AttemptRow
 
 NOON = parse_instant("2026-03-02T12:00:00Z")
 

@@ -89,7 +89,7 @@ def test_a_commit_nobody_can_tell_of_is_looked_up_and_not_repeated(stage: Stage)
         raise CommitUnknown
 
     stage.process.ticker.claim(now=stage.now)
-    stage.process.ticker._is_unproven = False
+    stage.process.ticker._tenure.is_unproven = False
     stage.process.ticker._write = lost
     with pytest.raises(CommitUnknown):
         stage.tick()

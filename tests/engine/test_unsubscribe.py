@@ -16,9 +16,10 @@ from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.outcomes import MESSAGE_COLUMNS
 from engine.unsubscribe import Withdrawal, offered, withdraw
+from tests.rig.sizes import scaled
 
 NOW = 1_772_442_000_000_000  # 2026-03-02T09:00Z
-INTERLEAVINGS = 200
+INTERLEAVINGS = scaled(200)
 
 
 def a_profile(connection: Connection, id: int, **changes: Any) -> None:
@@ -35,7 +36,8 @@ def a_message(connection: Connection, id: int, *, profile: int, **changes: Any) 
     row |= {
         "id": id, "profile_id": profile, "enrollment_id": id, "campaign": "cart", "step": "send",
         "visit": 1, "channel": "email", "topic": "offers", "template": "cart", "status": "queued",
-        "at": NOW, "due_at": NOW, "expires_at": NEVER, "context": "{}", **changes,
+        "at": NOW, "due_at": NOW, "expires_at": NEVER, "context": "{}", "lane": 1,
+        **changes,
     }  # fmt: skip
     bulk.insert(connection, "message", MESSAGE_COLUMNS, [tuple(row.values())])
 
@@ -179,7 +181,7 @@ def attempt(database: Database, message: int, *, locks: bool = True, pause: Any 
             pause()
         if not may_send:
             return False
-        return bool(queue.begin_attempts(connection, [(message, "sandbox", "", NOW)]))
+        return bool(queue.begin_attempts(connection, [(message, "sandbox", "", NOW, None)]))
 
 
 def attempts_of(database: Database, message: int) -> int:

@@ -22,6 +22,7 @@ OPERATIONS = [
     *[("POST", path, KEYS, 200, 401) for path in PATHS],
     ("GET", "/v1/profiles/u1", ("server",), 200, 401),
     ("GET", "/v1/placements?profile=u1", KEYS, 200, 401),
+    ("POST", "/v1/campaigns/none/trigger", ("server",), 400, 401),
     ("GET", "/healthz", CREDENTIALS, 200, 200),
     ("GET", "/readyz", CREDENTIALS, 503, 503),
     ("GET", "/metrics", CREDENTIALS, 200, 200),
@@ -36,7 +37,10 @@ OPERATIONS = [
     ("GET", "/profiles?id=u1", ("page token",), 200, 401),
     ("GET", "/reports/none.html", ("page token",), 404, 401),
 ]
-FORBIDDEN = {("GET", "/v1/profiles/u1", "browser"): 403}
+FORBIDDEN = {
+    ("GET", "/v1/profiles/u1", "browser"): 403,
+    ("POST", "/v1/campaigns/none/trigger", "browser"): 403,
+}
 
 
 @pytest.fixture
@@ -87,7 +91,8 @@ def test_no_route_of_the_app_is_missing_from_the_table(app: App) -> None:
 
     listed = {path.split("?")[0] for _, path, *_ in OPERATIONS}
     named = {
-        path.replace("{token}", "").replace("{id:int}", "1").replace("{id:path}", "u1")
+        path.replace("{token}", "").replace("{name}/trigger", "none/trigger")
+        .replace("{id:int}", "1").replace("{id:path}", "u1")
         .replace("{name}", "").rstrip("/")
         for path in paths
     }  # fmt: skip

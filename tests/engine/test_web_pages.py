@@ -59,6 +59,19 @@ def test_home_lists_campaigns_segments_messages_with_reasons_and_reports(
     assert app.client.get("/reports/cart-test.html").text == "<h1>A report</h1>"
 
 
+def test_home_says_what_an_operator_holds_and_why(app: App) -> None:
+    with app.database.write() as connection:
+        connection.execute(
+            "INSERT INTO operation (noun, name, state, why, at) "
+            "VALUES ('campaign', 'cart', ?, '', 1)",
+            ('{"held": "draining", "why": "<b>no stock</b>", "since": 1}',),
+        )
+
+    page = app.client.get("/")
+
+    assert "by an operator: &lt;b&gt;no stock&lt;/b&gt;" in page.text
+
+
 def test_pages_load_nothing_run_nothing_and_escape_what_people_wrote(app: App) -> None:
     with app.database.write() as connection:
         a_message(connection, 7, profile=someone(app), reason="<img src=x>")
@@ -124,7 +137,13 @@ def test_a_message_tells_its_whole_story_in_order(app: App) -> None:
 
     text = app.client.get("/messages/7").text
 
-    told = ("Entered cart", "Exposed to test, phase 1", "Decided", "through sandbox", "Opened")
+    told = (
+        "Entered cart",
+        "Assigned in test, phase 1",
+        "Every gate allowed it",
+        "through sandbox",
+        "Opened",
+    )
     places = [text.index(word) for word in told]
     assert places == sorted(places)
 

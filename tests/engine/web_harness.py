@@ -26,6 +26,7 @@ from engine.store import keys
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
+from engine.triggering import accept_trigger
 from engine.vault import Vault
 from engine.web.app import create_app
 from engine.web.gauges import Gauges
@@ -109,6 +110,11 @@ def an_app(
             declared=Declared(), entropy=secrets.token_bytes, source=f"api:{kind}", key=kind
         ),
         accept=accept,
+        trigger=lambda call: write(
+            lambda connection: accept_trigger(
+                connection, call, ingest=Ingest(vault=vault, log=log), now=present()
+            )
+        ),
         write=write,
         reads=threads,
         gauges=Gauges(database, clock=present),

@@ -10,14 +10,17 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+import engine.attempts
 import engine.composing
 import engine.core.forks
 import engine.core.play
 import engine.core.steps
 import engine.feedback
-import engine.outbox
+import engine.taking
+import engine.tenure
 import engine.tick
 from channels.base import Accepted, Ambiguous
+from engine import answers
 from engine.commit import GroupCommit
 from engine.core.model import NEVER, Instant, Wake
 from engine.failpoints import hit
@@ -106,8 +109,14 @@ def state_before_the_timers() -> AbstractContextManager[Any]:
 def no_epoch_check() -> AbstractContextManager[Any]:
     """P3, P11: an engine that was usurped goes on writing."""
 
-    def advance(connection: Connection, lease: Any, *, position: int, attempts: int) -> None:
-        connection.execute("UPDATE partition SET position = ?, attempts = ?", (position, attempts))
+    def advance(
+        connection: Connection, lease: Any, *, position: int, attempts: int, **more: Any
+    ) -> None:
+        numbers = sorted(more.get("numbers") or lease.held)
+        connection.executemany(
+            "UPDATE partition SET position = ?, attempts = ? WHERE number = ?",
+            [(position or lease.held[it].position, attempts, it) for it in numbers],
+        )
 
     return replaced((claims, "advance", advance))
 
@@ -128,12 +137,12 @@ def timers_not_armed_again() -> AbstractContextManager[Any]:
 def timers_overtake_events() -> AbstractContextManager[Any]:
     """Rule 1: what fell due during an outage acts before the events that came first."""
 
-    def next_events(self: Ticker, *given: Any, **more: Any) -> Any:
-        events, _, position = honest(self, *given, **more)
-        return events, given[2], position
+    def next_events(*given: Any, **more: Any) -> Any:
+        events, _, position = honest(*given, **more)
+        return events, given[3], position
 
-    honest = Ticker._next_events
-    return replaced((Ticker, "_next_events", next_events))
+    honest = engine.taking.next_events
+    return replaced((engine.taking, "next_events", next_events))
 
 
 def armed_only_if_earlier() -> AbstractContextManager[Any]:
@@ -170,7 +179,7 @@ def attempt_after_the_call() -> AbstractContextManager[Any]:
         return {message: 1 for message, *_ in rows}
 
     def finish(connection: Connection, outcomes: Any) -> None:
-        honest_begin(connection, [(it.message, "late", "", it.at) for it in outcomes])
+        honest_begin(connection, [(it.message, "late", "", it.at, None) for it in outcomes])
         honest_finish(connection, outcomes)
 
     honest_begin, honest_finish = queue.begin_attempts, queue.finish_attempts
@@ -191,7 +200,7 @@ def ambiguous_taken_for_accepted() -> AbstractContextManager[Any]:
 
 def ambiguous_sent_again() -> AbstractContextManager[Any]:
     """P4: marketing whose fate nobody knows is simply tried again."""
-    return replaced((Outbox, "_may_repeat", lambda self, playbook, channel, topic: True))
+    return replaced((answers, "may_repeat", lambda *given, **more: True))
 
 
 def key_changes_with_the_attempt() -> AbstractContextManager[Any]:
@@ -204,7 +213,7 @@ def key_changes_with_the_attempt() -> AbstractContextManager[Any]:
         return replace(made, message=replace(made.message, idempotency_key=f"try {len(tries)}"))
 
     honest = engine.composing.compose
-    return replaced((engine.outbox, "compose", composed))
+    return replaced((engine.attempts, "compose", composed))
 
 
 def webhooks_move_backwards() -> AbstractContextManager[Any]:
@@ -250,7 +259,7 @@ def poison_stops_the_loop() -> AbstractContextManager[Any]:
     def isolate(*given: Any, error: Exception, **more: Any) -> Any:
         raise error
 
-    return replaced((engine.tick, "isolate", isolate), (engine.tick, "TRIES_BEFORE_CARE", NEVER))
+    return replaced((engine.tick, "isolate", isolate), (engine.tenure, "TRIES_BEFORE_CARE", NEVER))
 
 
 BUGS: Final[tuple[Bug, ...]] = (

@@ -52,11 +52,12 @@ class Process:
         )
         self.ticker = self.a_ticker(name)
         self.providers = providers(self.database)
+        self.links = Links("https://shop.example", b"0123456789abcdef")
         self.outbox = Outbox(
             self.database,
             vault=self.vault,
             providers=self.providers,
-            links=Links("https://shop.example", b"0123456789abcdef"),
+            links=self.links,
             rng=rng,
             write=self.write,
         )

@@ -365,7 +365,7 @@ class World:
     def _should_die(self, name: str) -> bool:
         if self.n_crashes >= CRASHES_MAX or not self.plan.crash_share:
             return False
-        is_careful = self._process is not None and self._process.ticker._careful > 0
+        is_careful = self._process is not None and self._process.ticker.is_careful
         if is_careful or (name in IN_TICK and self._tick_crashes):
             return False  # an unlucky item would be parked, as it should be
         share = 0.25 if name == self.plan.crash_at else self.plan.crash_share

@@ -1,0 +1,149 @@
+"""Aggregates of a property as written (`sum: {properties.revenue: {gte: 100}}`) -> the core's."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from campaigns.comparisons import Asking, counts_asked
+from campaigns.event_forms import MEASURES, EventForm
+from campaigns.reading import Text
+from engine.core.aggregates import LIMIT_MAX, ORDERED
+from engine.core.counts import count_verdicts
+from engine.core.errors import CampaignError
+from engine.core.model import AggregateCondition, Comparison, Condition, EventMatch, Window
+from engine.core.units import compile_total_test
+
+if TYPE_CHECKING:
+    from campaigns.conditions import Conditions
+
+LIMIT: Final = 1_000
+NUMERIC: Final = ("sum", "avg", "min", "max")
+
+
+def compile_measures(
+    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+) -> list[Condition]:
+    """A condition for each measure of the form; what is wrong is reported."""
+    found: list[Condition] = []
+    limit = LIMIT if form.limit is None else form.limit
+    measures = [measure for measure in MEASURES if getattr(form, measure) is not None]
+    for measure in measures:
+        ((path, asking),) = getattr(form, measure).items()
+        comparisons = _compared(conditions, measure, form, path, asking, file)
+        parts = tuple(str(path).split("."))
+        found.append(AggregateCondition(match, _known(measure), parts, comparisons, window, limit))
+        if measure == "distinct" and comparisons:
+            _check_distinct(conditions, form, path, comparisons, limit, file)
+    if form.limit is not None and measures and not any(_is_limited(one, form) for one in measures):
+        conditions.report(
+            file,
+            form.line,
+            "limit",
+            f"{' and '.join(measures)} of all time remembers one value: `limit` bounds nothing "
+            "here. Take it out.",
+        )
+    return found
+
+
+def _known(measure: str) -> Any:
+    return measure
+
+
+def _is_limited(measure: str, form: EventForm) -> bool:
+    return measure == "distinct" or form.within is not None
+
+
+def _compared(
+    conditions: "Conditions", measure: str, form: EventForm, path: Text, asking: Asking, file: str
+) -> tuple[Comparison, ...]:
+    declared, is_pii = conditions.property_type(form.event, path, file)
+    if is_pii:
+        conditions.report(
+            file,
+            path.line,
+            str(path),
+            f'"{path}" is pii: it is not added up or remembered. Send what you need to compare as '
+            "a property of its own.",
+        )
+        return ()
+    if measure == "distinct":
+        return conditions.tried(counts_asked, asking, file, path.line, measure)
+    if measure in NUMERIC:
+        return _numbers(conditions, measure, path, asking, declared, file)
+    if "*" in path.split(".") or declared in ("list", "object"):
+        conditions.report(
+            file,
+            path.line,
+            str(path),
+            f'{measure}: "{path}" leads to many values of one event. Name one, such as '
+            "properties.products.0.price.",
+        )
+        return ()
+    return conditions.asked(path, asking, declared, file)
+
+
+def _numbers(
+    conditions: "Conditions",
+    measure: str,
+    path: Text,
+    asking: Asking,
+    declared: str | None,
+    file: str,
+) -> tuple[Comparison, ...]:
+    if declared not in (None, "number", "integer"):
+        conditions.report(
+            file,
+            path.line,
+            str(path),
+            f'{measure}: "{path}" is a {declared}; a number is needed.',
+        )
+        return ()
+    allowed = [one for one in ORDERED if measure != "sum" or one != "exists"]
+    for asked in asking:
+        if asked.operator not in allowed:
+            why = "the sum of nothing is 0, so there always is one. " * (asked.operator == "exists")
+            conditions.report(
+                file,
+                asked.line or path.line,
+                asked.operator,
+                f"{measure}: {asked.operator} cannot compare it; {why}"
+                f"Allowed: {', '.join(allowed)}.",
+            )
+            return ()
+    comparisons = conditions.asked(path, asking, "number", file)
+    if measure in ("sum", "avg"):
+        try:
+            compile_total_test(comparisons, is_mean=measure == "avg")
+        except CampaignError as error:
+            conditions.report(file, path.line, str(path), f"{error}")
+            return ()
+    return comparisons
+
+
+def _check_distinct(
+    conditions: "Conditions",
+    form: EventForm,
+    path: Text,
+    comparisons: tuple[Comparison, ...],
+    limit: int,
+    file: str,
+) -> None:
+    try:
+        needed = len(count_verdicts(comparisons)) - 1
+    except CampaignError as error:
+        conditions.report(file, path.line, str(path), f"distinct: {error}")
+        return
+    if form.within is None and form.since is None and form.limit is None:
+        conditions.report(
+            file,
+            path.line,
+            "distinct",
+            "distinct of all time needs a limit: how many different values to remember of each "
+            f"person. Write limit: {min(max(needed, LIMIT), LIMIT_MAX)}, or within: 30d.",
+        )
+    elif needed > limit:
+        conditions.report(
+            file,
+            path.line,
+            "distinct",
+            f"distinct compares with more than the {limit} values that are remembered. "
+            f"Write limit: {needed}.",
+        )

@@ -1,0 +1,203 @@
+"""Conditions about events as written -> the core's: each kind is one function in `COMPILERS`."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from msgspec import structs
+
+from campaigns.aggregates import compile_measures
+from campaigns.comparisons import Asking, counts_asked, spans_asked
+from campaigns.event_forms import (
+    MEASURES,
+    EventForm,
+    SequenceForm,
+    SequenceStepForm,
+    SessionFacts,
+    SessionForm,
+)
+from campaigns.forms import Form
+from campaigns.problems import advice
+from campaigns.reading import Text
+from campaigns.window_forms import WindowForm
+from engine.core import moments
+from engine.core.model import (
+    All,
+    Comparison,
+    Condition,
+    EventCondition,
+    EventMatch,
+    FollowedBy,
+    MomentCondition,
+    SequenceCondition,
+    SequenceStep,
+    SessionCondition,
+    Window,
+)
+
+if TYPE_CHECKING:
+    from campaigns.conditions import Conditions
+
+
+def _event(conditions: "Conditions", form: EventForm, file: str) -> Condition:
+    match = conditions.match(form.event, form.where, file)
+    window = compile_window(conditions, form, file)
+    others = compile_measures(conditions, form, match, window, file)
+    others += _moments(conditions, form, match, window, file)
+    if others and form.not_followed_by is not None:
+        conditions.report(
+            file,
+            form.not_followed_by.line,
+            "not_followed_by",
+            "not_followed_by goes with a count alone. Put it into a condition of its own, under "
+            "`all` beside this one.",
+        )
+    if others and form.count is None:
+        return others[0] if len(others) == 1 else All(tuple(others))
+    counted = _counted(conditions, form, match, window, file)
+    return All((counted, *others)) if others else counted
+
+
+def _counted(
+    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+) -> Condition:
+    count: tuple[Comparison, ...] = (Comparison("gte", 1),)
+    if form.count is not None:
+        count = conditions.tried(counts_asked, form.count, file, form.line, "count") or count
+    followed = None
+    if form.not_followed_by is not None:
+        after = form.not_followed_by
+        followed = FollowedBy(conditions.match(after.event, after.where, file), after.for_)
+        if form.within is not None and after.for_ >= form.within:
+            conditions.report(
+                file,
+                after.line,
+                "for",
+                "nothing can match: the event has left `within` before `for` has passed. "
+                "Make `for` shorter than `within`.",
+            )
+    if form.limit is not None and all(getattr(form, measure) is None for measure in MEASURES):
+        conditions.report(
+            file,
+            form.line,
+            "limit",
+            "a count remembers no more than it compares with: `limit` bounds nothing here. "
+            "Take it out.",
+        )
+    return EventCondition(match, count, window, followed)
+
+
+def _moments(
+    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+) -> list[Condition]:
+    found: list[Condition] = []
+    if form.first_time is not None:
+        found.append(_moment(conditions, "first", form.first_time, form, match, window, file))
+    if form.last_time is not None:
+        found.append(_moment(conditions, "last", form.last_time, form, match, window, file))
+    return found
+
+
+def _moment(
+    conditions: "Conditions",
+    which: Literal["first", "last"],
+    asking: Asking,
+    form: EventForm,
+    match: EventMatch,
+    window: Window,
+    file: str,
+) -> Condition:
+    key = Text(f"{which}_time", line=asking[0].line or form.line)
+    for asked in asking:
+        if asked.operator not in moments.OPERATORS:
+            conditions.report(
+                file,
+                asked.line or form.line,
+                asked.operator,
+                f"{key}: {asked.operator} cannot compare when something happened."
+                f"{advice(asked.operator, moments.OPERATORS)}",
+            )
+            return MomentCondition(match, which, (), window)
+    if window.within is not None:
+        conditions.report(
+            file,
+            key.line,
+            key,
+            f"{key} looks at all of history and takes no `within`. "
+            f"Write {key}: {{within_last: …}}, or bound it by since or until.",
+        )
+    return MomentCondition(match, which, conditions.asked(key, asking, "datetime", file), window)
+
+
+def _sequence(conditions: "Conditions", form: SequenceForm, file: str) -> Condition:
+    window = compile_window(conditions, form, file)
+    first = form.sequence[0]
+    if first.gap is not None or first.without is not None:
+        conditions.report(
+            file,
+            first.line,
+            str(first.event),
+            "nothing comes before the first step of a sequence, so `gap` and `without` say nothing "
+            "there. Move them to the step that ends the span they speak of.",
+        )
+    if form.within is None and form.since is None and form.limit is None:
+        conditions.report(
+            file,
+            form.line,
+            "sequence",
+            "a sequence needs a window: within: 7d, or since an instant. For all time say how many "
+            "events of each step to remember: ever: true with limit: 1000.",
+        )
+    steps = tuple(_step(conditions, step, file) for step in form.sequence)
+    if form.limit is None:
+        return SequenceCondition(steps, window)
+    return SequenceCondition(steps, window, form.limit)
+
+
+def _step(conditions: "Conditions", form: SequenceStepForm, file: str) -> SequenceStep:
+    match = conditions.match(form.event, form.where, file)
+    if form.without is None:
+        return SequenceStep(match, form.gap)
+    without = conditions.match(form.without.event, form.without.where, file)
+    return SequenceStep(match, form.gap, without)
+
+
+def _session(conditions: "Conditions", form: SessionForm, file: str) -> Condition:
+    facts: SessionFacts = form.session
+    duration: tuple[Comparison, ...] = ()
+    events: tuple[Comparison, ...] = ()
+    if facts.duration is not None:
+        duration = conditions.tried(spans_asked, facts.duration, file, facts.line, "duration")
+    if facts.events is not None:
+        events = conditions.tried(counts_asked, facts.events, file, facts.line, "events")
+    found = SessionCondition(duration, events, compile_window(conditions, facts, file))
+    if facts.limit is not None:
+        found = structs.replace(found, limit=facts.limit)
+    if facts.count is not None:
+        count = conditions.tried(counts_asked, facts.count, file, facts.line, "count")
+        found = structs.replace(found, count=count or found.count)
+    return found
+
+
+def compile_window(conditions: "Conditions", form: WindowForm, file: str) -> Window:
+    """Which times count; bounds that let none through are reported."""
+    bounds = []
+    for text in (form.since, form.until):
+        try:
+            bounds.append(None if text is None else conditions.instant(text))
+        except ValueError as error:
+            assert text is not None
+            conditions.report(file, text.line, str(text), f"{error}")
+            bounds.append(None)
+    since, until = bounds
+    if since is not None and until is not None and since >= until:
+        line = form.since.line if form.since is not None else form.line
+        conditions.report(file, line, "since", "nothing can match: `since` is not before `until`.")
+    return Window(form.within, since, until)
+
+
+COMPILERS: Final[dict[type[Form], Callable[["Conditions", Any, str], Condition]]] = {
+    EventForm: _event,
+    SequenceForm: _sequence,
+    SessionForm: _session,
+}
+"""Every kind of condition about events on one screen."""

@@ -1,0 +1,91 @@
+"""From files to what could be played: read, checked, compiled. Touches no database."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from campaigns.compile import Phase, compile_workspace
+from campaigns.conditions import Blind
+from campaigns.load import load_workspace
+from campaigns.problems import InvalidWorkspace, Problem
+from campaigns.step_values import saved_names
+from campaigns.workspace import Workspace
+from channels.templates import CompiledTemplate, compile_template, template_names
+from engine.core.errors import CampaignError
+from engine.core.model import Program
+from engine.core.segments import Segments, for_program
+
+Templates = Mapping[tuple[str, str], CompiledTemplate]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A workspace that passed every check, with what was compiled on the way."""
+
+    workspace: Workspace
+    program: Program
+    segments: Segments
+    templates: Templates
+
+
+def check(directory: Path, *, environ: Mapping[str, str] | None = None) -> Checked:
+    """Read and compile a workspace without touching a database.
+
+    Raises:
+        InvalidWorkspace: With every problem that was found.
+    """
+    return compiled(load_workspace(directory, environ=environ))
+
+
+def compiled(
+    workspace: Workspace,
+    *,
+    release: int = 0,
+    phases: Mapping[str, Phase] | None = None,
+    blind: Blind | None = None,
+) -> Checked:
+    """A loaded workspace compiled, templates and all.
+
+    Args:
+        blind: Makes markers of pii values. Without one nothing that asks for a pii value matches,
+            which is right wherever no profile is involved.
+    Raises:
+        InvalidWorkspace: With every problem that was found.
+    """
+    templates = compile_templates(workspace)
+    program = compile_workspace(
+        workspace,
+        release=release,
+        phases=phases or {},
+        templates={key: template.facts() for key, template in templates.items()},
+        blind=blind or (lambda trait, kind, value: "no key"),
+    )
+    return Checked(workspace, program, for_program(program), templates)
+
+
+def compile_templates(workspace: Workspace) -> dict[tuple[str, str], CompiledTemplate]:
+    """Every template of a workspace, compiled; all their errors at once.
+
+    Raises:
+        InvalidWorkspace: With one problem per template that does not compile.
+    """
+    templates: dict[tuple[str, str], CompiledTemplate] = {}
+    problems: list[Problem] = []
+    saved = saved_names(workspace)
+    for channel, name in sorted(template_names(workspace.files)):
+        try:
+            templates[(channel, name)] = compile_template(
+                channel, name, workspace.files, saved=saved
+            )
+        except CampaignError as error:
+            problems.append(_problem(str(error)))
+    if problems:
+        raise InvalidWorkspace(problems)
+    return templates
+
+
+def _problem(words: str) -> Problem:
+    """A template's error, which begins with file:line, as a problem."""
+    place, _, message = words.partition(": ")
+    file, _, line = place.rpartition(":")
+    return Problem(file, int(line), "", message) if line.isdigit() else Problem("", 0, "", words)

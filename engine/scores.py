@@ -1,0 +1,230 @@
+"""Publish a run of a model: its rows in batches, then in one transaction the run that is read.
+
+A run becomes champion together with the timers of exactly those profiles whose answer to some
+condition it changes: they are played at once, and whoever fell out of the top decile leaves the
+segment then. All others are told of the new run whenever they are next played.
+"""
+
+import re
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from engine.core.errors import UsageError
+from engine.core.model import Instant, Program, Score
+from engine.core.scored import Cut, cuts_of
+from engine.playbook import Playbook
+from engine.score_file import Kind, Scored, read_scores
+from engine.store import identities, scores
+from engine.store.connection import Connection
+from engine.store.database import Database
+
+Write = Callable[[Callable[[Connection], Any]], Any]
+
+CUTS: Final = 100
+_MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+
+
+class Published(Struct, frozen=True):
+    """A run that is now champion. `n_unknown` rows name nobody we know."""
+
+    model: str
+    run: int
+    kind: str
+    n_scored: int
+    n_unknown: int
+    n_woken: int
+
+
+def publish(
+    database: Database,
+    values: Mapping[int, tuple[float, str]],
+    *,
+    model: str,
+    kind: Kind,
+    program: Program | None,
+    write: Write,
+    now: Instant,
+    n_unknown: int = 0,
+) -> Published:
+    """Make a run of a model the one that segments read.
+
+    Args:
+        values: By profile: (value, label); the label is "" where the model predicts a number.
+        program: What is live: its conditions say whom the run matters to.
+        write: Runs a function in a write transaction.
+        now: When those are due.
+    Raises:
+        UsageError: If there is nothing to publish.
+        StoreError: If another run of the model was published meanwhile.
+    """
+    if not values:
+        raise UsageError(f'there is nobody in this run of "{model}", so the one before it stays')
+    ranked = array("d", sorted(value for value, _ in values.values()))
+    run = write(lambda connection: scores.begin(connection, model, kind=kind, now=now))
+    rows = _scored(values, ranked, run)
+    while batch := list(islice(rows, scores.BATCH)):
+        write(partial(scores.add, model=model, run=run, rows=batch))
+    cuts = cuts_of(program).get(model, []) if program is not None else []
+    with database.read() as connection:
+        champion = scores.champion_of(connection, model)
+        woken = list(_changed(connection, values, ranked, model, champion, cuts))
+
+    def crowned(connection: Connection) -> None:
+        scores.crown(
+            connection,
+            model,
+            run,
+            instead_of=champion,
+            cuts=cut_values(ranked),
+            wake=woken,
+            now=now,
+        )
+
+    write(crowned)
+    _sweep(database, model, run, write)
+    return Published(model, run, kind, len(values), n_unknown, len(woken))
+
+
+def load_file(
+    database: Database,
+    path: str,
+    *,
+    model: str,
+    program: Program | None,
+    write: Write,
+    now: Instant,
+) -> Published:
+    """Publish the run that a file holds: user_id,value or user_id,value,label.
+
+    Raises:
+        UsageError: If the file cannot be read, with every bad row's line; nothing is published.
+    """
+    kind, rows = read_scores(path)
+    found: dict[int, tuple[float, str]] = {}
+    n_unknown = 0
+    with database.read() as connection:
+        for start in range(0, len(rows), scores.BATCH):
+            some: Sequence[Scored] = rows[start : start + scores.BATCH]
+            known = identities.find(connection, "user", [row.user for row in some])
+            for row in some:
+                profile_id = known.get(row.user)
+                if profile_id is None:
+                    n_unknown += 1
+                else:
+                    found[profile_id] = (row.value, row.label)
+    if not found:
+        raise UsageError(f"{path}: none of its {len(rows):,} user ids is known here")
+    return publish(
+        database, found, model=model, kind=kind, program=program, write=write, now=now,
+        n_unknown=n_unknown,
+    )  # fmt: skip
+
+
+def load_payload(
+    database: Database, payload: Any, *, playbook: Playbook | None, write: Write, now: Instant
+) -> dict[str, Any]:
+    """`load_file` for {"model": …, "path": …}; the result as plain data.
+
+    Raises:
+        UsageError: If the model's name or the file is wrong.
+    """
+    model, path = payload.get("model"), payload.get("path")
+    if not isinstance(model, str) or not _MODEL.fullmatch(model):
+        raise UsageError(f'"{str(model)[:64]}" is no model\'s name. Use a-z, 0-9, - and _: churn')
+    if not isinstance(path, str):
+        raise UsageError("no file is named")
+    program = None if playbook is None else playbook.program
+    done = load_file(database, path, model=model, program=program, write=write, now=now)
+    plain: dict[str, Any] = msgspec.to_builtins(done)
+    return plain
+
+
+def cut_values(ranked: Sequence[float]) -> list[float | None]:
+    """For each percentile from 0 to 99 the least value that reaches it; None where none does.
+
+    A value's percentile is how many of a hundred in the run lie strictly below it.
+
+    >>> cut_values([0.1, 0.2, 0.2, 0.9])[25:27], cut_values([0.1, 0.2, 0.2, 0.9])[75:77]
+    ([0.2, 0.9], [0.9, None])
+    """
+    cuts: list[float | None] = []
+    for percent in range(CUTS):
+        at = -(-percent * len(ranked) // CUTS)
+        while at < len(ranked) and bisect_left(ranked, ranked[at]) < at:
+            at = bisect_right(ranked, ranked[at])
+        cuts.append(ranked[at] if at < len(ranked) else None)
+    return cuts
+
+
+def percentile_of(value: float, ranked: Sequence[float]) -> float:
+    """How many of a hundred in the run lie strictly below a value: 0 to under 100."""
+    return 100 * bisect_left(ranked, value) / len(ranked)
+
+
+def _scored(
+    values: Mapping[int, tuple[float, str]], ranked: Sequence[float], run: int
+) -> Iterator[tuple[int, Score]]:
+    for profile_id in sorted(values):
+        yield profile_id, _score(values[profile_id], ranked, run)
+
+
+def _score(value: tuple[float, str], ranked: Sequence[float], run: int) -> Score:
+    return Score(value[0], percentile_of(value[0], ranked), value[1], run)
+
+
+def _changed(
+    connection: Connection,
+    values: Mapping[int, tuple[float, str]],
+    ranked: Sequence[float],
+    model: str,
+    champion: int | None,
+    cuts: Sequence[Cut],
+) -> Iterator[int]:
+    """The profiles for whom any cut says something else than it did."""
+    if not cuts:
+        return
+    met: set[int] = set()
+    for page in scores.pages(connection, model, champion) if champion is not None else ():
+        for profile_id, was in page:
+            met.add(profile_id)
+            value = values.get(profile_id)
+            score = None if value is None else _score(value, ranked, 0)
+            if any(cut(was) is not cut(score) for cut in cuts):
+                yield profile_id
+    for profile_id in values:
+        if profile_id not in met:
+            score = _score(values[profile_id], ranked, 0)
+            if any(cut(None) is not cut(score) for cut in cuts):
+                yield profile_id
+
+
+def _sweep(database: Database, model: str, run: int, write: Write) -> None:
+    with database.read() as connection:
+        unread = scores.unread_runs(connection, model, before=run)
+    for each in unread:
+        while write(partial(scores.sweep, model=model, run=each)):
+            pass
+
+
+def listed(connection: Connection) -> list[dict[str, Any]]:
+    """Every run as plain data, by model, the newest first; swept ones are left out."""
+    return [
+        {
+            "model": it.model,
+            "run": it.run,
+            "kind": it.kind,
+            "status": it.status,
+            "created_at": it.created_at,
+            "n_scores": it.n_scores,
+            "top_decile_from": it.cuts[90] if len(it.cuts) > 90 else None,
+        }
+        for it in scores.runs(connection)
+        if it.status != "swept"
+    ]

@@ -1,0 +1,192 @@
+"""What models say of people: runs, their rows, and the one run of each model that segments read.
+
+A run is `loading` until all its rows are there, then `champion`, then `retired`. Only `crown`
+decides which is read, in one transaction; a run that never got there is swept away by the next.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from engine.core.errors import StoreError
+from engine.core.model import Instant, Score
+from engine.store import bulk
+from engine.store.connection import Connection, Row
+
+BATCH = 5_000
+"""Rows of one transaction: so few that no event waits long for the writer."""
+
+_RUN_COLUMNS = ("model", "run", "kind", "status", "created_at", "cuts")
+_SCORE_COLUMNS = ("profile_id", "model", "run", "value", "percentile", "label")
+_OF_PEOPLE = (
+    "SELECT s.profile_id, s.model, s.value, s.percentile, s.label, s.run FROM model_score s "
+    "JOIN model_run r ON r.model = s.model AND r.run = s.run AND r.status = 'champion' "
+    "WHERE s.profile_id IN (?)"
+)
+_PAGE = (
+    "SELECT profile_id, value, percentile, label FROM model_score "
+    "WHERE model = ? AND run = ? AND profile_id > ? ORDER BY profile_id LIMIT ?"
+)
+
+
+_OF_PEOPLE_AT = (
+    "SELECT s.profile_id, s.model, s.value, s.percentile, s.label, s.run FROM model_score s "
+    "JOIN (SELECT model, max(run) AS run FROM model_run WHERE created_at <= ? "
+    "AND status <> 'loading' GROUP BY model) r ON r.model = s.model AND r.run = s.run "
+    "WHERE s.profile_id IN (?)"
+)
+
+
+class Run(Struct, frozen=True):
+    """One run of a model. `n_scores` counts the people in it."""
+
+    model: str
+    run: int
+    kind: str
+    status: str
+    created_at: Instant
+    n_scores: int
+    cuts: list[float | None]
+
+
+def of_people(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, Score]]:
+    """What the champions say of these profiles, by model; who is in no run is absent."""
+    found: dict[int, dict[str, Score]] = {}
+    for profile_id, model, value, percentile, label, run in connection.select_in(_OF_PEOPLE, ids):
+        found.setdefault(profile_id, {})[model] = Score(value, percentile, label, run)
+    return found
+
+
+def of_people_at(
+    connection: Connection, ids: Sequence[int], *, at: Instant
+) -> dict[int, dict[str, Score]]:
+    """The same for the champions of an instant, as far as their rows are kept."""
+    found: dict[int, dict[str, Score]] = {}
+    rows = connection.select_in(_OF_PEOPLE_AT, ids, (at,))
+    for profile_id, model, value, percentile, label, run in rows:
+        found.setdefault(profile_id, {})[model] = Score(value, percentile, label, run)
+    return found
+
+
+def champion_of(connection: Connection, model: str) -> int | None:
+    """The number of the run that is read, if there is one."""
+    rows = connection.execute(
+        "SELECT run FROM model_run WHERE model = ? AND status = 'champion'", (model,)
+    )
+    return int(rows[0][0]) if rows else None
+
+
+def begin(connection: Connection, model: str, *, kind: str, now: Instant) -> int:
+    """Open a run that nobody reads yet, and give its number."""
+    rows = connection.execute(
+        "SELECT coalesce(max(run), 0) + 1 FROM model_run WHERE model = ?", (model,)
+    )
+    run = int(rows[0][0])
+    bulk.insert(connection, "model_run", _RUN_COLUMNS, [(model, run, kind, "loading", now, "[]")])
+    return run
+
+
+def add(connection: Connection, model: str, run: int, rows: Iterable[tuple[int, Score]]) -> None:
+    """Add rows of a run: (profile, score)."""
+    bulk.insert(
+        connection,
+        "model_score",
+        _SCORE_COLUMNS,
+        [(who, model, run, it.value, it.percentile, it.label) for who, it in rows],
+    )
+
+
+def crown(
+    connection: Connection,
+    model: str,
+    run: int,
+    *,
+    instead_of: int | None,
+    cuts: Sequence[float | None],
+    wake: Sequence[int],
+    now: Instant,
+) -> None:
+    """Make a run the one that is read, and every profile due that this matters to.
+
+    Args:
+        instead_of: The champion that `wake` was worked out against.
+    Raises:
+        StoreError: If another run became champion meanwhile; nothing may be committed.
+    """
+    retired = connection.execute(
+        "UPDATE model_run SET status = 'retired' WHERE model = ? AND status = 'champion' "
+        "RETURNING run",
+        (model,),
+    )
+    if [int(row[0]) for row in retired] != ([] if instead_of is None else [instead_of]):
+        raise StoreError(
+            f'another run of "{model}" was published meanwhile; load this one again if it is newer'
+        )
+    raised = connection.execute(
+        "UPDATE model_run SET status = 'champion', cuts = ? WHERE model = ? AND run = ? "
+        "AND status = 'loading' RETURNING run",
+        (json.dumps(list(cuts)), model, run),
+    )
+    if not raised:
+        raise StoreError(f'run {run} of "{model}" is gone: another load swept it away; load again')
+    bulk.insert(
+        connection,
+        "timer",
+        ("due", "profile_id"),
+        [(now, profile_id) for profile_id in wake],
+        on_conflict="ignore",
+    )
+
+
+def pages(connection: Connection, model: str, run: int) -> Iterator[list[tuple[int, Score]]]:
+    """Every row of a run in order of profiles, a page at a time."""
+    after = -1
+    while rows := connection.execute(_PAGE, (model, run, after, BATCH)):
+        yield [(int(row[0]), Score(row[1], row[2], row[3], run)) for row in rows]
+        after = int(rows[-1][0])
+
+
+def unread_runs(connection: Connection, model: str, *, before: int) -> list[int]:
+    """Runs that hold rows nobody will read again: but the champion and the one before it."""
+    rows = connection.execute(
+        "SELECT run, status FROM model_run WHERE model = ? AND run < ? "
+        "AND status IN ('retired', 'loading') ORDER BY run DESC",
+        (model, before),
+    )
+    retired = [int(run) for run, status in rows if status == "retired"]
+    return [int(run) for run, _ in rows if run not in retired[:1]]
+
+
+def sweep(connection: Connection, model: str, run: int) -> bool:
+    """Delete a batch of an unread run's rows; false once none is left.
+
+    A run that was read once is remembered as `swept`, one that never was is forgotten.
+    """
+    page: list[Row] = connection.execute(
+        "SELECT profile_id FROM model_score WHERE model = ? AND run = ? "
+        "ORDER BY profile_id LIMIT ?",
+        (model, run, BATCH),
+    )
+    keys = [(row[0], model, run) for row in page]
+    bulk.delete(connection, "model_score", ("profile_id", "model", "run"), keys)
+    if len(page) < BATCH:
+        of_run = "WHERE model = ? AND run = ? AND status ="
+        connection.execute(f"DELETE FROM model_run {of_run} 'loading'", (model, run))
+        connection.execute(
+            f"UPDATE model_run SET status = 'swept' {of_run} 'retired'", (model, run)
+        )
+    return len(page) == BATCH
+
+
+def runs(connection: Connection) -> list[Run]:
+    """Every run that can be read or was, by model, the newest first."""
+    rows = connection.execute(
+        "SELECT r.model, r.run, r.kind, r.status, r.created_at, r.cuts, "
+        "(SELECT count(*) FROM model_score s WHERE s.model = r.model AND s.run = r.run) "
+        "FROM model_run r ORDER BY r.model, r.run DESC"
+    )
+    return [
+        Run(row[0], int(row[1]), row[2], row[3], int(row[4]), int(row[6]), json.loads(row[5]))
+        for row in rows
+    ]
