@@ -22,6 +22,14 @@ MIX: Final[Mapping[str, int]] = {
     "Checkout Started": 5,
     "Order Completed": 5,
 }
+CART_HEAVY: Final[Mapping[str, int]] = {
+    "Product Viewed": 20,
+    "Page Viewed": 10,
+    "Product Added": 60,
+    "Checkout Started": 5,
+    "Order Completed": 5,
+}
+"""Where most events start a journey: four times the steps an event."""
 
 _SETTINGS = """\
 zone: UTC
@@ -116,9 +124,16 @@ def identify_calls(n_profiles: int, *, at: Instant, rng: random.Random) -> Itera
         )
 
 
-def traffic(n_events: int, n_profiles: int, *, at: Instant, rng: random.Random) -> bytes:
+def traffic(
+    n_events: int,
+    n_profiles: int,
+    *,
+    at: Instant,
+    rng: random.Random,
+    mix: Mapping[str, int] = MIX,
+) -> bytes:
     """One request body of the mix, by anyone."""
-    names = rng.choices(list(MIX), weights=list(MIX.values()), k=n_events)
+    names = rng.choices(list(mix), weights=list(mix.values()), k=n_events)
     return _body([_event(name, rng.randrange(n_profiles), rng) for name in names], at)
 
 

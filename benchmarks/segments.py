@@ -8,8 +8,8 @@ touches are evaluated, and so is a segment whose `until` has come. Prints events
 of this process' own CPU time (the machine has other work), and the packed size of a profile's
 features. Target: 50,000 events observed and evaluated a second.
 
-Baseline on 2026-11-23, one of 2 shared cores under a load of 8, CPython 3.11.7: 50-53 thousand events/s
-with 5.7 verdicts each, 0.7 million verdicts/s, 390 bytes a profile (664 at most).
+Baseline on 2026-11-23, one of 2 shared cores under a load of 8, CPython 3.11.7: 50-53 thousand
+events/s with 5.7 verdicts each, 0.7 million verdicts/s, 390 bytes a profile (664 at most).
 """
 
 import argparse

@@ -1,222 +1,241 @@
-"""How late timers fire at a steady rate, and how fast a backlog of them is drained.
+"""Timers: a million pending, many due at once, and how late one comes while events pour in.
 
-    python benchmarks/timers.py [--rate 1000] [--seconds 15] [--backlog 100000]
+    python benchmarks/timers.py [--pending 1000000] [--due 100000] [--folder DIR]
 
-Everyone put something into a cart half an hour before; the reminder falls due. First `rate` of them
-a second for some seconds, against the real clock and the engine's real loop: lateness is from the
-due instant to the commit of what it caused. Then `backlog` of them at once, as after an outage:
-played, composed, and taken by a sandbox that writes nothing down. One SQLite file, one process.
+Those who are due came in through the real ingest and ticker and stand at the end of the wait of the
+reference journey (`reference_mix`): next are the experiment, the gates, and for two in three a
+rendered e-mail. The others are rows written straight into the tables, each with a state and a timer
+that is armed for later. Measured: all due ones drained in batches by the real `Ticker`, then
+traffic at 1,000 events/s by the wall while more timers come due, and how long after its instant
+each was committed, ingest and ticks in one thread. A million overdue are extrapolated from the
+drained share; `halves` shows that a batch does not grow dearer with what waits behind it.
 """
 
 import argparse
-import asyncio
 import os
 import platform
 import random
 import resource
+import shutil
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
-from benchmarks.full_path import settle
+from benchmarks.full_path import GROUP, Shop, settle
+from benchmarks.reference_mix import BATCH, identify_calls, traffic, workspace_files
 from campaigns.load import load_bundle
-from campaigns.reading import Text
-from channels import open_provider
-from engine import live, publish
-from engine.composing import Links
-from engine.core.clocktime import iso
-from engine.core.model import MINUTE, SECOND, Instant
+from engine import publish
+from engine.core.clocktime import iso, parse_instant
+from engine.core.model import DAY, HOUR, MINUTE, NEVER, SECOND, Instant, Membership, State
 from engine.declared import declared
 from engine.ingest import Ingest
-from engine.outbox import Outbox
-from engine.playbook import Playbook
 from engine.prepare import Terms, prepare
-from engine.steady import present
-from engine.store import claims, migrate
-from engine.store.connection import Connection, Row
-from engine.store.database import Database
-from engine.store.events import EventLog
+from engine.store import bulk, claims, migrate
 from engine.tick import Ticker, run_until_idle
-from engine.vault import Vault
 
-DELAY = 30 * MINUTE
-IDLE_SECONDS = 0.05
-STEP = SECOND // 10
-"""Events are accepted in groups: so far apart do timers fall due."""
-WORKSPACE = {
-    "antiphon.yaml": b"""zone: UTC
-consent: {unknown: refuse}
-topics: {offers: {title: Offers}}
-traits: {email: {type: email, pii: true}}
-channels: {email: {provider: sandbox, from: shop@example.com, write: none}}
-""",
-    "campaigns/reminder.yaml": b"""campaign: reminder
-trigger: {event: Product Added}
-topic: offers
-journey:
-  - delay: 30m
-    id: settle
-  - send: {channel: email, template: note}
-""",
-    "templates/email/note.txt": b"""---
-subject: Your cart
----
-About {{ event.product }}. {{ unsubscribe_url }}
-""",
-}
+START: Final = parse_instant("2026-03-02T10:00:00Z")
+WAIT: Final = 30 * MINUTE
+LATER: Final = START + 2 * HOUR
+"""When lateness is measured: the clock of the wall begins here."""
+RATE: Final = 1_000
+"""Events a second meanwhile."""
+LATE_SECONDS: Final = 10
+LATE_TIMERS: Final = 2_000
+LATE_EACH: Final = 20
+TICK: Final = 1_000
+DRAIN_SECONDS_MAX: Final = 30.0
+OVERDUE_SECONDS_MAX: Final = 300.0
+LATENESS_MAX: Final = 1.0
 
 
-class Bench:
-    """A database, what fills it, and what plays it."""
+class Crowd:
+    """The shop while it is filled and used."""
 
     def __init__(self, path: Path) -> None:
-        self.database = Database(f"sqlite:///{path}")
-        migrate.upgrade(self.database)
-        self.rng = random.Random(5)
-        self.vault = Vault({1: "the secret of a benchmark"}, entropy=self.rng.randbytes)
-        self.log = EventLog()
-        self.workspace = load_bundle(WORKSPACE, environ={})
-        with self.database.write() as connection:
-            publish.apply(connection, self.workspace, now=present() - 2 * DELAY)
-        self.ticker = Ticker(self.database, vault=self.vault, log=self.log)
-        self.n_people = 0
+        self.shop = Shop(path)
+        self.rng = random.Random(7)
+        migrate.upgrade(self.shop.database)
+        self._workspace = load_bundle(workspace_files(), environ={})
+        self._ingest = Ingest(vault=self.shop.vault, log=self.shop.log)
+        self._terms = Terms(declared=declared(self._workspace), entropy=random.Random(4).randbytes)
+        self.ticker = Ticker(self.shop.database, vault=self.shop.vault, log=self.shop.log)
 
-    def playbook(self) -> Playbook:
-        playbook = live.load_playbook(self.database, vault=self.vault)
-        assert playbook is not None
-        return playbook
+    def fill(self, *, n_pending: int, n_due: int) -> None:
+        """People, their carts, and all who merely wait."""
+        with self.shop.database.write() as connection:
+            publish.apply(connection, self._workspace, now=START - DAY)
+        n_real = n_due + LATE_TIMERS
+        bodies = list(identify_calls(n_real, at=START - DAY, rng=self.rng))
+        for first in range(0, len(bodies), GROUP // BATCH):
+            self.take_in(bodies[first : first + GROUP // BATCH], START - DAY)
+        self.play(START - DAY)
+        for first in range(0, n_due, GROUP):
+            last = min(first + GROUP, n_due)
+            self.take_in(_carts(first, last, at=START - WAIT), START - WAIT)
+        for first, at in late_entries():
+            self.take_in(_carts(n_due + first, n_due + first + LATE_EACH, at=at), at)
+        self.play(START - WAIT)
+        self._wait_for_ever(n_pending - n_real)
+        with self.shop.database.write() as connection:
+            connection.execute("ANALYZE")
 
-    def carts(self, playbook: Playbook, dues: Sequence[tuple[Instant, int]]) -> None:
-        """Have so many people at a time fill a cart, so that the reminder is due then; played."""
-        ingest = Ingest(vault=self.vault, log=self.log)
-        terms = Terms(declared=declared(self.workspace), entropy=self.rng.randbytes)
-        for due, n in dues:
-            at = due - DELAY
-            batch = [self._an_item(at) for _ in range(n)]
-            prepared = prepare(
-                msgspec.json.encode({"batch": batch}), kind="batch", terms=terms, received_at=at
-            )
-            with self.database.write() as connection:
-                ingest.commit(connection, [prepared], now=at)
-        last = dues[-1][0] - DELAY
-        run_until_idle(self.ticker, playbook, floor=0, horizon=last)
+    def take_in(self, bodies: list[bytes], now: Instant) -> None:
+        prepared = [
+            prepare(body, kind="batch", terms=self._terms, received_at=now) for body in bodies
+        ]
+        with self.shop.database.write() as connection:
+            self._ingest.commit(connection, prepared, now=now)
 
-    def _an_item(self, at: Instant) -> dict[str, object]:
-        self.n_people += 1
-        address = f"u{self.n_people}@example.com"
-        traits = {"email": address, "consent": {"email": {"offers": True}}}
-        return {
+    def play(self, now: Instant) -> None:
+        run_until_idle(self.ticker, self.shop.playbook(), floor=now, horizon=now)
+
+    def _wait_for_ever(self, n: int) -> None:
+        program = self.shop.playbook().program
+        pack = msgspec.msgpack.Encoder().encode
+        with self.shop.database.write() as connection:
+            first_id = bulk.reserve(connection, "profile", n)
+        ids = range(first_id, first_id + n)
+        for first in range(0, n, GROUP):
+            some = ids[first : first + GROUP]
+            rows, states, timers = [], [], []
+            for each in some:
+                due = START + 2 * DAY + each * SECOND
+                inside = {name: Membership(False, NEVER, 0) for name in program.segments}
+                state = State(release=program.release, memberships=inside, armed_at=due)
+                rows.append((each, f"waits-{each}", START - DAY, "UTC", "", "{}", "{}", "{}", "{}"))
+                states.append((each, pack(state)))
+                timers.append((due, each))
+            with self.shop.database.write() as connection:
+                bulk.insert(connection, "profile", _PROFILE, rows)
+                bulk.insert(connection, "profile_state", ("profile_id", "state"), states)
+                bulk.insert(connection, "timer", ("due", "profile_id"), timers)
+
+
+_PROFILE: Final = (
+    "id", "external_id", "created_at", "zone", "zone_from", "traits", "sealed", "addresses",
+    "consent",
+)  # fmt: skip
+
+
+def late_entries() -> list[tuple[int, Instant]]:
+    """The first of each few people whose waits end while lateness is measured, and their begin."""
+    span = LATE_SECONDS * SECOND
+    return [
+        (first, LATER - WAIT + first * span // LATE_TIMERS)
+        for first in range(0, LATE_TIMERS, LATE_EACH)
+    ]
+
+
+def _carts(first: int, last: int, *, at: Instant) -> list[bytes]:
+    """Request bodies in which each of these people puts something into the cart."""
+    calls = [
+        {
             "type": "track",
-            "messageId": f"m{self.n_people}",
-            "userId": f"user-{self.n_people}",
-            "timestamp": iso(at),
             "event": "Product Added",
-            "properties": {"product": "a hat"},
-            "context": {"traits": traits},
+            "messageId": f"cart-{number}",
+            "userId": f"user-{number}",
+            "timestamp": iso(at),
+            "properties": {"product_id": f"p{number % 5_000}", "price": 12.5, "quantity": 1},
         }
+        for number in range(first, last)
+    ]
+    return [
+        msgspec.json.encode({"batch": calls[start : start + BATCH]})
+        for start in range(0, len(calls), BATCH)
+    ]
 
 
-class Fired:
-    """Notes the due instants of the timers a batch drops."""
-
-    def __init__(self) -> None:
-        self.dues: list[Instant] = []
-        self._honest = claims.drop_timers
-        claims.drop_timers = self._drop
-
-    def _drop(self, connection: Connection, timers: Sequence[Row]) -> None:
-        self.dues += [due for due, _ in timers]
-        self._honest(connection, timers)
-
-    def take(self) -> list[Instant]:
-        dues, self.dues = self.dues, []
-        return dues
-
-
-def lateness(folder: Path, *, rate: int, seconds: int) -> list[float]:
-    """Seconds from due to committed, of every timer that fell due while the loop ran."""
-    bench = Bench(folder / "steady.db")
-    playbook = bench.playbook()
-    each = max(1, rate * STEP // SECOND)
-    lead = 5 * SECOND + rate * seconds * SECOND // 2_000  # to build what falls due later
-    start = present() + lead
-    steps = range(0, seconds * SECOND, STEP)
-    bench.carts(playbook, [(start + offset, each) for offset in steps])
-    fired = Fired()
+def drain(crowd: Crowd) -> tuple[int, float, float, list[float]]:
+    """Play what is due at START; how many, seconds, seconds of CPU, and seconds of each batch."""
+    playbook = crowd.shop.playbook()
+    crowd.ticker.claim(now=START)
     settle()
-    late: list[float] = []
-    if present() > start:
-        print(f"the machine was {(present() - start) / SECOND:.1f} s too slow to begin in time")
-    while (now := present()) < start + seconds * SECOND + 2 * SECOND:
-        done = bench.ticker.tick(playbook, floor=now, horizon=now)
-        committed = present()
-        late += [(committed - due) / SECOND for due in fired.take()]
+    n, spans = 0, []
+    began, began_cpu = time.perf_counter(), time.process_time()
+    while True:
+        before = time.perf_counter()
+        done = crowd.ticker.tick(playbook, floor=START, horizon=START, limit=TICK)
         if done.is_idle:
-            time.sleep(IDLE_SECONDS)
-    bench.database.close()
+            break
+        n += done.n_timers
+        spans.append(time.perf_counter() - before)
+    return n, time.perf_counter() - began, time.process_time() - began_cpu, spans
+
+
+def lateness(crowd: Crowd, *, n_people: int) -> list[float]:
+    """Seconds from the instant of each timer to its commit, while events come at RATE."""
+    for _, at in late_entries():
+        crowd.play(at)
+    playbook = crowd.shop.playbook()
+    rng, late, n_sent = random.Random(9), [], 0
+    began = time.perf_counter()
+    while (passed := time.perf_counter() - began) < LATE_SECONDS:
+        now = LATER + int(passed * SECOND)
+        n_now = min(int(passed * RATE) - n_sent, GROUP)
+        if n_now >= BATCH:
+            n_bodies = n_now // BATCH
+            bodies = [traffic(BATCH, n_people, at=now, rng=rng) for _ in range(n_bodies)]
+            crowd.take_in(bodies, now)
+            n_sent += n_bodies * BATCH
+        with crowd.shop.database.read() as connection:
+            due = claims.due_timers(connection, until=now, limit=TICK)
+        crowd.ticker.tick(playbook, floor=now, horizon=now, limit=TICK)
+        reached = LATER + int((time.perf_counter() - began) * SECOND)
+        late += [(reached - at) / SECOND for at, _ in due if at >= LATER]
     return sorted(late)
 
 
-def backlog(folder: Path, *, n: int) -> tuple[float, float, bool]:
-    """Seconds to play and to send an overdue backlog, and whether the oldest came first."""
-    bench = Bench(folder / "backlog.db")
-    playbook = bench.playbook()
-    at = present() - MINUTE
-    groups = [(at - (n - done) * 10, min(500, n - done)) for done in range(0, n, 500)]
-    bench.carts(playbook, groups)
-    fired = Fired()
-    settle()
-    began = time.perf_counter()
-    now = present()
-    run_until_idle(bench.ticker, playbook, floor=now, horizon=now)
-    played = time.perf_counter() - began
-    dues = fired.take()
-    provider = open_provider(
-        "email", "sandbox", playbook.workspace.settings.channels[Text("email")].settings,
-        directory=folder, rng=bench.rng, now=present,
-    )  # fmt: skip
-    outbox = Outbox(
-        bench.database, vault=bench.vault, providers={"email": provider},
-        links=Links("https://shop.example", b"0123456789abcdef"), rng=bench.rng,
-    )  # fmt: skip
-    began = time.perf_counter()
-    asyncio.run(_drained(outbox, playbook))
-    sent = time.perf_counter() - began
-    bench.database.close()
-    return played, sent, dues == sorted(dues)
-
-
-async def _drained(outbox: Outbox, playbook: Playbook) -> None:
-    while not (await outbox.drain(playbook, "email", now=present(), limit=500)).is_idle:
-        pass
+def measure(folder: Path, *, n_pending: int, n_due: int) -> None:
+    base, path = folder / f"timers-{n_pending}-{n_due}.db", folder / "timers.db"
+    if not base.exists():
+        began = time.perf_counter()
+        crowd = Crowd(folder / "half.db")
+        crowd.fill(n_pending=n_pending, n_due=n_due)
+        crowd.shop.close()
+        (folder / "half.db").rename(base)
+        print(f"built in {time.perf_counter() - began:.0f} s, {base.stat().st_size >> 20} MB")
+    shutil.copy(base, path)
+    os.sync()
+    crowd = Crowd(path)
+    print(f"{platform.platform()}, {os.cpu_count()} cores, CPython {platform.python_version()}")
+    n, seconds, cpu, spans = drain(crowd)
+    half = len(spans) // 2
+    with crowd.shop.database.read() as connection:
+        rows = connection.execute("SELECT status, count(*) FROM message GROUP BY status")
+        pending = connection.execute("SELECT count(*) FROM timer")[0][0]
+    print(
+        f"{n:,} timers drained in {seconds:.1f} s ({cpu:.1f} s of CPU, {n / cpu:,.0f} timers/s of "
+        f"CPU), {pending:,} still pending; longest batch {max(spans) * 1000:.0f} ms; halves "
+        f"{sum(spans[:half]):.1f} s and {sum(spans[half:]):.1f} s; "
+        + ", ".join(f"{count:,} {status}" for status, count in sorted(rows))
+    )
+    print(
+        f"100,000 due at once: {100_000 * seconds / n:.0f} s, {100_000 * cpu / n:.0f} s of CPU "
+        f"(wanted: {DRAIN_SECONDS_MAX:.0f} s); a million overdue, extrapolated: "
+        f"{1_000_000 * seconds / n:.0f} s, {1_000_000 * cpu / n:.0f} s of CPU "
+        f"(wanted: {OVERDUE_SECONDS_MAX:.0f} s); load {os.getloadavg()[0]:.1f}"
+    )
+    late = lateness(crowd, n_people=n_due + LATE_TIMERS)
+    print(
+        f"late at {RATE:,} events/s, {len(late):,} timers: p50 {late[len(late) // 2] * 1000:.0f} "
+        f"ms, p99 {late[int(len(late) * 0.99)] * 1000:.0f} ms, most {late[-1] * 1000:.0f} ms "
+        f"(wanted: p99 under {LATENESS_MAX:.0f} s)"
+    )
+    print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10} MB at most")
+    crowd.shop.close()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--rate", type=int, default=1_000)
-    parser.add_argument("--seconds", type=int, default=15)
-    parser.add_argument("--backlog", type=int, default=100_000)
-    arguments = parser.parse_args()
-    print(f"{platform.platform()}, {os.cpu_count()} cores, CPython {platform.python_version()}")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        late = lateness(folder, rate=arguments.rate, seconds=arguments.seconds)
-        half, most = late[len(late) // 2], late[int(len(late) * 0.99)]
-        print(
-            f"{len(late):,} timers at {arguments.rate:,} due/s: median {half * 1000:.0f} ms late, "
-            f"p99 {most * 1000:.0f} ms, worst {late[-1] * 1000:.0f} ms (wanted: p99 at most "
-            f"1,000 ms), earliest {late[0] * 1000:.0f} ms; load {os.getloadavg()[0]:.1f}"
-        )
-        played, sent, is_ordered = backlog(folder, n=arguments.backlog)
-    n, order = arguments.backlog, "oldest first" if is_ordered else "NOT oldest first"
-    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-    print(
-        f"{n:,} overdue: played in {played:.1f} s ({n / played:,.0f}/s, {order}), composed and "
-        f"sent in {sent:.1f} s ({n / sent:,.0f}/s); {rss} MB at most; load {os.getloadavg()[0]:.1f}"
-    )
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--pending", type=int, default=1_000_000)
+    parser.add_argument("--due", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, help="keep the built database here, to use it again")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        measure(given.folder or Path(folder), n_pending=given.pending, n_due=given.due)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from campaigns.problems import Problem, advice
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
 from campaigns.settings_forms import CHANNEL_KINDS
-from campaigns.step_forms import JourneyStep, SendStep, blocks
+from campaigns.step_forms import JourneyStep, RepeatStep, SendStep, blocks
 from campaigns.workspace import SETTINGS_FILE, Workspace
 from engine.core.clocktime import check_cron
 
@@ -280,7 +280,8 @@ def _waits_before_sending(steps: list[JourneyStep]) -> bool | None:
     for step in steps:
         if isinstance(step, SendStep):
             return False
-        if isinstance(step, HOLDING):
+        begins_now = isinstance(step, RepeatStep) and step.repeat.start == "now"
+        if isinstance(step, HOLDING) and not begins_now:
             return True if _sends(steps) else None
         inner = [_waits_before_sending(block) for _, block in blocks(step)]
         if any(answer is not None for answer in inner):

@@ -70,6 +70,7 @@ def compile_workspace(
     phases: Mapping[str, Phase],
     templates: Mapping[tuple[str, str], TemplateFacts],
     blind: Blind,
+    is_checked: bool = False,
 ) -> Program:
     """Everything the core needs to know of a workspace.
 
@@ -77,8 +78,10 @@ def compile_workspace(
         phases: By experiment. One that is missing is in its first phase, seeded by its name.
         templates: What rendering knows of each (channel, template).
         blind: Makes the marker of a pii value, as it stands in `profile.traits`.
+        is_checked: It was live already: what a newer program has learnt to refuse in templates
+            must not stop it.
     Raises:
-        InvalidWorkspace: If the workspace was not checked.
+        InvalidWorkspace: If the workspace was not checked, or a template needs what never comes.
     """
     problems: list[Problem] = []
     conditions = Conditions(workspace, names=names_of(workspace), blind=blind, problems=problems)
@@ -90,7 +93,8 @@ def compile_workspace(
     segments = compile_segment_files(conditions)
     lists = compile_lists(conditions)
     facts = _by_channel(workspace, templates)
-    problems.extend(unmet_templates(workspace, facts))
+    if not is_checked:
+        problems.extend(unmet_templates(workspace, facts))
     if problems:
         raise InvalidWorkspace(problems)
     experiments: dict[tuple[str, int], Experiment] = {}

@@ -16,7 +16,6 @@ LATER: Final = "is not available in this version"
 _LATER_KEYS: Final[dict[type[Form], tuple[str, ...]]] = {
     step_forms.ExperimentStepForm: ("unit",),
     schema.ExperimentFile: ("unit",),
-    schema.CampaignFile: ("send_window",),
     schema.MetricFile: ("rates", "of", "to", "sql"),
     settings_forms.ConsentForm: ("double_opt_in",),
     step_forms.SendFacts: ("backup",),

@@ -39,6 +39,12 @@ class Rate:
         self.per = per
         self._starts: deque[Instant] = deque(maxlen=calls)
 
+    def resized(self, calls: int, per: int) -> "Rate":
+        """Another rate that remembers the calls of this one."""
+        other = Rate(calls, per)
+        other._starts.extend(self._starts)
+        return other
+
     def free(self, *, now: Instant) -> int:
         """How many calls may start at this instant."""
         self._follow(now)

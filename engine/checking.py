@@ -43,12 +43,14 @@ def compiled(
     release: int = 0,
     phases: Mapping[str, Phase] | None = None,
     blind: Blind | None = None,
+    is_checked: bool = False,
 ) -> Checked:
     """A loaded workspace compiled, templates and all.
 
     Args:
         blind: Makes markers of pii values. Without one nothing that asks for a pii value matches,
             which is right wherever no profile is involved.
+        is_checked: It was live already, see `compile_workspace`.
     Raises:
         InvalidWorkspace: With every problem that was found.
     """
@@ -59,6 +61,7 @@ def compiled(
         phases=phases or {},
         templates={key: template.facts() for key, template in templates.items()},
         blind=blind or (lambda trait, kind, value: "no key"),
+        is_checked=is_checked,
     )
     return Checked(workspace, program, for_program(program), templates)
 

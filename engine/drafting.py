@@ -15,6 +15,7 @@ import msgspec
 from engine.core.model import NEVER, Effect, Event, Instant
 from engine.core.narrowed import Narrowed
 from engine.core.play import play
+from engine.core.roster import roster_of
 from engine.drafts import Drafted
 from engine.playbook import Playbook
 from engine.store import people
@@ -210,6 +211,8 @@ def is_concerned(it: Loaded, playbook: Playbook, *, now: Instant) -> bool:
     old one, or "not in" until an event comes; a feature; a timer that is not earlier than the one
     that is armed.
     """
+    if _has_another_verdict(it, playbook, now=now):
+        return True  # as most people a new segment is about: that much is cheaply known
     person = it.person
     state = person.state
     was_inside = {name: each.matches for name, each in state.memberships.items()}
@@ -230,17 +233,26 @@ def is_concerned(it: Loaded, playbook: Playbook, *, now: Instant) -> bool:
         return True  # the loop will meet the same trouble, and knows what to do about it
     if effects or state.schedules != schedules or state.audiences != audiences:
         return True
-    # What comes from outside the log can change a verdict without an event, and must find one.
-    told = playbook.segments.touched_by_facts(playbook.segments.news.facts)
-    for name, membership in state.memberships.items():
-        known = was_inside.pop(name, None)
-        if known is None and (membership.matches or membership.until < NEVER or name in told):
-            return True
-        if known is not None and known != membership.matches:
-            return True
-    if any(was_inside.values()):
+    if any(inside for name, inside in was_inside.items() if name not in state.memberships):
         return True  # a segment that is gone still has them as a member
     return any(
         people.enrollment_row(each, person.profile.id) != it.was_enrollments.get(each.id)
         for each in person.enrollments
     )
+
+
+def _has_another_verdict(it: Loaded, playbook: Playbook, *, now: Instant) -> bool:
+    """Whether a segment must be told at once: of who is inside or not any more, or of an answer
+    that a change must not find missing."""
+    segments, state = playbook.segments, it.person.state
+    # What comes from outside the log can change a verdict without an event.
+    told = segments.touched_by_facts(segments.news.facts)
+    for name in roster_of(playbook.program).segments:
+        matches, until = segments.asks[name](state.features, it.person.profile, now)
+        known = state.memberships.get(name)
+        if known is None:
+            if matches or until < NEVER or name in told:
+                return True
+        elif known.matches != matches:
+            return True
+    return False

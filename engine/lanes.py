@@ -64,12 +64,18 @@ class Pace:
         self.set_rate(rate, share=share)
 
     def set_rate(self, rate: tuple[int, int] | None, *, share: float = 1.0) -> None:
-        """Follow another rate from now on; the same one goes on counting."""
+        """Follow another rate from now on; what was called before still counts."""
         if (rate, share) == self._settings:
             return
         self._settings = (rate, share)
-        # A share stretches the span, so that even one call a minute can be shared.
-        self._rate = None if rate is None else Rate(rate[0], max(1, int(rate[1] / share)))
+        if rate is None:
+            self._rate = None
+            return
+        # A part of 100 a second is 25 a second; a part of one a minute is one in four minutes.
+        part = rate[0] * share
+        calls = max(1, int(part))
+        per = max(1, int(rate[1] * calls / part))
+        self._rate = Rate(calls, per) if self._rate is None else self._rate.resized(calls, per)
 
     def grant(self, lane: int, *, wanted: int, now: Instant) -> int:
         """Take up to `wanted` places for calls that may start now; give back what is not used.
@@ -182,6 +188,8 @@ class Paces:
     def __init__(self, *, rng: Random) -> None:
         self._rng = rng
         self._paces: dict[str, Pace] = {}
+        self._rates: dict[str, tuple[int, int] | None] = {}
+        self._share = 1.0
 
     def of(self, channel: str) -> Pace:
         """The pace of a channel, made on first use."""
@@ -190,14 +198,18 @@ class Paces:
             pace = self._paces[channel] = Pace(rng=self._rng)
         return pace
 
-    def follow(self, rates: Mapping[str, tuple[int, int] | None], *, share: float = 1.0) -> None:
+    def follow(
+        self, rates: Mapping[str, tuple[int, int] | None], *, share: float | None = None
+    ) -> None:
         """Take over the rates of a release: (calls, microseconds) by channel.
 
         Args:
-            share: This process's part of every rate, in (0, 1].
+            share: This process's part of every rate, in (0, 1]; as before where not given.
         """
-        for channel, rate in rates.items():
-            self.of(channel).set_rate(rate, share=share)
+        self._share = self._share if share is None else share
+        self._rates.update(rates)
+        for channel, rate in self._rates.items():
+            self.of(channel).set_rate(rate, share=self._share)
 
     def opens_at(self, *, now: Instant) -> Instant:
         """When the first resting channel may be called again; `now` if none rests."""

@@ -65,7 +65,7 @@ def playbook_of(
     Args:
         same_since: The first release from which on the same files were live.
     """
-    checked = compiled(workspace, release=release, phases=phases, blind=vault.mark)
+    checked = compiled(workspace, release=release, phases=phases, blind=vault.mark, is_checked=True)
     moves = _moves(connection)
     program = msgspec.structs.replace(
         checked.program,
@@ -148,7 +148,7 @@ def _past_phases(connection: Connection) -> dict[tuple[str, int], Experiment]:
 def _program_of(connection: Connection, release: int, blind: Blind) -> Program:
     digest = releases.release_of(connection, release).digest
     workspace = releases.workspace_of(connection, digest)
-    return compiled(workspace, release=release, blind=blind).program
+    return compiled(workspace, release=release, blind=blind, is_checked=True).program
 
 
 def _features_at(database: Database, vault: Vault) -> Callable[[int], frozenset[str]]:
@@ -158,7 +158,9 @@ def _features_at(database: Database, vault: Vault) -> Callable[[int], frozenset[
     def features_of(digest: str) -> frozenset[str]:
         with database.read() as connection:
             workspace = releases.workspace_of(connection, digest)
-        return for_program(compiled(workspace, blind=vault.mark).program).feature_keys
+        return for_program(
+            compiled(workspace, blind=vault.mark, is_checked=True).program
+        ).feature_keys
 
     @lru_cache(maxsize=1024)
     def features_at(release: int) -> frozenset[str]:

@@ -189,9 +189,7 @@ def apply_files(
         return publish(database, workspace, write=write, now=now, blind=blind, build=build)
     _require_shown(database, shown, workspace)
     try:
-        return publish(
-            database, workspace, write=write, now=now, blind=blind, tries=1, build=build
-        )
+        return publish(database, workspace, write=write, now=now, blind=blind, tries=1, build=build)
     except Outrun:
         _require_shown(database, shown, workspace)
         raise
@@ -242,7 +240,8 @@ def _asks_many_about_the_past(connection: Connection, ready: Ready) -> bool:
         return False
     if not drafts.is_worth_preparing(connection):
         return False
-    before = compiled(releases.workspace_of(connection, newest.digest)).segments
+    live = releases.workspace_of(connection, newest.digest)
+    before = compiled(live, is_checked=True).segments
     return not for_program(ready.program).feature_keys <= before.feature_keys
 
 

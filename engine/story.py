@@ -28,6 +28,7 @@ from engine.core.model import (
 from engine.core.segments import Segments
 from engine.reading import MESSAGE, PASSAGE, MessageRow, Moment, Passage, event_moment, passage_of
 from engine.store.connection import Connection
+from engine.store.queue import WEBHOOK
 
 GATES: Final = "suppression, consent, address, values, caps and quiet hours"
 """What an allowed message has passed, in the order asked (`engine.core.policy`)."""
@@ -165,6 +166,8 @@ def _decision(row: MessageRow) -> tuple[str, str]:
         return "Every gate allowed it; the holdout keeps it silent", row.reason
     if row.status in ("dropped", "failed", "unknown"):
         return row.status.capitalize(), row.reason
+    if row.channel == WEBHOOK:
+        return "The step asked for its call", row.reason
     return "Every gate allowed it", row.reason or GATES
 
 

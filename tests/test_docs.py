@@ -17,6 +17,7 @@ from engine.cli import COMMANDS, actions_of, parser_of
 from engine.commands.serve import PORT
 from engine.settings import public_settings
 from tests.commands_page import BEGIN, PAGE, page
+from tests.rig import planted_sending
 from tests.rig.planted import BUGS
 
 HOUSE = Path(__file__).parents[1]
@@ -174,7 +175,8 @@ def test_the_promises_name_proofs_that_exist_every_failpoint_and_every_planted_b
     assert asked
     assert unknown == []
     assert spans >= failpoints.NAMES
-    assert {f"| `{bug.__name__}` | {bug.__doc__} |" for bug in BUGS} <= set(promises.splitlines())
+    bugs = (*BUGS, *planted_sending.BUGS)
+    assert {f"| `{bug.__name__}` | {bug.__doc__} |" for bug in bugs} <= set(promises.splitlines())
 
 
 def test_every_promise_is_stated_and_proved_or_said_to_come_later() -> None:

@@ -37,10 +37,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(done))
         return 0
-    print(f"{done['model']}: run {done['run']} is now read; {done['n_scored']:,} people are in it")
+    print(f"{done['model']}: run {done['run']} is what segments read now")
+    print(f"people in it: {done['n_scored']:,}")
     if done["n_unknown"]:
-        print(f"{done['n_unknown']:,} user ids are not known here and were left out")
-    print(f"{done['n_woken']:,} people are asked again at once")
+        print(f"left out, since nobody here goes by that user id: {done['n_unknown']:,}")
+    print(f"asked again at once: {done['n_woken']:,}")
     return 0
 
 

@@ -132,7 +132,7 @@ def _contains(value: str, operand: Any, clock: Clock, bind: Binding) -> str:
 
 def _dated(sign: str) -> _Test:
     def test(value: str, operand: Any, clock: Clock, bind: Binding) -> str:
-        instant = f"instant_of{text_of(value)}"
+        instant = f"instant_of({text_of(value)})"
         return f"coalesce({instant} {sign} {bind.instant(operand)}, FALSE)"
 
     return test
@@ -140,7 +140,7 @@ def _dated(sign: str) -> _Test:
 
 def _instant(value: str, clock: Clock) -> str:
     if clock.zone is None:
-        return f"instant_of{text_of(value)}"
+        return f"instant_of({text_of(value)})"
     return f"local_instant_of({text_of(value)}, {clock.zone})"
 
 

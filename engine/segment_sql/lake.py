@@ -35,7 +35,7 @@ from engine.core.model import (
 )
 from engine.core.person_conditions import is_sampled, listed_value
 
-MEMORY: Final = "512MB"
+MEMORY: Final = "256MB"
 """What DuckDB may hold; beyond it, it spills to its folder."""
 THREADS: Final = 2
 
@@ -59,8 +59,8 @@ _MACROS: Final = {
     "number_of(it)": "CASE WHEN json_type(it) IN ('UBIGINT', 'BIGINT', 'HUGEINT', 'UHUGEINT', "
     "'DOUBLE') THEN CAST(it AS DOUBLE) END",
     # What is kept of a device or place: single values, and no text that is too long to name one.
-    "single(it)": "CASE WHEN json_type(it) IN ('OBJECT', 'ARRAY') "
-    f"OR length(text_of(it)) > {TEXT_LENGTH_MAX} THEN 'null' ELSE coalesce(it::VARCHAR, 'null') END",
+    "single(it)": f"CASE WHEN length(text_of(it)) > {TEXT_LENGTH_MAX} "
+    "OR json_type(it) IN ('OBJECT', 'ARRAY') THEN 'null' ELSE coalesce(it::VARCHAR, 'null') END",
 }
 """JSON's values as the core types them, by the name they have in a statement."""
 

@@ -58,8 +58,16 @@ def _share(connection: Connection, owner: str, now: Instant) -> tuple[int, int]:
     By rank among the living: the first few have one more, so that all are given away and no two
     want more than there are.
     """
-    connection.execute("DELETE FROM worker WHERE lease_until <= ? AND owner != ?", (now, owner))
-    owners = [row[0] for row in connection.execute("SELECT owner FROM worker ORDER BY owner")]
+    alive = "lease_until > ? OR owner = ?"
+    connection.execute(
+        "DELETE FROM worker WHERE owner IN (SELECT owner FROM worker "
+        f"WHERE NOT ({alive}){_unlocked(connection)})",
+        (now, owner),
+    )
+    rows = connection.execute(
+        f"SELECT owner FROM worker WHERE {alive} ORDER BY owner", (now, owner)
+    )
+    owners = [row[0] for row in rows]
     total = int(connection.execute("SELECT count(*) FROM partition")[0][0])
     least, more = divmod(total, len(owners))
     return least + (owners.index(owner) < more), total
@@ -69,16 +77,20 @@ def _within_reach(connection: Connection, owner: str, now: Instant) -> tuple[lis
     """The partitions that are ours, and those that are free: nobody's, or of an owner who has not
     been heard of for a whole lease.
 
-    One that is locked is being committed for or taken at this moment; it is in neither list. To
-    wait for it could be to wait for somebody who waits for us.
+    One that is locked is being committed for or taken at this moment; it is in neither list.
     """
-    unlocked = " FOR UPDATE SKIP LOCKED" if connection.dialect == "postgresql" else ""
     rows = connection.execute(
         "SELECT number, owner FROM partition WHERE owner = ? OR owner = '' OR lease_until <= ? "
-        f"ORDER BY number{unlocked}",
+        f"ORDER BY number{_unlocked(connection)}",
         (owner, now),
     )
     return [row[0] for row in rows if row[1] == owner], [row[0] for row in rows if row[1] != owner]
+
+
+def _unlocked(connection: Connection) -> str:
+    """Leaves out rows that others have locked: to wait for them could be to wait for somebody who
+    waits for us."""
+    return " FOR UPDATE SKIP LOCKED" if connection.dialect == "postgresql" else ""
 
 
 def _calling(connection: Connection, total: int) -> frozenset[int]:

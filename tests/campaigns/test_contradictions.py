@@ -94,8 +94,8 @@ def test_the_law_above_has_met_enough_of_both() -> None:
     if not sum(SEEN.values()):
         pytest.skip("the law did not run in this process")
 
-    assert SEEN["never"] > 10
-    assert SEEN["always"] > 10
+    assert SEEN["never"] > 2
+    assert SEEN["always"] > 2
 
 
 ADDED = "event: Product Added"

@@ -11,6 +11,7 @@ from campaigns.durations import (
     dump_span,
     parse_duration,
     parse_instant,
+    parse_rate,
     parse_share,
     parse_span,
     parse_wall_time,
@@ -98,3 +99,27 @@ def test_an_instant_needs_its_zone() -> None:
         parse_instant("2026-03-02T09:00")
     with pytest.raises(ValueError, match="not an instant"):
         parse_instant("2026-13-02T09:00Z")
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("100/s", (100, SECOND)), ("1/m", (1, MINUTE)), ("50000/d", (50_000, DAY))],
+)
+def test_a_rate_is_a_number_in_some_time(text: str, rate: tuple[int, int]) -> None:
+    assert parse_rate(text) == rate
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("100", "is not a rate. Write a whole number of calls"),
+        ("1.5/s", "is not a rate"),
+        ("100/min", "is not a rate"),
+        ("-1/s", "is not a rate"),
+        ("9999999/s", "is not a rate"),
+        ("0/s", "lets nothing through"),
+    ],
+)
+def test_what_is_no_rate_is_told_how_one_is_written(text: str, word: str) -> None:
+    with pytest.raises(ValueError, match=word):
+        parse_rate(text)

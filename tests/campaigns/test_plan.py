@@ -136,3 +136,46 @@ def test_another_order_of_variants_is_another_assignment() -> None:
 
     assert phase_reasons(old, new, "cart")[0].startswith("the order of the variants changed")
     assert phase_digests(old) != phase_digests(new)
+
+
+def test_what_becomes_of_the_people_inside_follows_the_migrate_of_the_file() -> None:
+    def fate(migrate: str) -> str:
+        text = CAMPAIGN.replace("30m", "1h") + migrate
+        (change,) = changes({}, {"campaigns/nudge.yaml": text})
+        return change.details[-1]
+
+    assert fate("").startswith("people inside finish on version ")
+    assert fate("migrate: {from: none}\n").startswith("people inside finish on version ")
+    assert fate("migrate: {from: any}\n") == (
+        "people inside move to this version (migrate: from any)"
+    )
+
+
+def test_a_migrate_alone_makes_no_new_version_and_is_still_a_change() -> None:
+    (change,) = changes({}, {"campaigns/nudge.yaml": CAMPAIGN + "migrate: {from: any}\n"})
+
+    assert change.details == ("migrate: {from: any} is new",)
+    assert change.version == ""
+
+
+def test_a_rollback_says_that_it_moves_nobody() -> None:
+    old = a_workspace()
+    new = a_workspace(
+        {"campaigns/nudge.yaml": CAMPAIGN.replace("30m", "1h") + "migrate: {from: any}\n"}
+    )
+
+    (change,) = difference(old, new, may_move=False)
+
+    assert change.details[-1].startswith("people inside finish on version ")
+
+
+def test_notes_stand_under_the_change_they_are_about() -> None:
+    found = changes(
+        {"segments/b.yaml": SEGMENT.replace("vip", "b")},
+        {"segments/c.yaml": SEGMENT.replace("vip", "c")},
+    )
+
+    assert render_plan(found, {("segment", "c"): ["3 people would enter"]}) == (
+        '- segment "b"\n+ segment "c"\n    3 people would enter\n'
+        "Plan: 1 to add, 0 to change, 1 to remove."
+    )

@@ -370,3 +370,25 @@ def test_a_channel_cannot_be_called_what_the_lane_of_webhooks_is_called() -> Non
 
     assert problem.startswith("antiphon.yaml:10: ")
     assert "the lane of webhook steps" in problem
+
+
+@pytest.mark.parametrize(
+    ("arm", "waits"),
+    [
+        (f"{{repeat: {{times: 2, every: 1d, do: [{{{SEND}}}]}}, id: x}}", False),
+        (f"{{repeat: {{times: 2, every: 1d, start: after, do: [{{{SEND}}}]}}, id: x}}", True),
+        (f"{{first_possible: [{{{SEND}}}]}}", False),
+        (f"{{best_time: {{within: 1h}}, id: x}}, {{{SEND}}}", True),
+        (f"{{webhook: {{url: https://x.example}}, id: x}}, {{{SEND}}}", True),
+    ],
+)
+def test_an_arm_that_waits_before_its_first_message_is_noted(arm: str, waits: bool) -> None:
+    journey = (
+        "  - experiment: cart\n    variants:\n      control: {weight: 1, do: []}\n"
+        f"      some: {{weight: 1, do: [{arm}]}}\n    metrics: {{primary: ordered-7d}}"
+    )
+
+    workspace = a_workspace({"campaigns/nudge.yaml": a_campaign(journey)})
+
+    notices = [notice.message for notice in workspace.notices]
+    assert any("only intention-to-treat" in message for message in notices) is waits

@@ -43,7 +43,7 @@ _SEGMENTS = {
     "for: 30m}}",
     "buyer": "{event: Order Completed}",
     "big": "{event: Order Completed, where: {properties.price: {gt: 50}}, count: {gte: 2}}",
-    "busy": "{session: {duration: {gte: 2m}, within: 1d}}",
+    "busy": "{session: {duration: {gte: 2m}, within: 2h}}",
     "quiet": "{all: [{trait: {plan: gold}}, {not: {event: Page Seen, within: 3h}}]}",
     "gold": "{trait: {plan: gold}}",
     "warm": "{any: [{segment: viewer}, {segment: left}]}",

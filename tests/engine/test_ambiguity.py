@@ -91,7 +91,7 @@ def played(folder: Path, bug: AbstractContextManager[Any] | None = None) -> dict
                 if not stage.rows("SELECT 1 FROM message WHERE status = 'queued' LIMIT 1"):
                     break
                 stage.now += MINUTE
-    statuses = dict(stage.rows("SELECT id, status FROM message"))
+    statuses: dict[int, str] = dict(stage.rows("SELECT id, status FROM message"))
     flagged = Counter(
         row[0] for row in stage.rows("SELECT message_id FROM attempt WHERE outcome = 'ambiguous'")
     )

@@ -119,6 +119,37 @@ def test_who_is_not_woken_misses_nothing(
     assert drafted.members() == woken.members()
 
 
+def test_a_session_that_began_before_its_window_is_drafted_whole(
+    database: Database, another: Callable[[], Database]
+) -> None:
+    """The log is read as far back as can matter; a session may have begun long before that."""
+    shop, reference = Shop(database), Shop(another(), is_new=True)
+    for each in (shop, reference):
+        for user in ("u1", "u2"):
+            each.send({"type": "track", "userId": user, "event": "Page Seen"})
+        for _ in range(14):
+            each.send({"type": "track", "userId": "u1", "event": "Page Seen"})
+            each.wait(20 * MINUTE)
+
+    shop.begin()
+    while shop.rows("SELECT id FROM backfill WHERE stage = 'preparing'"):
+        shop.step()
+
+    ((began, ended, n_events),) = session_of(reference)
+    assert (ended - began, n_events) == (13 * 20 * MINUTE, 15)
+    assert session_of(shop) == [[began, ended, n_events]]
+
+
+def session_of(shop: Shop) -> list[list[int]]:
+    """The sessions of the first profile, as they stand in its state or in its draft."""
+    with shop.database.read() as connection:
+        draft = drafts.read(connection, [1]).get(1)
+        features = draft.features if draft else everyone(connection)[1].person.state.features
+    ((sessions, _),) = [it for it in features.values() if it and isinstance(it[0], list) and
+                        it[0] and isinstance(it[0][0], list)]  # fmt: skip
+    return list(sessions)
+
+
 def test_only_those_a_release_concerns_are_woken_and_the_others_take_it_up_later(
     database: Database,
 ) -> None:

@@ -16,9 +16,13 @@ _ = _no_database
 READING = (
     "messages DIR", "explain 1 DIR", "profile show u1 DIR", "parked list DIR",
     "segment list --dir DIR", "segment members cart-started --dir DIR", "experiment list DIR",
-    "segment explain cart-started --profile u1 --dir DIR",
+    "segment explain cart-started --profile u1 --dir DIR", "releases DIR",
+    "campaign list --dir DIR", "rollback DIR --dry-run",
 )  # fmt: skip
-WRITING = ("apply DIR", "plan DIR", "migrate DIR", "tick DIR", "keys create DIR")
+WRITING = (
+    "apply DIR", "plan DIR", "rollback DIR", "campaign pause cart-reminder --dir DIR",
+    "migrate DIR", "tick DIR", "keys create DIR",
+)  # fmt: skip
 FILES = ("check DIR", "test DIR", "simulate DIR --events x.jsonl", "preview email/x DIR")
 
 

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class Day:
         """All steps in order."""
         stage = self.stage
         for user in ("u1", "u2"):
-            self._accept(lambda user=user: stage.identify(user))
+            self._accept(partial(stage.identify, user))
         self._accept(lambda: stage.send(*(an_event("u1", "Product Viewed") for _ in range(3))))
         self._accept(lambda: stage.track("u2", "Order Completed", order="o1"))
         self._accept(lambda: stage.track("u1", "Product Added", cart="c1"))
@@ -63,13 +64,13 @@ class Day:
         stage.now += 31 * MINUTE
         self._until_done(stage.settle)
         for channel in ("email", "sms"):
-            self._until_done(lambda channel=channel: stage.drain(channel))
+            self._until_done(partial(stage.drain, channel))
         self._until_done(lambda: stage.drain("email"))
         for id, template in stage.rows("SELECT id, template FROM message ORDER BY id"):
             report = DeliveryEvent("clicked", id, f"e{id}", stage.now)
-            self._until_done(lambda report=report: stage.report(report))
+            self._until_done(partial(stage.report, report))
             if template != "receipt":
-                self._until_done(lambda id=id: self._say_no(id))
+                self._until_done(partial(self._say_no, id))
         self._until_done(stage.settle)
 
     def _accept(self, send: Callable[[], Any]) -> None:

@@ -134,6 +134,27 @@ def test_several_processes_share_a_rate_by_stretching_its_span() -> None:
     assert pace.grant(MARKETING, wanted=1, now=NOW + 4 * MINUTE) == 1
 
 
+def test_the_parts_of_a_rate_come_to_no_more_than_the_rate() -> None:
+    """One worker has just used up the whole rate when two others come to share it."""
+    workers = [Paces(rng=random.Random(n)) for n in range(3)]
+    for n, paces in enumerate(workers):
+        paces.follow({"sms": (10, SECOND)}, share=1.0 if n == 0 else 0.3)
+    starts = [workers[0].of("sms").take(now=NOW) for _ in range(10)]
+
+    workers[0].follow({}, share=0.4)
+    for n in range(400):
+        now = NOW + SECOND + n * SECOND // 100
+        for paces in workers:
+            pace = paces.of("sms")
+            for _ in range(pace.grant(MARKETING, wanted=10, now=now)):
+                starts.append(pace.take(now=now))
+                pace.record(MARKETING, FINE, started_at=now, now=now)
+
+    assert len(starts) >= 10 + 4 * 10
+    for first, later in zip(sorted(starts), sorted(starts)[10:], strict=False):
+        assert later - first >= SECOND
+
+
 def test_a_new_release_with_the_same_rate_forgets_no_call() -> None:
     paces = Paces(rng=random.Random(1))
     paces.follow({"sms": (1, MINUTE)})
@@ -158,7 +179,7 @@ def metrics(sqlite_database: Database, tmp_path: Path) -> str:
         pace = paces.of("email")
         called(pace, RefusedBy("account", "401", "key revoked"), at=now)
         app.services.lanes = lambda: paces.states(lambda: now)
-        return app.client.get("/metrics").text
+        return str(app.client.get("/metrics").text)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 from engine.core.errors import UsageError
 from engine.core.model import HOUR, MINUTE
 from engine.roll_call import campaigns
+from engine.store.connection import Row
 from tests.engine.publishing import FILES, Published, with_cart
 from tests.engine.test_migrate import LONGER, dying_at
 
@@ -18,7 +19,7 @@ def house(database_url: str) -> Iterator[Published]:
     opened.close()
 
 
-def statuses(house: Published) -> list[object]:
+def statuses(house: Published) -> list[Row]:
     return house.rows("SELECT status, reason, count(*) FROM enrollment GROUP BY status, reason")
 
 

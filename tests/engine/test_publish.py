@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from campaigns.problems import InvalidWorkspace
 from engine import releases
 from engine.core.errors import UsageError
 from engine.core.model import DAY, HOUR, MINUTE
@@ -26,6 +27,10 @@ EXPERIMENT = """  - experiment: words
       control: {weight: 1, do: []}
       soft: {weight: 1, do: [{send: {channel: email, template: soft}}]}
     metrics: {primary: ordered}
+"""
+UNCHECKED = """test: somebody expects what no template says
+given: {profile: {id: u1}}
+expect: [{at: 2026-03-02T09:00Z, send: {channel: email, template: hard}}]
 """
 METRIC = "metric: ordered\nevent: Order Completed\nwithin: 7d\n"
 
@@ -157,6 +162,23 @@ def test_a_release_that_never_was_cannot_come_back(
 ) -> None:
     with pytest.raises(UsageError, match=words):
         house.roll_back(to)
+
+
+def test_what_is_live_loads_although_a_newer_program_would_refuse_it(house: Published) -> None:
+    """A check that came with an upgrade must not stop what runs; the next apply hears of it."""
+    wrong = {**FILES, "tests/one.yaml": UNCHECKED}
+    with pytest.raises(InvalidWorkspace, match="there is no template"):
+        house.apply(wrong)
+    bundle = {name: it.encode() for name, it in wrong.items()}
+
+    house.process.write(
+        lambda connection: releases.record(
+            connection, digest="a", files=bundle, kind="apply", summary=[], now=house.now
+        )
+    )
+    house.reload()
+
+    assert house.process.playbook.program.release == 2
 
 
 # --- what a plan says -----------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 import engine.poison
 import engine.tick
 from engine.commands import parked as command
+from engine.core import play as core_play
 from engine.core.errors import UsageError
 from engine.core.model import HOUR
 from engine.replaying import Replayed, replay
@@ -173,7 +174,7 @@ def test_poison_of_twenty_kinds_stops_none_of_a_hundred_times_as_many_others(
                 raise KINDS[event.properties["kind"]](f"order {event.properties['order']}")
         return honest(person, events, **given)
 
-    honest = engine.tick.play
+    honest = core_play.play
     with replaced((engine.tick, "play", play), (engine.poison, "play", play)):
         live_until_idle(stage)
     parked = stage.rows("SELECT reason FROM parked")

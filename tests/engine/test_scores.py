@@ -1,5 +1,6 @@
 """Scores: a run becomes champion as a whole, and exactly those it matters to are asked again."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.engine.commanding import live as live
 from tests.engine.commanding import shop as shop
 from tests.engine.publishing import FILES
 from tests.engine.publishing import Published as PublishedStage
+from tests.engine.serving import Served
 
 SEGMENTS = {
     "segments/top.yaml": "segment: top\nwhen: {score: {model: churn, percentile: {gte: 90}}}\n",
@@ -332,3 +334,31 @@ def test_the_command_says_what_is_wrong(
 
     assert said.code == 2
     assert problem in said.error
+
+
+def test_a_running_server_publishes_the_run_and_moves_people_at_once(
+    antiphon: Antiphon, live: Path, tmp_path: Path
+) -> None:
+    (live / "segments" / "risky.yaml").write_text(
+        "segment: risky\nwhen: {score: {model: churn, value: {gte: 0.5}}}\n"
+    )
+    people = tmp_path / "people.jsonl"
+    people.write_text('{"type": "identify", "userId": "u1", "messageId": "1"}\n')
+    file = tmp_path / "churn.csv"
+    file.write_text("user_id,value\nu1,0.9\n")
+    assert antiphon("apply", live).code == 0
+    assert antiphon("ingest", live, people).code == 0
+    assert antiphon("tick", live).code == 0
+
+    served = Served(live)
+    try:
+        done = antiphon("scores", "load", "churn", file, "--dir", live)
+        deadline = time.monotonic() + 20
+        members: list[str] = []
+        while not members and time.monotonic() < deadline:
+            members = antiphon("segment", "members", "risky", "--dir", live).out.split()
+    finally:
+        served.terminate()
+
+    assert (done.code, members) == (0, ["u1"])
+    assert "asked again at once: 1" in done.out

@@ -165,7 +165,6 @@ def test_a_merged_profile_is_one_person_with_both_histories(
     at_work: Path, antiphon: Antiphon
 ) -> None:
     write(at_work, "twice", "{event: Product Viewed, count: {gte: 2}, ever: true}")
-    write(at_work, "visited", "{session: {events: {gte: 1}, within: 3650d}}")
     anonymous = {"type": "track", "anonymousId": "a1", "event": "Product Viewed"}
     ingest(
         antiphon,

@@ -8,6 +8,7 @@ from engine import failpoints
 from engine.core.model import HOUR, MINUTE
 from engine.failpoints import Crash
 from engine.store.database import Database
+from engine.story import message_story, told
 from tests.engine.shop_stage import Asked, Server, Shop, a_server
 
 CAMPAIGN = """\
@@ -72,6 +73,27 @@ def test_the_answer_of_a_real_server_stands_in_the_mail(
     # The secret is filled in for the call and stands in no row.
     assert "s3cret" not in str(shop.rows("SELECT * FROM message")) + str(
         shop.rows("SELECT * FROM attempt")
+    )
+
+
+def test_the_story_of_a_call_names_its_attempt_and_its_answer(
+    database: Database, server: Server
+) -> None:
+    server.answers = [(200, b'{"code": "SPRING"}')]
+    shop = a_shop(database, server)
+    shop.drain("webhook")
+
+    ((message,),) = shop.rows("SELECT id FROM message WHERE channel = 'webhook'")
+    program, segments = shop.playbook.program, shop.playbook.segments
+    with database.read() as connection:
+        story = message_story(connection, message, program=program, segments=segments)
+
+    assert story is not None
+    moments = [(each.title, each.detail) for each in told(story)]
+    assert ("The step asked for its call", "") in moments
+    assert moments[-1] == (
+        "Attempt 1 through webhook.http: accepted",
+        'http 200 · {"code":"SPRING"}',
     )
 
 

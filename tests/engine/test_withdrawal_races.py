@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import pytest
@@ -67,8 +68,8 @@ class Refuseniks:
         self.rng.shuffle(waiting)
         for message in waiting:
             self.stage.process.write(
-                lambda it, message=message: withdraw(
-                    it, message=message, scope="topic", log=self.stage.process.log,
+                partial(
+                    withdraw, message=message, scope="topic", log=self.stage.process.log,
                     now=self.stage.now, proof="test",
                 )
             )  # fmt: skip
@@ -81,7 +82,7 @@ class Refuseniks:
 
     def late(self) -> list[int]:
         """Messages with an attempt that committed after its acknowledgement."""
-        attempts = Counter(dict(self.stage.rows(
+        attempts: Counter[int] = Counter(dict(self.stage.rows(
             "SELECT message_id, count(*) FROM attempt GROUP BY message_id"
         )))  # fmt: skip
         return [id for id, n in self.at_acknowledgement.items() if attempts[id] > n]
@@ -129,7 +130,7 @@ def test_calls_in_flight_are_listed_while_they_are(
         messages_command.run(asked)
         return Accepted("p1")
 
-    stage.email.deliver = deliver  # type: ignore[method-assign]
+    stage.email.deliver = deliver  # type: ignore[method-assign, assignment]
     stage.drain()
     in_the_call = capsys.readouterr().out
     messages_command.run(asked)

@@ -42,7 +42,7 @@ SPEED = 400
 POINTS = ("tick claim", "timer claim", "lease claim", "step commit", "tick commit")
 HAPPENS_SHARE = 0.1
 """How often a worker sleeps or dies at one of these points."""
-SETTLE_SECONDS_MAX = 60.0
+SETTLE_SECONDS_MAX = 120.0
 _AUDIT = (
     "CREATE TABLE audit_move (n bigserial PRIMARY KEY, partition bigint, epoch bigint)",
     "CREATE TABLE audit_play (n bigserial PRIMARY KEY, profile_id bigint, seq bigint)",
@@ -137,7 +137,7 @@ class Crew:
             prepared = prepare(body, kind="batch", terms=terms, received_at=now)
             with self._database.write() as connection:
                 ingest.commit(connection, [prepared], now=self.clock())
-            time.sleep(rng.random() * 0.02)
+            time.sleep(rng.random() * 0.08)
         with self._database.read() as connection:
             last = log.last_seq(connection)
         deadline = time.monotonic() + SETTLE_SECONDS_MAX

@@ -168,7 +168,7 @@ def simulate(
         n_ambiguous=email.ambiguous,
         back_at=min((at for at, _ in email.taken if at >= weather.down_until), default=0.0),
     )
-    status = dict(stage.rows("SELECT id, status FROM message"))
+    status: dict[int, str] = dict(stage.rows("SELECT id, status FROM message"))
     taken = {id: at for at, id in (*email.taken, *sms.taken)}
     for name, own in ids.items():
         counts = report.statuses[name] = {}

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import engine.feedback
+import engine.tick
 from channels import pace
 from channels.base import NotSent
 from engine import answers, attempts
@@ -14,7 +15,6 @@ from engine.lanes import Pace
 from engine.store import queue
 from engine.store.events import COLUMNS, EventLog
 from engine.store.queue import Outcome
-from engine.tick import Ticker
 from tests.rig.recorder import replaced
 
 
@@ -130,9 +130,11 @@ def nothing_is_given_up() -> AbstractContextManager[Any]:
 
 def a_full_disk_is_poison() -> AbstractContextManager[Any]:
     """P12, P15: what could not be written five times is put aside as poison."""
-    return replaced(
-        (Ticker, "_is_stores_fault", property(lambda self: False, lambda self, it: None))
-    )
+
+    class Nothing(Exception):
+        """What no database raises."""
+
+    return replaced((engine.tick, "StoreError", Nothing))
 
 
 def a_replay_copies_the_event() -> AbstractContextManager[Any]:

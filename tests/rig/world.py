@@ -400,7 +400,7 @@ class World:
             self._quiet(self._drain_all)
             due = self._living(self._next_message)
             if due is not None:
-                self.now = max(self.now, due) + SECOND
+                self.now = max(self.now, due, self._reopens_at()) + SECOND
             elif self._process is not None:
                 break
         self._quiet(self._say_everything)
@@ -440,6 +440,12 @@ class World:
             reports = self.rng.sample(known, k=len(known))
             self._take_in(name, reports)
         return False
+
+    def _reopens_at(self) -> Instant:
+        """When the first channel that rests may be called again; now if none does."""
+        if self._process is None:
+            return self.now
+        return self._process.outbox.paces.opens_at(now=self.now)
 
     def _next_message(self) -> Instant | None:
         with self.process.database.read() as connection:
