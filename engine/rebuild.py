@@ -11,7 +11,7 @@ from engine import drafts
 from engine.drafts import Draft
 from engine.playbook import Playbook
 from engine.store.connection import Connection, Row
-from engine.store.events import COLUMNS, OWN, event_tables_after
+from engine.store.events import COLUMNS, MERGE, OWN, event_tables_after
 from engine.store.people import Loaded
 from engine.wire import decode
 
@@ -98,6 +98,8 @@ def _fold_history(
     for table in tables:
         sql = _HISTORY.format(table=table)
         for row in connection.select_in(sql, list(wanted), (up_to,)):
+            if row[5] & MERGE:
+                continue  # its two people are already one; no condition is about that
             draft = since.get(row[1])
             if draft is None or not _is_in(draft, row):
                 features = loaded[row[1]].person.state.features

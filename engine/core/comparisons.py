@@ -6,7 +6,7 @@ neither null nor false. What each operator says of missing, null and other types
 """
 
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, TypeAlias
 
@@ -272,7 +272,8 @@ def _anniversary_within(span: int) -> TimedTest:
 
 @lru_cache(maxsize=4096)
 def _day_of(text: str) -> date | None:
-    return date.fromisoformat(text[:10]) if _instant_of(text) is not None else None
+    """The date as written, in whatever form ISO 8601 lets it be written (2026-W10T09:00 too)."""
+    return datetime.fromisoformat(text).date() if _instant_of(text) is not None else None
 
 
 def _anniversary(day: date, year: int) -> date | None:

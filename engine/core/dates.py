@@ -5,7 +5,7 @@ is kept on the 28th in common years, as in segments (`anniversary_within`); the 
 anniversary of itself. A wall time inside a DST gap is the first instant that exists after it.
 """
 
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +63,7 @@ def _fires_at(trigger: DateTrigger, day: date, zone: str) -> Instant | None:
 def _day_of(text: str) -> date | None:
     try:
         parse_instant(text)
-        return date.fromisoformat(text[:10])
+        # As written there: a week date ("2026-W10-1") has its day elsewhere than in front.
+        return datetime.fromisoformat(text).date()
     except ValueError:
         return None

@@ -57,6 +57,14 @@ def test_a_birthday_is_kept_each_year_at_nine_by_the_persons_clock():
     assert found == ["2026-05-17T13:00:00Z", "2027-05-17T13:00:00Z", "2028-05-17T13:00:00Z"]
 
 
+def test_a_birthday_written_as_a_week_date_has_its_day():
+    theatre = a_theatre(congratulating())
+
+    found = sends(theatre, a_person(), born("1990-W20-4"), until="2026-06-01T00:00Z")
+
+    assert found == ["2026-05-17T09:00:00Z"]
+
+
 def test_an_offset_comes_before_the_day_also_over_new_year():
     theatre = a_theatre(congratulating(DateTrigger(("birthday",), NINE, -7, True)))
 

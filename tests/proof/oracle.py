@@ -385,7 +385,7 @@ def date_passes(value: Any, one: Comparison, now: int, zone: str) -> bool:
     if one.operator == "within_next":
         return now < at <= now + one.operand
     assert one.operator == "anniversary_within", one
-    born = date.fromisoformat(value[:10])
+    born = datetime.fromisoformat(value).date()
     for year in range(max(born.year + 1, as_datetime(now).year - 1), as_datetime(now).year + 3):
         leap = year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
         day = 28 if (born.month, born.day) == (2, 29) and not leap else born.day

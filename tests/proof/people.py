@@ -144,5 +144,5 @@ def _date(rng: random.Random, scale: Scale) -> Any:
     text = iso(scale.at(rng.randint(0, LAST)))
     return rng.choice([
         text, text[:10], "1990" + text[4:10], "1992-02-29", text.removesuffix("Z") + "-08:00",
-        "2026-13-01", "later", 20260308, None,
+        "2026-13-01", "2025-W10T09:00", "later", 20260308, None,
     ])  # fmt: skip

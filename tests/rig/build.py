@@ -146,7 +146,7 @@ def _campaigns() -> dict[str, Campaign]:
     return {it.name: it for it in (cart, receipt, welcome, regular)}
 
 
-def _experiment(phase: int) -> Experiment:
+def an_experiment(phase: int) -> Experiment:
     weights = {1: (1, 1, 1), 2: (1, 4, 1)}.get(phase, (1, 1, 6))
     names = ("control", "soft", "hard")
     return Experiment(
@@ -184,7 +184,7 @@ def a_playbook(release: int = 1) -> Playbook:
         zone="UTC",
         campaigns=_campaigns(),
         segments=segments,
-        experiments={(EXPERIMENT, n): _experiment(n) for n in range(1, release + 1)},
+        experiments={(EXPERIMENT, n): an_experiment(n) for n in range(1, release + 1)},
         phases={EXPERIMENT: release},
         topics={"offers": Topic("offers"), "orders": Topic("orders", is_transactional=True)},
         templates={key: template.facts() for key, template in templates.items()},

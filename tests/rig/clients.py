@@ -93,7 +93,9 @@ class Clients:
         if self.has_devices and rng.random() < 0.2:
             del item["userId"]
             item["anonymousId"] = device
-        properties = {"cart": f"c{rng.randrange(3)}", "order": f"o{number}"}
+        properties = {
+            "cart": f"c{rng.randrange(3)}", "order": f"o{number}", "price": rng.randrange(5, 60)
+        }  # fmt: skip
         return item | {"type": "track", "event": name, "properties": properties}
 
     def _traits(self, user: str) -> dict[str, Any]:
@@ -105,6 +107,8 @@ class Clients:
             traits["phone"] = f"+4915100000{user[1:]:>03}"
         if self.rng.random() < 0.3:
             traits["plan"] = self.rng.choice(("gold", "basic"))
+        if self.rng.random() < 0.3:
+            traits["birthday"] = self.rng.choice(("1990-03-02", "1985-03-03", "2001-07-09"))
         return traits
 
     def _spoil(self, item: dict[str, Any], how: str) -> None:

@@ -17,13 +17,26 @@ from engine.store.database import Database
 from engine.store.events import MERGE, OWN, message_hash
 from engine.vault import Vault
 from engine.wire import contact_keys, decode, settle
-from tests.rig.build import EXPERIMENT, a_playbook
+from tests.rig.acts import attempts_of
+from tests.rig.build import EXPERIMENT
 from tests.rig.process import SECRET
-from tests.rig.recorder import Played
-from tests.rig.replay import Life, facts, in_one_go
-from tests.rig.world import World, attempts_of
+from tests.rig.reading import (
+    calls_by_profile,
+    features_known,
+    hashes,
+    loaded_people,
+    merged_profiles,
+    poisoned_profiles,
+    stored_facts,
+)
+from tests.rig.replay import Life, in_one_go
+from tests.rig.rules import RULES
+from tests.rig.shop import the_shop
+from tests.rig.world import World
 
 Found = list[str]
+KEYED = ("sms", "webhook")
+"""Channels whose double honours idempotency keys."""
 
 
 def check(world: World) -> Found:
@@ -42,7 +55,7 @@ def check(world: World) -> Found:
 
 def acknowledged_is_kept(world: World, connection: Connection) -> Found:
     """P1: what was answered with a 2xx is in the log."""
-    known = _hashes(connection)
+    known = hashes(connection)
     return [
         f"{message} was acknowledged and is lost"
         for message in sorted(world.clients.acknowledged)
@@ -52,7 +65,7 @@ def acknowledged_is_kept(world: World, connection: Connection) -> Found:
 
 def one_effect_a_message(world: World, connection: Connection) -> Found:
     """P2: the log holds every messageId once, and nothing that nobody sent."""
-    known = _hashes(connection)
+    known = hashes(connection)
     sent = {message_hash("api", message): message for message in world.clients.sent}
     found = [
         f"{message} has {known[key]} events" for key, message in sent.items() if known[key] != 1
@@ -99,7 +112,8 @@ def nobody_is_stuck(world: World, connection: Connection) -> Found:
     found = [
         f"enrollment {id} of profile {profile} waits for {due} without a timer"
         for id, profile, due in connection.execute(
-            "SELECT id, profile_id, due_at FROM enrollment WHERE status = 'active' AND due_at < ?",
+            "SELECT id, profile_id, due_at FROM enrollment WHERE status = 'active' AND due_at < ? "
+            "AND campaign NOT IN (SELECT name FROM operation WHERE state LIKE '%\"paused\"%')",
             (NEVER,),
         )
         if timers.get(profile, NEVER) > due
@@ -110,7 +124,7 @@ def nobody_is_stuck(world: World, connection: Connection) -> Found:
     inside: dict[int, set[str]] = defaultdict(set)
     for segment, profile in connection.execute("SELECT segment, profile_id FROM membership"):
         inside[profile].add(segment)
-    for it in _loaded(connection).values():
+    for it in loaded_people(connection).values():
         state, id = it.person.state, it.person.profile.id
         if state.armed_at < timers.get(id, NEVER):
             found.append(f"profile {id} believes in a timer that is not there")
@@ -122,16 +136,15 @@ def nobody_is_stuck(world: World, connection: Connection) -> Found:
 def the_same_as_in_memory(world: World, connection: Connection) -> Found:
     """P3: what is stored of every profile equals the same calls played without a database."""
     found: Found = []
-    merged = _merged(connection)
-    poisoned = _poisoned(world, connection)
-    calls: dict[int, list[Played]] = defaultdict(list)
-    for call in world.recorder.journal:
-        calls[call.profile_id].append(call)
-    stored = _stored(connection)
+    merged = merged_profiles(connection)
+    poisoned = poisoned_profiles(world, connection)
+    calls = calls_by_profile(world)
+    stored = stored_facts(connection)
+    features_at = features_known(connection)
     for profile_id, own in sorted(calls.items()):
         if profile_id in merged or profile_id in poisoned:
             continue
-        life = Life(profile_id)
+        life = Life(profile_id, features_at=features_at)
         for call in own:
             life.live(call)
         found += _differences("in memory", profile_id, life.facts(), stored[profile_id])
@@ -143,10 +156,11 @@ def the_same_in_one_go(world: World, connection: Connection) -> Found:
     if not world.plan.is_virtual or {"kill", "settle"} & set(world.plan.poison):
         return []  # an item tried alone may be cut from others of its instant
     found: Found = []
-    excluded = _merged(connection) | _poisoned(world, connection)
-    loaded, stored = _loaded(connection), _stored(connection)
+    excluded = merged_profiles(connection) | poisoned_profiles(world, connection)
+    loaded, stored = loaded_people(connection), stored_facts(connection)
     vault = Vault({1: SECRET}, entropy=lambda n: bytes(n))
-    playbook = a_playbook(1)
+    playbook = the_shop()
+    calls = calls_by_profile(world)
     for profile_id in sorted(stored.keys() - excluded):
         rows = connection.execute(
             "SELECT seq, profile_id, name, at, accepted_at, flags, properties, context, traits "
@@ -157,7 +171,7 @@ def the_same_in_one_go(world: World, connection: Connection) -> Found:
         it = loaded[profile_id]
         keys = _keys(decoded, it, vault)
         events = [settle(each, it, keys, {}, playbook) for each in decoded]
-        life = in_one_go(profile_id, events, horizon=world.stop_at, release=1)
+        life = in_one_go(calls[profile_id], events, horizon=world.stop_at)
         found += _differences("in one go", profile_id, life.facts(), stored[profile_id])
     return found
 
@@ -185,8 +199,8 @@ def the_ledger_agrees(world: World, connection: Connection) -> Found:
         "SELECT id, channel, topic, status FROM message"
     ):
         n = accepted[id]
-        may_repeat = topic == "orders" or channel == "sms"
-        if n > 1 and (not may_repeat or channel == "sms"):
+        may_repeat = topic == "orders" or channel in KEYED
+        if n > 1 and (not may_repeat or channel in KEYED):
             found.append(f"message {id} ({channel}, {topic}) was accepted {n} times")
         if n > 1 + ambiguous[id]:
             found.append(f"message {id}: {n} acceptances and {ambiguous[id]} ambiguous calls")
@@ -233,7 +247,7 @@ def webhooks_only_move_forward(world: World, connection: Connection) -> Found:
 
 def variants_never_change(world: World, connection: Connection) -> Found:
     """P9: one variant per person and experiment, in exposures and in every enrollment since."""
-    merged = _merged(connection)
+    merged = merged_profiles(connection)
     found: Found = []
     first: dict[int, tuple[str, int]] = {}
     for profile, variant, at in connection.execute(
@@ -259,7 +273,7 @@ def variants_never_change(world: World, connection: Connection) -> Found:
 def nothing_after_no(world: World, connection: Connection) -> Found:
     """P10: no attempt commits after a withdrawal was acknowledged."""
     found: Found = []
-    merged = _merged(connection)
+    merged = merged_profiles(connection)
     for it in world.withdrawals:
         if it.profile_id in merged:
             continue
@@ -293,62 +307,8 @@ CHECKS: dict[str, Callable[[World, Connection], Found]] = {
     "P9": variants_never_change,
     "P10": nothing_after_no,
     "merges": merged_are_closed,
+    **RULES,
 }
-
-
-# --- reading the database -------------------------------------------------------------------------
-
-
-def _hashes(connection: Connection) -> Counter[bytes]:
-    return Counter(bytes(row[0]) for row in connection.execute("SELECT message_hash FROM event"))
-
-
-def _loaded(connection: Connection) -> dict[int, people.Loaded]:
-    ids = [row[0] for row in connection.execute("SELECT profile_id FROM profile_state")]
-    return people.load(connection, ids)
-
-
-def _merged(connection: Connection) -> set[int]:
-    """Profiles that lost or won a merge."""
-    rows = connection.execute("SELECT id, merged_into FROM profile WHERE merged_into IS NOT NULL")
-    return {id for row in rows for id in row}
-
-
-def _poisoned(world: World, connection: Connection) -> set[int]:
-    poison = [message_hash("api", it) for it in world.clients.poison]
-    rows = connection.select_in("SELECT profile_id FROM event WHERE message_hash IN (?)", poison)
-    return {row[0] for row in rows}
-
-
-def _stored(connection: Connection) -> dict[int, dict[str, Any]]:
-    """What the database says of every profile, as `Life.facts`."""
-    enrollments: dict[int, list[Any]] = defaultdict(list)
-    columns = ", ".join(people._ENROLLMENT_COLUMNS)
-    for row in connection.execute(f"SELECT {columns} FROM enrollment ORDER BY id"):
-        enrollments[row[1]].append(people._enrollment(row))
-    places = {it.id: place for own in enrollments.values() for place, it in enumerate(own)}
-    messages: dict[int, list[Any]] = defaultdict(list)
-    for profile, enrollment, *rest in connection.execute(
-        "SELECT profile_id, enrollment_id, step, visit, variant, template, status, reason, at, "
-        "due_at, context FROM message ORDER BY id"
-    ):
-        step, visit, variant, template, status, reason, at, due, context = rest
-        # What the outbox made of it later is not the core's: it all began as queued.
-        is_of_core = status in ("ghost", "deferred") or (status == "dropped" and context == "{}")
-        if not is_of_core:
-            status, reason, due = "sent", "", at
-        messages[profile].append(
-            (places.get(enrollment, -1), step, visit, variant, template, status, reason, at, due)
-        )
-    exposures: dict[int, list[Any]] = defaultdict(list)
-    for profile, *exposure in connection.execute(
-        "SELECT profile_id, experiment, phase, variant, at FROM exposure"
-    ):
-        exposures[profile].append(tuple(exposure))
-    return {
-        id: facts(it.person.state, enrollments[id], messages[id], exposures[id])
-        for id, it in _loaded(connection).items()
-    }
 
 
 def _differences(

@@ -41,15 +41,14 @@ class Process:
         self.database = Database(url)
         self.log = EventLog(events_per_part=events_per_part)
         self.vault = Vault({1: SECRET}, entropy=rng.randbytes)
-        self.playbook: Playbook = a_playbook(self._applied())
+        self.playbook: Playbook = self.load()
         self.terms = Terms(
             declared=declared(self.playbook.workspace),
             entropy=rng.randbytes,
             trigger_age_max=DAY,
         )
-        self.commits = GroupCommit(
-            self.database, Ingest(vault=self.vault, log=self.log), clock=clock
-        )
+        self.ingest = Ingest(vault=self.vault, log=self.log)
+        self.commits = GroupCommit(self.database, self.ingest, clock=clock)
         self.ticker = self.a_ticker(name)
         self.providers = providers(self.database)
         self.links = Links("https://shop.example", b"0123456789abcdef")
@@ -60,7 +59,12 @@ class Process:
             links=self.links,
             rng=rng,
             write=self.write,
+            log=self.log,
         )
+
+    def load(self) -> Playbook:
+        """What is live, as the database says."""
+        return a_playbook(self._applied())
 
     def start(self, *, now: Instant) -> None:
         self.database.claim()

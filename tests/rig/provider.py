@@ -114,6 +114,8 @@ class Double:
     def _answer(self, message: OutMessage) -> tuple[Receipt, bool]:
         manners, draw = self._manners, self._rng.random()
         if (draw := draw - manners.refused) < 0:
+            if self.channel == "webhook":
+                return RefusedBy("message", "http 400", "no"), False
             bounce = "hard" if manners.hard_bounces and self._rng.random() < 0.3 else "soft"
             return RefusedBy("recipient", "550", "no", bounce), False  # type: ignore[arg-type]
         if (draw := draw - manners.throttled) < 0:
@@ -124,7 +126,8 @@ class Double:
             is_new = self._rng.random() < 0.5 and self._accept(message)
             return Ambiguous("reply lost"), is_new
         is_new = self._accept(message)
-        return Accepted(self._ledger.accepted_keys[message.idempotency_key]), is_new
+        reply = f'{{"of": {message.id}}}' if self.channel == "webhook" else ""
+        return Accepted(self._ledger.accepted_keys[message.idempotency_key], reply=reply), is_new
 
     def _accept(self, message: OutMessage) -> bool:
         """Take the message; False if a key that we honour says we have it already."""
@@ -132,7 +135,8 @@ class Double:
         if self.capabilities.idempotency_hours and message.idempotency_key in keys:
             return False
         keys.setdefault(message.idempotency_key, f"p{len(keys)}")
-        self._report(message)
+        if self.channel != "webhook":
+            self._report(message)
         return True
 
     def _report(self, message: OutMessage) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 import engine.poison
 import engine.tick
-from engine.core.model import Contact, Event, Instant, Person
+from engine.core.model import Contact, Effect, Event, Instant, Person, Program
 from engine.core.play import play
+from engine.core.segments import Segments
 from engine.failpoints import Crash
 from engine.wire import settle
 
@@ -24,14 +25,28 @@ class Poisoned(Exception):
 
 @dataclass(frozen=True)
 class Played:
-    """One call of the core."""
+    """One call of the core, and what it was answered.
+
+    Attributes:
+        ids: Those it was given, in order: (noun, id).
+        queued: What it was told of messages that still waited, question by question.
+        effects: What it decided; empty where nobody asks.
+    """
 
     profile_id: int
     events: tuple[Event, ...]
     floor: Instant
     horizon: Instant
     addresses: dict[str, Contact]
-    release: int
+    program: Program
+    segments: Segments
+    ids: tuple[tuple[str, int], ...] = ()
+    queued: tuple[frozenset[int], ...] = ()
+    effects: tuple[Effect, ...] = ()
+
+    @property
+    def release(self) -> int:
+        return self.program.release
 
 
 @dataclass
@@ -54,16 +69,35 @@ class Recorder:
                 raise Crash
             if how == "raise":
                 raise Poisoned(f"event {event.seq} cannot be played")
-        call = Played(
-            person.profile.id,
-            tuple(events),
-            given["floor"],
-            given["horizon"],
-            deepcopy(person.profile.addresses),
-            given["program"].release,
-        )
+        ids: list[tuple[str, int]] = []
+        queued: list[frozenset[int]] = []
+        new_id, still_queued = given["new_id"], given.pop("still_queued", None)
+
+        def numbered(noun: str) -> int:
+            ids.append((noun, new_id(noun)))
+            return ids[-1][1]
+
+        def waiting(messages: Sequence[int]) -> frozenset[int]:
+            queued.append(frozenset() if still_queued is None else still_queued(messages))
+            return queued[-1]
+
+        addresses = deepcopy(person.profile.addresses)
+        given |= {"new_id": numbered, "still_queued": waiting}
         effects = play(person, events, **given)
-        self.staged.append(call)
+        self.staged.append(
+            Played(
+                person.profile.id,
+                tuple(events),
+                given["floor"],
+                given["horizon"],
+                addresses,
+                given["program"],
+                given["segments"],
+                tuple(ids),
+                tuple(queued),
+                tuple(effects),
+            )
+        )
         return effects
 
     def settle(self, each: Any, *given: Any) -> Event:

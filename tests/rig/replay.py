@@ -1,15 +1,20 @@
-"""The oracle: a profile's life played again in memory, with no database and no crash in between."""
+"""The oracle: a profile's life played again in memory, with no database and no crash in between.
 
-from collections.abc import Sequence
+It is given the very ids, and the very answers about queued messages, that the live calls were
+given, so whatever it comes to must be the same to the last bit.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from itertools import count
 from typing import Any
 
-from msgspec.structs import replace
-
+from channels.expressions import evaluate
 from engine.core.model import (
+    Call,
     Contact,
     Discard,
+    Displace,
     Emit,
     Enrollment,
     Event,
@@ -23,53 +28,63 @@ from engine.core.model import (
     State,
 )
 from engine.core.play import play
-from tests.rig.build import a_playbook, packed
+from tests.rig.build import packed
 from tests.rig.recorder import Played
+
+NOT_COMPARED = frozenset({"armed_at", "heard"})
+"""A timer is armed lazily, so when depends on how a life was cut; `heard` is compared by itself."""
+
+FeaturesAt = Callable[[int], frozenset[str]]
 
 
 class Life:
     """One profile played in memory, and everything that came of it.
 
     Attributes:
-        enrollments: All there ever were, in the order entered.
-        messages: The last word on each message, in order of first mention.
+        enrollments: All there ever were, by id.
+        messages: The last word on each message.
         exposures: (experiment, phase, variant, at) in order.
+        displaced: Messages that had to give way, and why.
     """
 
-    def __init__(self, profile_id: int) -> None:
+    def __init__(self, profile_id: int, *, features_at: FeaturesAt) -> None:
         self.person = Person(
             Profile(ProfileId(profile_id), "UTC", addresses={"web": Contact()}),
             State(),
             is_new=True,
         )
-        self.enrollments: list[Enrollment] = []
-        self.messages: dict[int, SendMessage | Hold | Discard] = {}
+        self.enrollments: dict[int, Enrollment] = {}
+        self.messages: dict[int, SendMessage | Hold | Discard | Call] = {}
         self.exposures: list[tuple[str, int, str, int]] = []
+        self.displaced: dict[int, str] = {}
         self._history: list[Event] = []
-        self._ids = count(1)
+        self._features_at = features_at
 
     def live(self, call: Played) -> None:
         """Play one recorded call. The caller's batch read contacts as they then stood."""
-        playbook = a_playbook(call.release)
         person = self.person
         if not person.is_new and person.state.release != call.release:
-            self._rebuild(call.release)
+            self._rebuild(call)
         person.profile.addresses = deepcopy(call.addresses)
+        answers = deque(call.queued)
         effects = play(
             person,
             call.events,
-            program=playbook.program,
-            segments=playbook.segments,
+            program=call.program,
+            segments=call.segments,
             floor=call.floor,
             horizon=call.horizon,
-            evaluate=playbook.evaluate,
-            new_id=lambda noun: next(self._ids),
+            evaluate=evaluate,
+            new_id=_numbers(call.ids),
+            still_queued=lambda messages: answers.popleft() if answers else frozenset(),
         )
         self._history += call.events
         for effect in effects:
             match effect:
-                case SendMessage() | Hold() | Discard():
+                case SendMessage() | Hold() | Discard() | Call():
                     self.messages[effect.message] = effect
+                case Displace():
+                    self.displaced[effect.message] = effect.why
                 case Expose():
                     self.exposures.append(
                         (effect.experiment, effect.phase, effect.variant, effect.at)
@@ -81,62 +96,60 @@ class Life:
                 case _:
                     pass
         person.is_new = False
-        known = {id(it) for it in self.enrollments}
-        self.enrollments += [it for it in person.enrollments if id(it) not in known]
+        self.enrollments |= {int(it.id): it for it in person.enrollments}
         person.enrollments = [it for it in person.enrollments if it.status == "active"]
 
-    def _rebuild(self, release: int) -> None:
-        before = a_playbook(self.person.state.release).segments.feature_keys
-        segments = a_playbook(release).segments
-        missing = segments.feature_keys - before
+    def _rebuild(self, call: Played) -> None:
+        missing = call.segments.feature_keys - self._features_at(self.person.state.release)
         for event in self._history:
-            segments.observe(self.person.state.features, event, only=missing)
+            call.segments.observe(self.person.state.features, event, only=missing)
 
     def facts(self) -> dict[str, Any]:
         """What the database must say of this profile."""
         return facts(
             self.person.state,
-            self.enrollments,
-            [message_facts(it, self.enrollments) for it in self.messages.values()],
+            self.enrollments.values(),
+            [message_facts(it) for it in self.messages.values()],
             self.exposures,
+            self.displaced,
         )
+
+
+def _numbers(ids: Iterable[tuple[str, int]]) -> Callable[[str], int]:
+    """Hands out the ids of a live call again; whoever asks otherwise than it did gets -1."""
+    waiting = deque(ids)
+
+    def next_id(noun: str) -> int:
+        if not waiting or waiting[0][0] != noun:
+            return -1
+        return waiting.popleft()[1]
+
+    return next_id
 
 
 def facts(
     state: State,
-    enrollments: Sequence[Enrollment],
+    enrollments: Iterable[Enrollment],
     messages: Sequence[tuple[Any, ...]],
     exposures: Sequence[tuple[str, int, str, int]],
+    displaced: dict[int, str],
 ) -> dict[str, Any]:
-    """A profile with every id replaced by its place in order, so that two lives compare."""
-    places = {int(it.id): place for place, it in enumerate(enrollments)}
-    heard = {places[i]: sorted(steps) for i, steps in state.heard.items() if i in places}
-    told = replace(state, heard={}, armed_at=0)
+    """A profile in a form in which two lives compare."""
+    known = {int(it.id): it for it in enrollments}
+    compared = [name for name in State.__struct_fields__ if name not in NOT_COMPARED]
     return {
-        "state": _by_part(told),
-        "heard": heard,
-        "enrollments": [
-            packed(replace(it, id=place, message=it.message is not None))
-            for place, it in enumerate(enrollments)
-        ],
+        "state": {name: packed(getattr(state, name)) for name in compared},
+        # What was heard of an enrollment that has ended is forgotten at its own time.
+        "heard": {id: sorted(steps) for id, steps in state.heard.items() if id in known},
+        "enrollments": [packed(known[id]) for id in sorted(known)],
         "messages": sorted(messages),
         "exposures": sorted(exposures),
+        "displaced": dict(sorted(displaced.items())),
     }
 
 
-def _by_part(state: State) -> dict[str, Any]:
-    return {
-        name: packed(getattr(state, name))
-        for name in ("features", "memberships", "exposures", "ledger", "entries", "schedules",
-                     "release", "audiences", "backfilled")
-    }  # fmt: skip
-
-
-def message_facts(
-    it: SendMessage | Hold | Discard, enrollments: Sequence[Enrollment]
-) -> tuple[Any, ...]:
-    """(enrollment's place, step, visit, variant, template, kind, why, at, due)."""
-    places = {each.id: place for place, each in enumerate(enrollments)}
+def message_facts(it: SendMessage | Hold | Discard | Call) -> tuple[Any, ...]:
+    """(id, enrollment, step, visit, variant, template, kind, why, at, due)."""
     kind = "ghost" if isinstance(it, Ghost) else "sent"
     why, due = "", it.at
     if isinstance(it, Hold):
@@ -145,16 +158,32 @@ def message_facts(
         kind, why = "dropped", it.why
     elif isinstance(it, Ghost):
         why = f"held out by {it.held_by}"
-    template = it.draft.template if it.draft is not None else ""
+    draft = None if isinstance(it, Call) else it.draft
+    template = draft.template if draft is not None else ""
     return (
-        places.get(it.enrollment, -1), it.step, it.visit, it.variant, template, kind, why, it.at,
-        due,
+        it.message, it.enrollment, it.step, it.visit, it.variant, template, kind, why, it.at, due,
     )  # fmt: skip
 
 
-def in_one_go(profile_id: int, events: Sequence[Event], *, horizon: int, release: int) -> Life:
-    """A whole life in one call: whatever was cut into batches must come to the same."""
-    life = Life(profile_id)
-    addresses = {"web": Contact()}
-    life.live(Played(profile_id, tuple(events), 0, horizon, addresses, release))
+def in_one_go(calls: Sequence[Played], events: Sequence[Event], *, horizon: int) -> Life:
+    """A whole life in one call: whatever was cut into batches must come to the same.
+
+    Args:
+        calls: Those it was really played in.
+    """
+    first = calls[0]
+    life = Life(first.profile_id, features_at=lambda release: frozenset())
+    life.live(
+        Played(
+            first.profile_id,
+            tuple(events),
+            0,
+            horizon,
+            {"web": Contact()},
+            first.program,
+            first.segments,
+            tuple(it for call in calls for it in call.ids),
+            tuple(it for call in calls for it in call.queued),
+        )
+    )
     return life

@@ -3,7 +3,7 @@
 import shutil
 import traceback
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +12,7 @@ from typing import Any
 from engine.store import migrate
 from engine.store.database import Database
 from tests.rig.invariants import check
+from tests.rig.plan import Plan
 from tests.rig.world import World
 
 CORPUS = Path(__file__).with_name("corpus.txt")
@@ -34,11 +35,14 @@ class Verdict:
         )
 
 
-def run_seed(seed: int, *, url: str = "", bug: Any = None) -> Verdict:
+def run_seed(
+    seed: int, *, url: str = "", bug: Any = None, crash_on: tuple[str, int] | None = None
+) -> Verdict:
     """Play one seed, on a fresh SQLite file unless another database is named.
 
     Args:
         bug: A context manager that plants one for the run.
+        crash_on: (failpoint, n): the process dies at its n-th hit, and never else.
     """
     with ExitStack() as stack:
         if not url:
@@ -47,7 +51,10 @@ def run_seed(seed: int, *, url: str = "", bug: Any = None) -> Verdict:
             url = f"sqlite:///{folder / 'antiphon.db'}"
         if bug is not None:
             stack.enter_context(bug)
-        world = World(url, seed)
+        plan = Plan.of(seed)
+        if crash_on is not None:
+            plan = replace(plan, crash_on=crash_on, poison=())
+        world = World(url, seed, plan)
         try:
             world.run()
             violations = check(world)
