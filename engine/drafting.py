@@ -24,8 +24,8 @@ from engine.store.events import OWN, event_tables
 from engine.store.people import Loaded
 from engine.wire import decode
 
-BATCH: Final = 1_000
-"""Profiles a batch: at ten events each it takes a fifth of a second."""
+BATCH: Final = 2_000
+"""Profiles a batch: at ten events each it takes a sixth of a second."""
 
 _pack: Final = msgspec.msgpack.Encoder().encode
 _TIMES: Final = "seq, profile_id, name, at, accepted_at, flags"

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from campaigns.load import load_bundle
+from campaigns.workspace import Workspace
 from engine import publish
 from engine.backfill import Backfilling
 from engine.core.clocktime import iso
@@ -66,10 +67,17 @@ _JOURNEY = (
 )
 
 
-def files(*, is_new: bool) -> dict[str, bytes]:
-    """The workspace before, and after."""
+def files(*, is_new: bool, asks_content: bool = True) -> dict[str, bytes]:
+    """The workspace before, and after.
+
+    Args:
+        asks_content: Have a segment look into events; else names and times are all that is read.
+    """
     segments = _SEGMENTS if is_new else _BEFORE
     campaigns = _CAMPAIGNS if is_new else {"seen": _CAMPAIGNS["seen"]}
+    if not asks_content:
+        segments = {name: when for name, when in segments.items() if name != "big"}
+        campaigns = {name: form for name, form in campaigns.items() if name != "already"}
     found = {"antiphon.yaml": _SETTINGS, "templates/sms/hi.txt": "Hi.\n"}
     for name, when in segments.items():
         found[f"segments/{name}.yaml"] = f"segment: {name}\nwhen: {when}\n"
@@ -81,7 +89,15 @@ def files(*, is_new: bool) -> dict[str, bytes]:
 class Shop:
     """One database, its one engine, and a clock that stands still until it is moved."""
 
-    def __init__(self, database: Database, *, is_new: bool = False, batch: int = 3) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        is_new: bool = False,
+        asks_content: bool = True,
+        batch: int = 3,
+    ) -> None:
+        self._asks_content = asks_content
         self.database = database
         self.now = NOON
         self.log = EventLog(events_per_part=40)
@@ -90,7 +106,7 @@ class Shop:
         self._batch = batch
         self._ids = count(1)
         with database.write() as connection:
-            publish.apply(connection, load_bundle(files(is_new=is_new), environ={}), now=self.now)
+            publish.apply(connection, self.workspace(is_new=is_new), now=self.now)
         self.playbook: Playbook = self._loaded()
         self.terms = Terms(
             declared=declared(self.playbook.workspace),
@@ -98,6 +114,10 @@ class Shop:
             trigger_age_max=24 * HOUR,
         )
         self.start()
+
+    def workspace(self, *, is_new: bool) -> Workspace:
+        found = files(is_new=is_new, asks_content=self._asks_content)
+        return load_bundle(found, environ={})
 
     def start(self) -> None:
         """A new process, whatever became of the one before."""
@@ -145,7 +165,7 @@ class Shop:
         """`antiphon apply` with the new files."""
         done = publish.publish(
             self.database,
-            load_bundle(files(is_new=True), environ={}),
+            self.workspace(is_new=True),
             write=self._write,
             now=lambda: self.now,
             build=build,

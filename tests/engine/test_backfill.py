@@ -69,7 +69,9 @@ def test_what_is_backfilled_is_what_an_engine_with_the_definitions_from_the_star
     seed: int, database: Database, another: Callable[[], Database]
 ) -> None:
     """While it is prepared people come, act, fall due and turn out to be one another."""
-    shop, reference = Shop(database), Shop(another(), is_new=True)
+    asks = seed % 2 == 0
+    shop = Shop(database, asks_content=asks)
+    reference = Shop(another(), is_new=True, asks_content=asks)
     rng = random.Random(seed)
     for each in (shop, reference):
         live_on(each, random.Random(f"past {seed}"), n_rounds=15)
@@ -105,7 +107,9 @@ def test_who_is_not_woken_misses_nothing(
     seed: int, database: Database, another: Callable[[], Database]
 ) -> None:
     """Against a release that goes live at once and wakes everybody, as it does for few people."""
-    drafted, woken = Shop(database), Shop(another())
+    asks = seed % 2 == 0
+    drafted = Shop(database, asks_content=asks)
+    woken = Shop(another(), asks_content=asks)
     for each in (drafted, woken):
         live_on(each, random.Random(f"past {seed}"), n_rounds=15)
 

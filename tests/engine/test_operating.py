@@ -39,6 +39,34 @@ def test_a_paused_campaign_holds_everyone_and_resumes_where_it_was(house: Publis
     assert house.standing() == [(house.version, "waiting", 2)]
 
 
+OTHER = """campaign: other
+trigger: {event: Product Added}
+topic: offers
+journey:
+  - delay: 10m
+    id: soon
+  - send: {channel: email, template: soft}
+"""
+
+
+def test_a_delay_outlives_a_pause_in_which_another_timer_of_the_person_fired(
+    house: Published,
+) -> None:
+    """The one timer of a person was for the other campaign; the resumed one needs it anew."""
+    house.apply(with_cart(campaigns__other=OTHER))
+    house.carts(1)
+    house.order("pause")
+    house.settle(until=house.now + 11 * MINUTE)
+
+    house.order("resume")
+    house.settle()
+    before = house.standing()
+    house.settle(until=house.now + 20 * MINUTE)
+
+    assert before == [(house.version, "settle", 1)], "its half hour is not over yet"
+    assert house.standing() == [(house.version, "waiting", 1)]
+
+
 def test_what_an_operator_did_survives_another_release(house: Published) -> None:
     house.carts(1)
     house.order("pause", why="wrong price")

@@ -212,7 +212,7 @@ def publish(world: "World") -> None:
 
 def operate(world: "World") -> None:
     """An operator pauses, drains or resumes a campaign, or ends it for some of those inside."""
-    if world.n_orders >= ORDERS_MAX:
+    if len(world.orders) >= ORDERS_MAX:
         return
     action: Action = world.rng.choice(("pause", "pause", "resume", "resume", "drain", "unenrol"))
     campaign = world.rng.choice(sorted(the_names()))
@@ -223,14 +223,19 @@ def operate(world: "World") -> None:
             step = _a_step_with_people(world, campaign)
         elif how == 2:
             profile = f"u{world.rng.randrange(world.plan.n_people)}"
-    order = Order(action, campaign, step, profile, "the rig says so")
-    world.n_orders += world.process.order(order, now=world.now)
+    _carry_out(world, Order(action, campaign, step, profile, "the rig says so"))
 
 
 def resume_all(world: "World") -> None:
     """Whatever an operator holds goes on."""
     for campaign in sorted(the_names()):
-        world.process.order(Order("resume", campaign), now=world.now)
+        _carry_out(world, Order("resume", campaign))
+
+
+def _carry_out(world: "World", order: Order) -> None:
+    held = world.process.order(order, now=world.now)
+    if held is not None:
+        world.orders.append(held)
 
 
 def _a_step_with_people(world: "World", campaign: str) -> str | None:

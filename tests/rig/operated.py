@@ -5,7 +5,7 @@ files, which are the programs of `shop` here. Each goes live as `publish.go_live
 transaction, everybody woken.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,14 @@ from tests.rig.process import Process
 from tests.rig.shop import FIRST, the_shop
 
 CAMPAIGN: Final = "pickup"
+
+
+class Held(NamedTuple):
+    """From which release on a campaign is held, and how; "" for not at all."""
+
+    release: int
+    campaign: str
+    held: str
 
 
 class OperatedProcess(Process):
@@ -51,15 +59,17 @@ class OperatedProcess(Process):
         self.write(work)
         self.playbook = self.load()
 
-    def order(self, order: Order, *, now: Instant) -> bool:
-        """Have an operator's order carried out; False if there is nobody it could concern."""
+    def order(self, order: Order, *, now: Instant) -> Held | None:
+        """Have an operator's order carried out; None if there is nothing it could change."""
         workspace = self.playbook.workspace
         try:
             done = self.write(lambda it: carry_out(it, order, workspace=workspace, now=now))
         except UsageError:
-            return False
+            return None
+        if not done.release:
+            return None
         self.playbook = self.load()
-        return bool(done.release)
+        return Held(done.release, order.campaign, done.held)
 
     def a_trigger(self, user: str, order: str, *, now: Instant) -> TriggerCall:
         """A call of the API that starts a campaign, with the order as its Idempotency-Key."""

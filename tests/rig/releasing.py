@@ -25,7 +25,7 @@ TURNS_MAX: Final = 500
 
 
 class Releasing:
-    """One shop that goes over to new definitions, and dies on the way.
+    """One shop that goes over to new definitions while life goes on, and dies on the way.
 
     Args:
         crash_at: A failpoint; "" for nowhere.
@@ -57,10 +57,14 @@ class Releasing:
             for _ in range(10):
                 shop.send(*some_events(rng, n=rng.randint(1, 6), at=shop.now))
                 shop.wait(rng.choice((SECOND, MINUTE, 25 * MINUTE)))
-            self._is_spared = False
+            self._is_spared, n_meanwhile = False, 4
             self._living(shop.begin, shop.start)
             for _ in range(TURNS_MAX):
                 if self._living(shop.step, shop.start):
+                    if n_meanwhile:
+                        n_meanwhile -= 1
+                        shop.send(*some_events(rng, n=4, at=shop.now))
+                        shop.tick()
                     continue
                 shop.settle()
                 if not shop.rows("SELECT id FROM backfill"):

@@ -22,7 +22,7 @@ from engine.store.database import Database
 from tests.rig import acts
 from tests.rig.clients import Clients
 from tests.rig.ending import drain
-from tests.rig.operated import OperatedProcess
+from tests.rig.operated import Held, OperatedProcess
 from tests.rig.plan import Plan
 from tests.rig.provider import Double, Ledger, Manners
 from tests.rig.recorder import Poisoned, Recorder, recording
@@ -53,6 +53,7 @@ class World:
         url: A migrated, empty database.
         plan: The seed's own, unless a test gives another.
         stop_at: The instant up to which everything was played, once drained.
+        orders: What operators held and let go, as acknowledged.
         triggers: Every order that the API was to start a journey for: (whose, answers given).
         n_crashes_at: Deaths by failpoint.
     """
@@ -68,12 +69,12 @@ class World:
     hits: Counter[str] = field(default_factory=Counter)
     withdrawals: list[Withdrawn] = field(default_factory=list)
     unsubscribed: list[DeliveryEvent] = field(default_factory=list)
+    orders: list[Held] = field(default_factory=list)
     triggers: dict[str, tuple[str, set[str]]] = field(default_factory=dict)
     n_crashes_at: Counter[str] = field(default_factory=Counter)
     n_lives: int = 0
     n_usurped: int = 0
     n_published: int = 0
-    n_orders: int = 0
     is_closing: bool = False
 
     def __post_init__(self) -> None:
@@ -210,8 +211,10 @@ class World:
         if not self.plan.is_virtual:
             actions += [acts.unsubscribe] * (6 if name == "outbox claim" else 2)
             actions += [acts.publish, acts.operate]
-        if name == "tick claim" and self.n_usurped < 2:
-            actions.append(acts.usurp)
+        if name == "tick claim":
+            actions.append(acts.drain_outbox)
+            if self.n_usurped < 2:
+                actions.append(acts.usurp)
         self.rng.choice(actions)(self)
 
     # --- the others -------------------------------------------------------------------------
