@@ -25,6 +25,7 @@ from engine.playbook import Playbook
 from engine.publish import Built
 from engine.store.connection import Connection
 from engine.store.database import Database
+from engine.store.read_through import read_through
 from engine.vault import Vault
 
 WAKE_BATCH: Final = 1_000
@@ -58,6 +59,7 @@ class Backfilling:
         self._vault = vault
         self._write: Write = write or self._in_own_transaction
         self._batch = batch
+        self._is_read_through = False
         self._told = told
         self._target: tuple[tuple[int, int], Playbook] | None = None
 
@@ -89,6 +91,9 @@ class Backfilling:
         return built
 
     def _prepare(self, it: Backfill, *, now: Instant) -> None:
+        if not self._is_read_through:
+            read_through(self._database)
+            self._is_read_through = True
         with self._database.read() as connection:
             playbook = self._playbook(connection, it)
             drafted = draft(
@@ -165,10 +170,10 @@ def outcome(database: Database) -> Built | None:
     """What came of the last backfill; None while it is not yet live, or wakes people still."""
     with database.read() as connection:
         it = drafts.current(connection)
+        if it is not None and it.stage in ("preparing", "waking"):
+            return None
         newest = releases.live(connection)
         n_concerned = drafts.n_concerned(connection) if it is not None and it.is_live else 0
-    if it is not None and it.stage in ("preparing", "waking"):
-        return None
     why = it.why if it is not None else ""
     return Built(newest.number if newest else 0, n_concerned, why)
 

@@ -123,14 +123,15 @@ def _park_due_steps(
             enrollment.reason = f"parked: {_words(failure)}"
 
 
-def thaw(person: Person) -> None:
+def thaw(person: Person, *, horizon: Instant) -> None:
     """Let a step that was put back (`replaying`) be due for the core.
 
     The core takes a profile's own timer for its earliest bound, which it always is, but for a step
-    that was frozen when the timer was armed and is due again since.
+    that was frozen when the timer was armed and is due again since. Only what is due by the
+    horizon counts: of a later one the core would believe that its timer stands.
     """
     for enrollment in person.enrollments:
-        if enrollment.due_at < person.state.armed_at:
+        if enrollment.due_at <= horizon and enrollment.due_at < person.state.armed_at:
             person.state.armed_at = enrollment.due_at
 
 

@@ -246,7 +246,7 @@ class Ticker:
             batch.met += rebuild_features(connection, some, playbook, up_to=position)
         for _, profile_id in items.timers:
             if profile_id in loaded:
-                thaw(loaded[profile_id].person)
+                thaw(loaded[profile_id].person, horizon=horizon)
         keys = contact_keys(own, loaded, self._vault)
         known = people.contacts(connection, keys.values())
         for profile_id, it in loaded.items():

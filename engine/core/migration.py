@@ -134,6 +134,8 @@ def _move(scene: Scene, enrollment: Enrollment, met: int) -> bool:
         new = scene.roster.versions.get((move.campaign, move.version))
         if new is None or move.origin not in ("any", enrollment.version):
             continue
+        if enrollment.version == move.version:
+            continue  # its files went live twice, with a rollback between: the map was followed
         old = scene.campaign_of(enrollment)
         target = target_of(enrollment.step or "", move=move, old=old, new=new)
         if target is not None:

@@ -192,6 +192,19 @@ def test_rule_6_who_comes_back_to_a_version_does_not_go_round_by_another():
     assert only(effects, Moved) == []
 
 
+def test_rule_6_a_move_that_went_live_twice_with_a_rollback_between_is_followed_once():
+    """Asleep meanwhile: the map would lead on from where it has just led."""
+    person = inside()
+    new = newer(Delay("rest", Duration(HOUR), "sleep"), Delay("sleep", Duration(DAY)))
+    steps = {"settle": "rest", "rest": "sleep"}
+    moves = tuple(Move(release, "cart", "v2", steps=steps) for release in (2, 4))
+
+    effects = theatre_of(new, *moves, release=4).play(person, until="2026-03-02T12:10Z")
+
+    assert [(it.version, it.step) for it in only(effects, Moved)] == [("v2", "rest")]
+    assert one(person).step == "rest"
+
+
 def test_rule_6_an_event_of_the_same_batch_meets_the_person_where_they_were_moved_to():
     person = inside()
     new = newer(WaitFor("settle", EventMatch("Viewed"), Duration(DAY), then="mail"), a_send("mail"))

@@ -3,11 +3,13 @@
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from campaigns.load import load_bundle
 from engine import drafts, failpoints, publish
+from engine.backfill import Backfilling
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
 from engine.live import load_playbook
@@ -16,7 +18,9 @@ from engine.running import Running
 from engine.settings import read_settings
 from engine.steady import elapsed
 from engine.store import migrate
+from engine.store.connection import Connection
 from engine.store.database import Database
+from engine.store.read_through import read_through
 from tests.engine.backfilled_shop import NOON, Shop, everyone, files, some_events
 
 SEEDS = range(8)
@@ -252,6 +256,29 @@ class Dying:
                 raise Crash
 
 
+def test_of_two_processes_that_prepare_the_same_batch_one_commits_it(
+    database: Database, another: Callable[[], Database]
+) -> None:
+    """The slower one finds the row of progress moved on, in whatever stage that happens."""
+    shop, alone = Shop(database), Shop(another())
+    for each in (shop, alone):
+        live_on(each, random.Random("a past"), n_rounds=12)
+        each.begin()
+    faster = Backfilling(database, vault=shop.vault, batch=3)
+
+    def overtaken(work: Callable[[Connection], Any]) -> Any:
+        faster.step(now=shop.now)
+        return shop._write(work)
+
+    shop.backfilling = Backfilling(database, vault=shop.vault, write=overtaken, batch=3)
+    to_the_end(shop)
+    to_the_end(alone)
+
+    assert shop.rows("SELECT number FROM release ORDER BY number") == [(1,), (2,)]
+    assert shop.remembered() == alone.remembered()
+    assert shop.journeys() == alone.journeys()
+
+
 def test_the_same_files_again_go_on_and_the_live_ones_end_it(database: Database) -> None:
     shop = Shop(database, batch=1)
     live_on(shop, random.Random(1), n_rounds=6)
@@ -333,3 +360,16 @@ def test_a_running_engine_prepares_a_release_and_plays_by_it(
     assert running.playbook.program.release == 2
     assert 2 in released(shop).values()
     database.close()
+
+
+def test_the_file_is_read_through_once_unless_it_exceeds_the_memory(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_file = database.dialect == "sqlite"
+
+    n_bytes = read_through(database)
+    monkeypatch.setattr("engine.store.read_through.MEMORY_SHARE_MAX", 0)
+    too_large = read_through(database)
+
+    assert (n_bytes > 0) == is_file
+    assert too_large == 0

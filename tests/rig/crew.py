@@ -49,6 +49,10 @@ _AUDIT = (
 )
 
 
+EVENTS_MIN = 600
+"""However slow the machine: among so many there are merges."""
+
+
 @dataclass
 class Crew:
     """Some workers, what is sent to them meanwhile, and what they did.
@@ -148,7 +152,8 @@ class Crew:
             time.sleep(0.02)
 
     def _is_enough(self) -> bool:
-        return self.n_paused + self.n_killed >= self.n_pauses or self.n_sent >= self.events_max
+        has_troubles = self.n_paused + self.n_killed >= self.n_pauses
+        return self.n_sent >= (EVENTS_MIN if has_troubles else self.events_max)
 
     def _an_item(self, rng: random.Random, now: Instant) -> dict[str, Any]:
         self.n_sent += 1

@@ -5,6 +5,7 @@ files, which are the programs of `shop` here. Each goes live as `publish.go_live
 transaction, everybody woken.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -34,6 +35,11 @@ class OperatedProcess(Process):
     """One life of the engine of a shop that is being worked on."""
 
     def load(self) -> Playbook:
+        # In a thread of its own: a batch may be reading in this one, and sees no later commit.
+        with ThreadPoolExecutor(1) as executor:
+            return executor.submit(self._loaded).result()
+
+    def _loaded(self) -> Playbook:
         with self.database.read() as connection:
             rows = connection.execute("SELECT digest FROM release ORDER BY number")
             operations = connection.execute(

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Final
 
+import engine.core.migration
 import engine.core.play
 import engine.core.repeats
 import engine.core.steps
@@ -49,7 +50,7 @@ def moved_at_every_release() -> AbstractContextManager[Any]:
         scene.state.release = 0
         return honest(scene)
 
-    honest = engine.core.play.meet_operators
+    honest = engine.core.migration.meet_operators
     return replaced((engine.core.play, "meet_operators", meet_operators))
 
 
@@ -97,7 +98,7 @@ def calls_are_not_remembered() -> AbstractContextManager[Any]:
 
 
 def drafts_without_their_tail() -> AbstractContextManager[Any]:
-    """A backfill's draft is taken for the whole history, whatever has happened since it was made."""
+    """A backfill's draft is taken for the whole history, whatever has happened since."""
     return replaced((engine.rebuild, "_is_in", lambda draft, row: True))
 
 

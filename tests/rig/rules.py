@@ -25,21 +25,24 @@ Found = list[str]
 def nobody_is_moved_twice(world: World, connection: Connection) -> Found:
     """Rule 6: an enrollment follows a release's move once, and nobody it concerns stays behind."""
     found: Found = []
-    times: Counter[tuple[int, str, int]] = Counter()
     merged = merged_profiles(connection)
     for profile, calls in calls_by_profile(world).items():
-        met = 0
+        release = 0
         for call in calls:
-            ahead = {it.version for it in call.program.moves if it.release > met}
-            for effect in call.effects:
-                if isinstance(effect, Moved):
-                    times[effect.enrollment, effect.version, call.release] += 1
-                    if effect.version not in ahead and profile not in merged:
-                        found.append(f"profile {profile} made a move that it had met before")
-            met = call.release
-    found += [
-        f"enrollment {id} moved {n} times to {to}" for (id, to, _), n in times.items() if n > 1
-    ]
+            ahead = Counter(it.version for it in call.program.moves if it.release > release)
+            moved = [it for it in call.effects if isinstance(it, Moved)]
+            release = call.release
+            found += [
+                f"enrollment {it.enrollment} moved from {it.version} to itself"
+                for it in moved
+                if it.origin == it.version
+            ]
+            times = Counter((it.enrollment, it.version) for it in moved)
+            found += [
+                f"enrollment {id} moved {n} times to {to}, where {ahead[to]} moves lead"
+                for (id, to), n in times.items()
+                if n > ahead[to] and profile not in merged
+            ]
     files = tuple(
         row[0] for row in connection.execute("SELECT digest FROM release ORDER BY number")
     )

@@ -2,6 +2,7 @@
 
 import shutil
 import traceback
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -36,13 +37,19 @@ class Verdict:
 
 
 def run_seed(
-    seed: int, *, url: str = "", bug: Any = None, crash_on: tuple[str, int] | None = None
+    seed: int,
+    *,
+    url: str = "",
+    bug: Any = None,
+    crash_on: tuple[str, int] | None = None,
+    judge: Callable[[World], list[str]] = check,
 ) -> Verdict:
     """Play one seed, on a fresh SQLite file unless another database is named.
 
     Args:
         bug: A context manager that plants one for the run.
         crash_on: (failpoint, n): the process dies at its n-th hit, and never else.
+        judge: Asked for violations while the database is still there.
     """
     with ExitStack() as stack:
         if not url:
@@ -57,7 +64,7 @@ def run_seed(
         world = World(url, seed, plan)
         try:
             world.run()
-            violations = check(world)
+            violations = judge(world)
         except Exception as error:
             # An error that no part of the engine should let out is a finding as well.
             where = traceback.extract_tb(error.__traceback__)[-1]

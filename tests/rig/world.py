@@ -157,7 +157,7 @@ class World:
         live: list[tuple[Callable[[World], Any], int]] = [
             (acts.send, 30),
             (acts.send_again, 10),
-            (acts.trigger, 4),
+            (acts.trigger, 6),
             (acts.tick, 25),
             (acts.drain_outbox, 18),
             (acts.report, 10),
@@ -206,11 +206,12 @@ class World:
 
     def _meanwhile(self, name: str) -> None:
         actions: list[Callable[[World], Any]] = [acts.report]
-        if not self.is_closing:
-            actions.append(acts.send)
         if not self.plan.is_virtual:
             actions += [acts.unsubscribe] * (6 if name == "outbox claim" else 2)
-            actions += [acts.publish, acts.operate]
+        if not self.is_closing:
+            actions.append(acts.send)
+            if not self.plan.is_virtual:
+                actions += [acts.publish, acts.operate]
         if name == "tick claim":
             actions.append(acts.drain_outbox)
             if self.n_usurped < 2:
@@ -220,13 +221,17 @@ class World:
     # --- the others -------------------------------------------------------------------------
 
     def _providers(self, database: Database) -> dict[str, Provider]:
-        def attempt_of(message: int) -> int:
+        def looked_up(message: int) -> int:
             with database.read() as connection:
                 rows = connection.execute(
                     "SELECT max(number) FROM attempt WHERE message_id = ? AND outcome = ''",
                     (message,),
                 )
             return int(rows[0][0] or 0)
+
+        def attempt_of(message: int) -> int:
+            # In a thread of its own: a batch may be reading in this one, and sees no later commit.
+            return self._executor.submit(looked_up, message).result()
 
         def a_double(channel: Channel, hours: int) -> Double:
             return Double(
