@@ -128,8 +128,8 @@ def floor(path: Path) -> dict[str, Any]:
     import numpy
 
     raw = sqlite3.connect(path, isolation_level=None)
-    for name, value in _PRAGMAS:
-        raw.execute(f"PRAGMA {name} = {value}")
+    for pragma, value in _PRAGMAS:
+        raw.execute(f"PRAGMA {pragma} = {value}")
     warehouse = duckdb.connect()
     warehouse.execute("SET threads = 1")
     warehouse.execute(
@@ -145,7 +145,7 @@ def floor(path: Path) -> dict[str, Any]:
         found = raw.execute(f"SELECT seq, profile_id, name, at, accepted_at FROM {part}")
         while rows := found.fetchmany(100_000):
             seq, profile, name, at, accepted = zip(*rows, strict=True)
-            chunk = {
+            chunk = {  # noqa: F841  (DuckDB finds it by its name)
                 "seq": numpy.array(seq),
                 "p": numpy.array(profile),
                 "name": numpy.array(name, dtype=object),

@@ -6,8 +6,8 @@ The segments and the mix of events are those of `benchmarks.segments`, in a SQLi
 streams the same columns to DuckDB and counts them per profile: what any set-based answer pays.
 Prints seconds, the ratio to the floor, and the most memory that was used.
 
-Baseline on 2026-11-23, 2 shared cores under a load of 10, CPython 3.11.7, 1M events of 100,000
-profiles: floor 10.9 s, size now 13.2 s (1.2 x), 14 days 19.5 s (1.8 x), 440 MB.
+Baseline on 2026-11-23, 2 shared cores under a load of 4, CPython 3.11.7, 1M events of 100,000
+profiles: floor 3.8 s, size now 5.0 s (1.3 x), 14 days 8.7 s (2.3 x), 556 MB.
 """
 
 import argparse

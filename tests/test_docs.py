@@ -17,7 +17,7 @@ from engine.cli import COMMANDS, actions_of, parser_of
 from engine.commands.serve import PORT
 from engine.settings import public_settings
 from tests.commands_page import BEGIN, PAGE, page
-from tests.rig import planted_sending
+from tests.rig import planted_journeys, planted_sending
 from tests.rig.planted import BUGS
 
 HOUSE = Path(__file__).parents[1]
@@ -31,7 +31,8 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OF_TESTS = {
-    "ANTIPHON_TEST_CLOCKS", "ANTIPHON_TEST_DATA", "ANTIPHON_TEST_PAUSES", "ANTIPHON_TEST_SCALE",
+    "ANTIPHON_PROOF_UNITS", "ANTIPHON_TEST_CLOCKS", "ANTIPHON_TEST_DATA",
+    "ANTIPHON_TEST_PAUSES", "ANTIPHON_TEST_SCALE",
 }  # fmt: skip
 _VARIABLE = re.compile(r"\bANTIPHON_[A-Z_]*[A-Z]\b")
 _PLACEHOLDER = re.compile(r"…|\.\.\.|\{[a-z]+\}|\[|\|")
@@ -160,7 +161,8 @@ def test_every_argument_of_every_command_has_a_meaning() -> None:
 def test_the_promises_name_proofs_that_exist_every_failpoint_and_every_planted_bug() -> None:
     promises = (HOUSE / "docs" / "promises.md").read_text()
     spans = set(_INLINE.findall(_FENCE.sub("", promises)))
-    invariants = (HOUSE / "tests" / "rig" / "invariants.py").read_text()
+    rig = HOUSE / "tests" / "rig"
+    invariants = (rig / "invariants.py").read_text() + (rig / "rules.py").read_text()
     asked = re.findall(r"\(((?:`\w+`(?:, )?)+)\)", promises)
 
     lost = [it for it in spans if it.startswith("tests/") and not (HOUSE / it).exists()]
@@ -175,7 +177,8 @@ def test_the_promises_name_proofs_that_exist_every_failpoint_and_every_planted_b
     assert asked
     assert unknown == []
     assert spans >= failpoints.NAMES
-    bugs = (*BUGS, *planted_sending.BUGS)
+    journeys = (*planted_journeys.BUGS, *planted_journeys.IN_RELEASING)
+    bugs = (*BUGS, *journeys, *planted_sending.BUGS)
     assert {f"| `{bug.__name__}` | {bug.__doc__} |" for bug in bugs} <= set(promises.splitlines())
 
 

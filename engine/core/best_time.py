@@ -19,7 +19,8 @@ def best_time(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: BestTime, arrived: bool
 ) -> Onward:
     """Hold until the drawn instant; the same person, entry and visit always draw the same."""
-    if arrived:
+    # Due at once is who was moved here while the campaign was paused: nothing is drawn yet.
+    if arrived or enrollment.due_at == enrollment.step_at:
         enrollment.due_at = scene.now + _drawn(scene, enrollment, campaign, step)
         if not enrollment.is_held_out:
             _log_exploration(scene, enrollment, campaign, step)

@@ -7,10 +7,14 @@ ghost takes no real message's place.
 Read next: `sends`, `policy`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
+from typing import Any
+
+from msgspec import structs
 
 from engine.core.model import (
+    Allow,
     Displace,
     Draft,
     Enrollment,
@@ -18,7 +22,7 @@ from engine.core.model import (
     LedgerEntry,
     Send,
 )
-from engine.core.policy import closed_caps, counts_for
+from engine.core.policy import closed_caps, counts_for, gate
 from engine.core.scene import Scene
 
 
@@ -41,10 +45,13 @@ def collects_until(scene: Scene, draft: Draft) -> Instant:
     return scene.now if draft.topic.is_transactional else scene.now + scene.program.collect
 
 
-def make_room(scene: Scene, draft: Draft) -> bool:
-    """Displace what less important messages are still queued, if that opens every cap.
+def make_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
+    """Displace what less important messages are still queued, if that lets the draft go out.
 
-    Nothing is displaced in vain: either the caps let the draft through afterwards, or all stays.
+    Nothing is displaced in vain: either every gate lets the draft through afterwards, or all stays.
+
+    Args:
+        values: What the draft's template may read besides the profile.
     """
     ledger, program, now = scene.state.ledger, scene.program, scene.now
     closed = closed_caps(draft, ledger, program=program, now=now)
@@ -56,7 +63,7 @@ def make_room(scene: Scene, draft: Draft) -> bool:
         and entry.priority < draft.priority
         and any(counts_for(cap, entry) for cap in closed)
     ]
-    if not closed or not weaker:
+    if not closed or not weaker or not _lacks_only_room(scene, draft, values):
         return False
     queued = scene.still_queued([entry.message for entry in weaker])
     victims = [entry for entry in weaker if entry.message in queued]
@@ -68,6 +75,15 @@ def make_room(scene: Scene, draft: Draft) -> bool:
                 _displace(scene, draft, chosen, rest)
                 return True
     return False
+
+
+def _lacks_only_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
+    """Whether caps alone keep the draft back: consent, quiet hours and the rest let it pass."""
+    roomy = structs.replace(scene.person, state=structs.replace(scene.state, ledger=[]))
+    decision = gate(
+        draft, roomy, program=scene.program, now=scene.now, ghost=False, values=values
+    )
+    return isinstance(decision, Allow)
 
 
 def _displace(

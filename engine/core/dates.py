@@ -39,7 +39,8 @@ def next_occasion(
         return Occasion(at, day.isoformat()) if at is not None and at > after else None
     # An offset may lead into the next year or the last: three years hold the next one.
     this_year = local_time(after, zone).year - trigger.offset_days // 366
-    for year in range(max(day.year + 1, this_year - 1), this_year + 3):
+    first = max(day.year + 1, this_year - 1)
+    for year in range(first, min(max(first, this_year) + 3, _YEAR_MAX)):
         at = _fires_at(trigger, anniversary(day, year), zone)
         if at is not None and at > after:
             return Occasion(at, str(year))

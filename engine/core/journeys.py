@@ -88,14 +88,16 @@ def hear(scene: Scene, event: Event) -> None:
         listener = ears.get((enrollment.campaign, enrollment.version))
         if listener is None or event.name not in listener.names:
             continue
+        stood = (enrollment.step, enrollment.visit)
         for repeat in listener.untils.get(event.name, ()):
             assert repeat.until is not None
             if repeat.id in enrollment.rounds and matches_event(repeat.until, event):
                 _note(scene, enrollment, repeat.id, is_here=True)
         for step in listener.waits.get(event.name, ()):
-            is_here = enrollment.step == step.id
-            if (is_here or step.counting_from != "step") and matches_event(step.match, event):
-                _note(scene, enrollment, step.id, is_here)
+            # What this very event led to counts from after it: it does not end two in a row.
+            is_due = step.counting_from != "step" or stood == (step.id, enrollment.visit)
+            if is_due and matches_event(step.match, event):
+                _note(scene, enrollment, step.id, is_here=enrollment.step == step.id)
 
 
 def leave(
@@ -117,6 +119,8 @@ def leave(
 
 def _note(scene: Scene, enrollment: Enrollment, step: StepId, is_here: bool) -> None:
     """Remember that a wait's event came; go on if the person stands there and may move."""
+    if enrollment.status != "active":
+        return  # ended by this very event a moment ago: nothing may be remembered of it
     heard = scene.state.heard.setdefault(enrollment.id, [])
     if step not in heard:
         heard.append(step)

@@ -21,6 +21,7 @@ def repeat(
         if step.starts_now:
             return _begin(scene, enrollment, step, 1)
         last = enrollment.rounds[step.id] = Round(0, scene.now)
+        arrived = True  # also who was moved here while the campaign was paused
     if last.number >= step.times:
         return end_rounds(scene, enrollment, step)
     if arrived:

@@ -50,7 +50,7 @@ def send(
     is_ghost = enrollment.is_held_out and not draft.topic.is_transactional
     context = context_of(scene, enrollment, campaign)
     decision = _asked(scene, draft, context, is_ghost)
-    if not is_ghost and not isinstance(decision, Allow) and make_room(scene, draft):
+    if not is_ghost and not isinstance(decision, Allow) and make_room(scene, draft, context):
         decision = _asked(scene, draft, context, is_ghost)
     if enrollment.message is None:
         enrollment.message = scene.new_id("message")

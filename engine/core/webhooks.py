@@ -36,7 +36,8 @@ def webhook(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Webhook, arrived: bool
 ) -> Onward:
     """Ask for the call on arrival; go on once it has been answered, or has taken too long."""
-    if arrived:
+    # Who was moved here while the campaign was paused has not asked yet.
+    if arrived or enrollment.message is None:
         forget_heard(scene, enrollment, step.id)
         if enrollment.is_held_out and not step.even_in_holdout:
             values_or_discard(scene, enrollment, campaign, {}, False)

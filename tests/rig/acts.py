@@ -4,6 +4,7 @@ Each changes the world it is given, at its present instant.
 """
 
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from channels.base import DeliveryEvent
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
 
 PUBLISHED_MAX: Final = 5
 ORDERS_MAX: Final = 8
+ACTIONS: Final[tuple[Action, ...]] = (
+    "pause", "pause", "resume", "resume", "drain", "unenrol", "unenrol", "unenrol",
+)  # fmt: skip
 CHANNELS: Final = ("email", "sms", "webhook")
+
+
+@dataclass(frozen=True)
+class Withdrawn:
+    """An acknowledged withdrawal, and the attempts there were when it was acknowledged."""
+
+    profile_id: int
+    channel: str
+    topic: str
+    attempts: frozenset[tuple[int, int]]
 
 
 def send(world: "World") -> None:
@@ -155,8 +169,6 @@ def unsubscribe(world: "World") -> None:
 
 
 def _acknowledge(world: "World", message: int, channel: str, topic: str) -> None:
-    from tests.rig.world import Withdrawn
-
     with world.process.database.read() as connection:
         ((profile_id,),) = connection.execute(
             "SELECT coalesce(p.merged_into, p.id) FROM message m "
@@ -214,7 +226,7 @@ def operate(world: "World") -> None:
     """An operator pauses, drains or resumes a campaign, or ends it for some of those inside."""
     if len(world.orders) >= ORDERS_MAX:
         return
-    action: Action = world.rng.choice(("pause", "pause", "resume", "resume", "drain", "unenrol"))
+    action: Action = world.rng.choice(ACTIONS)
     campaign = world.rng.choice(sorted(the_names()))
     step = profile = None
     if action == "unenrol":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.model import HOUR, SECOND, Instant
 from tests.rig import acts
+from tests.rig.plan import START
 
 if TYPE_CHECKING:
     from tests.rig.world import World
@@ -16,8 +17,6 @@ TURNS_MAX: Final = 600
 
 def drain(world: "World") -> None:
     """First with time passing, then the outbox alone: what it brings back is played no more."""
-    from tests.rig.world import START
-
     world.now = max(world.now, START) + HOUR
     if not world.plan.is_virtual and world.rng.random() < 0.5:
         world.living(partial(acts.resume_all, world))

@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, Final
 
+from msgspec import structs
+
 import engine.core.migration
 import engine.core.play
 import engine.core.repeats
@@ -59,6 +61,17 @@ def a_pause_stops_nobody_at_the_door() -> AbstractContextManager[Any]:
     return replaced((operating, "state_played", lambda written, held: written))
 
 
+def unenrolments_end_nobody() -> AbstractContextManager[Any]:
+    """Operators: an unenrolment is written down and acknowledged, and those inside walk on."""
+
+    def meet_operators(scene: Scene) -> Any:
+        scene.program = structs.replace(scene.program, unenrolments=())
+        return honest(scene)
+
+    honest = engine.core.migration.meet_operators
+    return replaced((engine.core.play, "meet_operators", meet_operators))
+
+
 def rounds_begin_anew() -> AbstractContextManager[Any]:
     """A repeat counts from one whenever a round begins."""
 
@@ -106,6 +119,7 @@ BUGS: Final[tuple[Bug, ...]] = (
     an_attempted_message_gives_way,
     moved_at_every_release,
     a_pause_stops_nobody_at_the_door,
+    unenrolments_end_nobody,
     rounds_begin_anew,
     answers_are_told_again,
     calls_are_not_remembered,

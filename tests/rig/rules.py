@@ -10,6 +10,7 @@ import msgspec
 
 from engine.core.model import Emit, Entered, Moved
 from engine.core.webhooks import WEBHOOK_ANSWERED
+from engine.operating import standings
 from engine.store.connection import Connection
 from engine.store.events import message_hash
 from engine.webhook_answers import SETTLED
@@ -77,6 +78,31 @@ def nobody_enters_what_is_held(world: World, connection: Connection) -> Found:
             if isinstance(effect, Entered) and held.get(effect.campaign)
         ]
     return found
+
+
+def the_unenrolled_are_out(world: World, connection: Connection) -> Found:
+    """Operators: whoever was inside when it was ordered, and has met the order, is out."""
+    entered: dict[int, int] = {}
+    for call in world.recorder.journal:
+        for effect in call.effects:
+            if isinstance(effect, Entered):
+                entered[effect.enrollment] = call.release
+    met = {id: it.person.state.release for id, it in loaded_people(connection).items()}
+    inside = connection.execute(
+        "SELECT id, profile_id, campaign FROM enrollment WHERE status = 'active'"
+    )
+    orders = [
+        ended.order for it in standings(connection).values() for ended in it.ended
+        if ended.order.step is None
+    ]  # fmt: skip
+    return [
+        f"enrollment {id} of profile {profile} was ended by release {order.release} and is inside"
+        for order in orders
+        for id, profile, campaign in inside
+        if campaign == order.campaign
+        and (order.only is None or id in order.only)
+        and entered.get(id, order.release) < order.release <= met.get(profile, 0)
+    ]
 
 
 def the_displaced_stay_silent(world: World, connection: Connection) -> Found:
@@ -180,6 +206,7 @@ RULES: dict[str, Callable[[World, Connection], Found]] = {
     "P1/P2 triggers": a_trigger_starts_once,
     "P3 moves": nobody_is_moved_twice,
     "P3 held": nobody_enters_what_is_held,
+    "P3 unenrolled": the_unenrolled_are_out,
     "P3 displaced": the_displaced_stay_silent,
     "P3 rounds": rounds_are_bounded,
     "P4 webhooks": webhooks_are_called_once,

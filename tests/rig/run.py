@@ -14,6 +14,7 @@ from engine.store import migrate
 from engine.store.database import Database
 from tests.rig.invariants import check
 from tests.rig.plan import Plan
+from tests.rig.shop import the_shop
 from tests.rig.world import World
 
 CORPUS = Path(__file__).with_name("corpus.txt")
@@ -57,6 +58,9 @@ def run_seed(
             shutil.copy(_template(), folder / "antiphon.db")
             url = f"sqlite:///{folder / 'antiphon.db'}"
         if bug is not None:
+            # What is compiled under a bug must not outlive it, nor what was compiled without it.
+            the_shop.cache_clear()
+            stack.callback(the_shop.cache_clear)
             stack.enter_context(bug)
         plan = Plan.of(seed)
         if crash_on is not None:

@@ -20,29 +20,18 @@ from engine.core.model import SECOND, Instant
 from engine.failpoints import Crash
 from engine.store.database import Database
 from tests.rig import acts
+from tests.rig.acts import Withdrawn
 from tests.rig.clients import Clients
 from tests.rig.ending import drain
 from tests.rig.operated import Held, OperatedProcess
-from tests.rig.plan import Plan
+from tests.rig.plan import START, Plan
 from tests.rig.provider import Double, Ledger, Manners
 from tests.rig.recorder import Poisoned, Recorder, recording
 
-START: Instant = 1_772_442_000_000_000
-"""2026-03-02T09:00Z, a Monday."""
 CRASHES_MAX = 6
 MEANWHILE = {"tick claim": 0.15, "outbox claim": 0.4, "reply unread": 0.15}
 """Failpoints outside of any write transaction, and how often others commit there."""
 IN_TICK = frozenset({"tick claim", "timer claim", "lease claim", "step commit", "tick commit"})
-
-
-@dataclass(frozen=True)
-class Withdrawn:
-    """An acknowledged withdrawal, and the attempts there were when it was acknowledged."""
-
-    profile_id: int
-    channel: str
-    topic: str
-    attempts: frozenset[tuple[int, int]]
 
 
 @dataclass
@@ -188,6 +177,7 @@ class World:
         share = MEANWHILE.get(name, 0.0)
         if share and not self._is_nested and self.rng.random() < share:
             self._is_nested = True
+            self.now += 1  # whoever comes in between is later than what was under way
             try:
                 self._meanwhile(name)
             finally:
