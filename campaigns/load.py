@@ -68,7 +68,7 @@ def read_bundle(directory: Path) -> dict[str, bytes]:
                     SETTINGS_FILE,
                     0,
                     "",
-                    f'there is no {SETTINGS_FILE} in "{directory}". Name the folder of a '
+                    f'not found in "{directory}". Name the folder of a '
                     "workspace, or make one: antiphon init DIR.",
                 )
             ]

@@ -141,14 +141,21 @@ def _lines(stream: "io.BufferedReader[Any]") -> Iterator[tuple[int, str | Invali
 
 
 def _json_lines(stream: "io.BufferedReader[Any]", mapping: Mapping[str, str]) -> Iterator[Row]:
+    # Lines may be sparse, so that a column is absent only if no line has it.
+    absent = {to: source for to, source in mapping.items() if not source.startswith("=")}
+    number = 0
     for number, line in _lines(stream):
         if isinstance(line, InvalidEvent):
             yield number, line
         elif line.strip():
-            yield number, _json_call(line, mapping)
+            yield number, _json_call(line, mapping, absent)
+    for target, source in absent.items() if number else ():
+        yield number, InvalidEvent(f'--map {target}={source}: no line has "{source}"')
 
 
-def _json_call(line: str, mapping: Mapping[str, str]) -> dict[str, Any] | InvalidEvent:
+def _json_call(
+    line: str, mapping: Mapping[str, str], absent: dict[str, str]
+) -> dict[str, Any] | InvalidEvent:
     try:
         value = json.loads(line, parse_int=lambda digits: int(digits[:40]))
     except RecursionError:
@@ -157,15 +164,18 @@ def _json_call(line: str, mapping: Mapping[str, str]) -> dict[str, Any] | Invali
         return InvalidEvent(f"line is not JSON: {error}")
     if not isinstance(value, dict):
         return InvalidEvent("line must hold a JSON object")
-    return _mapped(value, mapping) if mapping else value
+    return _mapped(value, mapping, absent) if mapping else value
 
 
-def _mapped(value: dict[str, Any], mapping: Mapping[str, str]) -> dict[str, Any]:
+def _mapped(
+    value: dict[str, Any], mapping: Mapping[str, str], absent: dict[str, str]
+) -> dict[str, Any]:
     call: dict[str, Any] = {}
     for target, source in mapping.items():
         found = source[1:] if source.startswith("=") else _at(value, source)
         if found is not None:
             _put(call, target, found)
+            absent.pop(target, None)
     return call
 
 

@@ -65,9 +65,9 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
         UsageError: If the folder is no workspace, or (read only) has no database yet.
         StoreError: If the database is of another version, or none at all.
     """
-    is_elsewhere = bool(os.environ.get(variable("database_url"), "").strip())
+    is_elsewhere = _is_elsewhere()
     _require_workspace(directory, is_elsewhere=is_elsewhere)
-    if read_only and not is_elsewhere and not (directory / DIRECTORY / "antiphon.db").exists():
+    if read_only and is_untouched(directory):
         raise nothing_applied(directory)
     settings = read_settings(directory)
     database = Database(settings.database_url, read_only=read_only)
@@ -81,6 +81,15 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
         )
     finally:
         database.close()
+
+
+def is_untouched(directory: Path) -> bool:
+    """Whether a workspace has no database yet, nor one elsewhere."""
+    return not _is_elsewhere() and not (directory / DIRECTORY / "antiphon.db").exists()
+
+
+def _is_elsewhere() -> bool:
+    return bool(os.environ.get(variable("database_url"), "").strip())
 
 
 def _require_workspace(directory: Path, *, is_elsewhere: bool) -> None:

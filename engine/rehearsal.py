@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from campaigns.problems import advice
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import UsageError
@@ -67,7 +68,7 @@ def rehearse(
     """
     if campaign is not None and campaign not in workspace.campaigns:
         raise UsageError(
-            f'there is no campaign "{campaign}"; there are {", ".join(sorted(workspace.campaigns))}'
+            f'there is no campaign "{campaign}".{advice(campaign, workspace.campaigns)}'
         )
     facts: list[Fact] = []
 
@@ -87,7 +88,7 @@ def rehearse(
     first_error = f"row {report.errors[0].row}: {report.errors[0].message}" if report.errors else ""
     dated = [fact.at for fact in facts if fact.at < UNDATED]
     if not dated:
-        why = first_error or "no row has a timestamp"
+        why = first_error or "no row has a timestamp; name its column with --map timestamp=COLUMN"
         raise UsageError(f"{events}: there is nothing to play ({why})")
     start, last = min(dated), max(dated)
     end = last + AFTERWARDS if until is None else until

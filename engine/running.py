@@ -267,6 +267,8 @@ class Running:
         playbook = self.playbook
         assert playbook is not None
         done = self.ticker.tick(playbook, floor=now, horizon=now, limit=self.settings.tick_batch)
+        if done.is_outdated:
+            self.reload()
         self._is_idle = done.is_idle
         return done
 

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from engine import drafts
-from engine.core.errors import NotOwner, Overtaken, StoreError
+from engine.core.errors import NotOwner, Outdated, Overtaken, StoreError
 from engine.core.model import Effect, Instant
 from engine.core.play import play
 from engine.failpoints import hit
@@ -30,6 +30,7 @@ from engine.store.events import MERGE, EventLog
 from engine.store.outcomes import Outcomes, write
 from engine.store.people import Loaded
 from engine.store.queue import still_queued
+from engine.strangers import Strangers
 from engine.taking import Items, loser_of
 from engine.tenure import TRIES_MAX, Tenure
 from engine.vault import Vault
@@ -53,6 +54,7 @@ class Ticked(Struct, frozen=True):
     n_messages: int = 0
     n_parked: int = 0
     is_refused: bool = False
+    is_outdated: bool = False
 
     @property
     def is_idle(self) -> bool:
@@ -90,6 +92,7 @@ class Ticker:
         self._ids = Ids(database)
         self._tenure = Tenure(owner, lease_for=lease)
         self._failure = ""
+        self._strangers = Strangers()
         self._is_stores_fault = False
         self.n_refused = 0
 
@@ -167,6 +170,8 @@ class Ticker:
             return Ticked(is_refused=True)
         except Overtaken:
             return Ticked(is_refused=True)
+        except Outdated:
+            return Ticked(is_refused=True, is_outdated=True)
         except Exception as error:
             # A commit may have failed half-way: only the database can say where we stand.
             self._tenure.lease, self._failure = None, f"{type(error).__name__}: {error}"
@@ -241,6 +246,7 @@ class Ticker:
         """Load some people, play them, and keep of them only what is to be written."""
         models = playbook.segments.news.models
         loaded = people.load(connection, ids, models=models)
+        self._strangers.look((it.person for it in loaded.values()), playbook.program)
         for position, group in items.scan.by_position(loaded):
             some = loaded if len(group) == len(loaded) else {it: loaded[it] for it in group}
             batch.met += rebuild_features(connection, some, playbook, up_to=position)
@@ -310,6 +316,7 @@ class Ticker:
         self._write(transaction)
         hit("tick commit")
         self._tenure.advanced(items)
+        self._strangers.settled()
         self._failure = ""
         self._is_stores_fault = False
 

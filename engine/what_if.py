@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from campaigns.durations import parse_span, parse_wall_time
+from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
@@ -52,8 +53,8 @@ def _cap(text: str, workspace: Workspace) -> Cap:
     topics = {str(name) for name in workspace.settings.topics}
     name = names[0] if names else None
     if name is not None and name not in channels | topics:
-        known = ", ".join(sorted(channels | topics))
-        raise UsageError(f'--caps: "{name}" is neither a channel nor a topic; there are {known}')
+        hint = advice(name, channels | topics)
+        raise UsageError(f'--caps: "{name}" is neither a channel nor a topic.{hint}')
     try:
         per = parse_span(Text(span))
     except ValueError as error:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from campaigns.problems import advice
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -199,8 +200,8 @@ def _size(arguments: argparse.Namespace) -> int:
 
 def _require(name: str, known: Any, noun: str) -> None:
     if name not in known:
-        listed = ", ".join(sorted(known)) or "none"
-        raise UsageError(f'there is no {noun} "{name}"; there are {listed}')
+        hint = advice(name, known) or " There is none at all."
+        raise UsageError(f'there is no {noun} "{name}".{hint}')
 
 
 def _share(text: str) -> float:

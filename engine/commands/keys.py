@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             print(json.dumps(made) if arguments.json else made["key"])
         case "list":
             found = _ask(arguments.directory, "keys_list", None)
-            print(json.dumps(found) if arguments.json else _table(found["keys"]))
+            print(json.dumps(_dated(found)) if arguments.json else _table(found["keys"]))
         case _:
             revoked = _ask(arguments.directory, "keys_revoke", {"id": arguments.id})
             print(json.dumps(revoked) if arguments.json else f"{arguments.id} is revoked")
@@ -67,6 +67,18 @@ def _ask(directory: Path, name: str, payload: Any) -> Any:
             return write_keys.OPERATIONS[name](connection, payload)
     finally:
         database.close()
+
+
+def _dated(found: dict[str, Any]) -> dict[str, Any]:
+    """The answer with its instants as ISO 8601, as every `--json` has them."""
+    keys = [
+        {
+            name: iso(value) if name.endswith("_at") and value is not None else value
+            for name, value in key.items()
+        }
+        for key in found["keys"]
+    ]
+    return {"keys": keys}
 
 
 def _table(keys: list[dict[str, Any]]) -> str:

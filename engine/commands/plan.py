@@ -19,16 +19,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 when nothing would change, 1 when something would or it is refused."""
     from engine import drafts
-    from engine.opened import opened
+    from engine.opened import is_untouched, opened
     from engine.plan_words import as_data, drift, rendered
     from engine.planning import plan
     from engine.publish import check
+    from engine.simulate import throwaway
     from engine.steady import present
 
     workspace = check(arguments.directory).workspace
-    with opened(arguments.directory) as it, it.database.read() as connection:
-        found = plan(connection, workspace, now=present(), blind=it.vault.mark)
-        under_way = drafts.current(connection)
+    if is_untouched(arguments.directory):  # a plan changes nothing: it makes no database either
+        with throwaway() as (database, vault, _), database.read() as connection:
+            found, under_way = plan(connection, workspace, now=present(), blind=vault.mark), None
+    else:
+        with opened(arguments.directory) as it, it.database.read() as connection:
+            found = plan(connection, workspace, now=present(), blind=it.vault.mark)
+            under_way = drafts.current(connection)
     if arguments.json:
         print(json.dumps(as_data(found)))
         return int(bool(found.changes))

@@ -80,9 +80,7 @@ def make_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
 def _lacks_only_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
     """Whether caps alone keep the draft back: consent, quiet hours and the rest let it pass."""
     roomy = structs.replace(scene.person, state=structs.replace(scene.state, ledger=[]))
-    decision = gate(
-        draft, roomy, program=scene.program, now=scene.now, ghost=False, values=values
-    )
+    decision = gate(draft, roomy, program=scene.program, now=scene.now, ghost=False, values=values)
     return isinstance(decision, Allow)
 
 

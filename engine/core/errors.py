@@ -5,6 +5,7 @@
     │   └── CampaignError       a workspace file says something the language does not allow
     ├── StoreError              the database refused, is newer than this program, or is busy
     │   ├── NotOwner            another process owns what this one wanted to write
+    │   ├── Outdated            people stand in a version that was applied after we last looked
     │   ├── Overtaken           the outbox was faster: what was decided must be decided again
     │   ├── DiskFull            there is no room for what was to be written
     │   ├── Overloaded          more is waiting than we may hold: come back later
@@ -41,6 +42,10 @@ class StoreError(AntiphonError):
 
 class NotOwner(StoreError):
     """Another engine owns this database; stop it, or send the command to it."""
+
+
+class Outdated(StoreError):
+    """People stand in a campaign version that this process has not loaded; it loads anew."""
 
 
 class Overtaken(StoreError):

@@ -30,6 +30,7 @@ NOT_BEHAVIOUR: Final = frozenset(
         "Message Complained",
         "Message Dropped",
         "Message Sent",
+        "Send Time Explored",
         "Webhook Answered",
     }
 )

@@ -246,3 +246,14 @@ def test_the_next_occasion_is_the_first_one_after_now(day, offset, zone, days):
     before = next_occasion(trigger, day.isoformat(), zone, after=occasion.at - 400 * DAY)
     assert before is not None
     assert int(before.key) == int(occasion.key) - 1
+
+
+def test_a_date_that_lies_years_ahead_has_its_first_anniversary():
+    occasion = next_occasion(BIRTHDAY, "2031-05-17", "UTC", after=at("2026-03-02T10:00Z"))
+
+    assert occasion is not None
+    assert iso(occasion.at) == "2032-05-17T09:00:00Z"
+
+
+def test_a_date_at_the_end_of_the_calendar_has_no_anniversary():
+    assert next_occasion(BIRTHDAY, "9999-05-17", "UTC", after=at("2026-03-02T10:00Z")) is None

@@ -153,3 +153,51 @@ def test_an_event_is_heard_even_if_the_wait_is_played_late():
 
     assert sent(effects) == [("came", at("2026-03-05T00:00Z"))]
     assert person.state.heard == {}
+
+
+def two_waits(counting_from):
+    """Two waits in a row for the same event, then a message."""
+
+    def wait(name, then):
+        return WaitFor(name, EventMatch("Viewed"), Duration(24 * HOUR), counting_from, then=then)
+
+    return a_theatre(a_campaign("cart", wait("one", "two"), wait("two", "mail"), a_send()))
+
+
+def test_counting_from_the_step_one_event_does_not_end_two_waits_in_a_row():
+    theatre, person = two_waits("step"), a_person()
+
+    theatre.play(person, an_event("Product Added", DAY_ONE))
+    first = theatre.play(person, an_event("Viewed", "2026-03-02T11:00Z"))
+    second = theatre.play(person, an_event("Viewed", "2026-03-02T12:00Z"))
+
+    assert sent(first) == []
+    assert sent(second) == [("mail", at("2026-03-02T12:00Z"))]
+
+
+def test_counting_from_entry_one_event_ends_every_wait_for_it():
+    theatre, person = two_waits("entry"), a_person()
+
+    theatre.play(person, an_event("Product Added", DAY_ONE))
+    effects = theatre.play(person, an_event("Viewed", "2026-03-02T11:00Z"))
+
+    assert sent(effects) == [("mail", at("2026-03-02T11:00Z"))]
+
+
+def test_an_event_that_ends_the_journey_is_not_remembered_for_its_other_waits():
+    """Nobody would ever forget it again: the state would grow with every journey."""
+    day = Duration(24 * HOUR)
+    theatre = a_theatre(
+        a_campaign(
+            "cart",
+            WaitFor("one", EventMatch("Viewed"), day, "entry", then=None, on_timeout="two"),
+            WaitFor("two", EventMatch("Viewed"), day, "entry", then=None, on_timeout=None),
+        )
+    )
+    person = a_person()
+
+    theatre.play(person, an_event("Product Added", DAY_ONE))
+    theatre.play(person, an_event("Viewed", "2026-03-02T11:00Z"))
+
+    assert person.enrollments == []
+    assert person.state.heard == {}

@@ -7,6 +7,7 @@ from engine.core.model import (
     HOUR,
     MINUTE,
     Cap,
+    Contact,
     Delay,
     Discard,
     Displace,
@@ -14,7 +15,9 @@ from engine.core.model import (
     Ghost,
     Hold,
     Holdout,
+    QuietHours,
     SendMessage,
+    TemplateFacts,
 )
 from tests.core.build import (
     DAY_ONE,
@@ -203,3 +206,36 @@ def test_a_ghost_displaces_nobody():
 
     assert only(effects, Displace, Ghost) == []
     assert [name for name, _ in by_campaign(effects, Hold)] == ["strong"]
+
+
+@pytest.mark.parametrize("why", ["consent", "suppressed", "missing value", "quiet hours"])
+def test_what_another_gate_keeps_back_displaces_nobody(why):
+    """Room under the cap would not help it: the weaker message would be lost for nothing."""
+    templates = {
+        ("email", "hello"): TemplateFacts("h1"),
+        ("email", "named"): TemplateFacts("h2", ("profile.name",)),
+    }
+    strong = a_campaign(
+        "strong",
+        a_send(template="named" if why == "missing value" else "hello"),
+        priority=80,
+        topic="news" if why == "consent" else "offers",
+    )
+    quiet = QuietHours(10 * 60 + 1, 12 * 60) if why == "quiet hours" else None
+    theatre = a_theatre(
+        a_campaign("weak", a_send(), trigger="Page", priority=20),
+        strong,
+        caps=ONE_A_DAY,
+        quiet_hours=quiet,
+        templates=templates,
+    )
+    person = a_person()
+    weak = queued_first(theatre, person)
+    if why == "suppressed":
+        person.profile.addresses["email"] = Contact("hard bounce")
+
+    effects = theatre.play(person, an_event("Product Added", at(DAY_ONE) + MINUTE), queued=[weak])
+
+    assert only(effects, Displace, SendMessage) == []
+    assert len(only(effects, Hold, Discard)) == 1
+    assert [entry.message for entry in person.state.ledger] == [weak]

@@ -285,10 +285,11 @@ def test_an_event_touches_the_segments_that_may_change_and_those_that_refer_to_t
     assert set(segments.touched_by_traits(["plan", "name"])) == {"vip", "vip_buyer"}
 
 
-def test_our_own_events_make_no_session() -> None:
+@pytest.mark.parametrize("name", ["Segment Entered", "Send Time Explored", "Webhook Answered"])
+def test_our_own_events_make_no_session(name: str) -> None:
     segments = compiled(visitor=SessionCondition((Comparison("gte", 0),)))
 
-    features = after(an_event("Segment Entered", NINE), segments=segments)
+    features = after(an_event(name, NINE), segments=segments)
 
     assert features == {}
 

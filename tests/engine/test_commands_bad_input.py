@@ -86,7 +86,7 @@ def test_loading_before_anything_is_applied_says_what_to_run(
         ("messages DIR --status sentt", 'Did you mean "sent"?'),
         ("preview email/cart_remindr DIR", 'Did you mean "email/cart_reminder"?'),
         ("segment lst --dir DIR", 'Did you mean "list"?'),
-        ("simulate DIR cart-remindr --events FILE", "cart-reminder"),
+        ("simulate DIR cart-remindr --events FILE", 'Did you mean "cart-reminder"?'),
         ("experiment size DIR --metric x --campaign cart-reminder", "ordered-7d"),
         ("segment explain cart-started --profile nobody --dir DIR", '"nobody"'),
         ("preview email/cart_reminder DIR --profile nobody", '"nobody"'),
@@ -200,3 +200,20 @@ def test_an_empty_database_elsewhere_is_refused_until_something_is_applied(
 
     assert "run `antiphon " in refused(absent)
     assert (there.code, there.out) == (0, "no message yet\n")
+
+
+def test_no_antiphon_yaml_is_said_once(antiphon: Antiphon, tmp_path: Path) -> None:
+    line = refused(antiphon("plan", tmp_path))
+
+    assert line.count("antiphon.yaml") == 1
+
+
+def test_plan_leaves_a_new_workspace_as_it_is(antiphon: Antiphon, tmp_path: Path) -> None:
+    antiphon("init", tmp_path / "shop")
+    shown = antiphon("plan", tmp_path / "shop")
+
+    assert shown.code == 1
+    assert "to add, 0 to change" in shown.out
+    assert not (tmp_path / "shop" / ".antiphon").exists()
+    plan_id = shown.out.split()[-1]
+    assert antiphon("apply", tmp_path / "shop", "--plan", plan_id).code == 0

@@ -283,3 +283,20 @@ def test_a_column_that_is_not_there_is_named(sqlite_database: Database, tmp_path
 
     with pytest.raises(UsageError, match='no column "customer"; columns are userId, event'):
         Loader(sqlite_database).load(path, mapping={"userId": "customer"})
+
+
+def test_a_column_that_no_line_has_is_named(loader: Loader, tmp_path: Path) -> None:
+    """Lines may be sparse: one that lacks a column is fine as long as another has it."""
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        '{"who": "u1", "what": "A", "price": 3}\n{"who": "u2", "what": "A"}\n', encoding="utf-8"
+    )
+    names = {"userId": "who", "event": "what", "properties.price": "price"}
+
+    whole = loader.load(path, mapping=names)
+    misspelled = loader.load(path, mapping={**names, "properties.price": "prize"})
+
+    assert whole.errors == []
+    assert [str(each.message) for each in misspelled.errors] == [
+        '--map properties.price=prize: no line has "prize"'
+    ]

@@ -231,6 +231,44 @@ def test_a_version_is_forgotten_once_nobody_is_on_it(house: Published) -> None:
     assert house.process.playbook.program.pinned == {}
 
 
+def test_rule_6_who_enters_a_version_while_the_next_one_goes_live_finishes_on_theirs(
+    house: Published,
+) -> None:
+    in_flight = house.process.playbook
+    first = house.version
+    house.apply(with_cart(LONGER))
+    newer = house.process.playbook
+    house.process.playbook = in_flight  # a batch that began before the release
+    house.carts(1)
+    house.process.playbook = newer
+    house.now += HOUR
+
+    refused = house.tick()
+    standing = house.standing()
+    house.reload()
+    house.settle(until=house.now + 9 * HOUR)
+
+    assert refused.is_outdated
+    assert standing == [(first, "settle", 1)], "nobody is dropped by who does not know better"
+    assert [row[0] for row in house.messages("soft")] == ["queued"]
+
+
+def test_a_version_that_no_load_knows_holds_up_nobody_for_ever(house: Published) -> None:
+    house.carts(2)
+    house.process.write(
+        lambda connection: connection.execute("UPDATE enrollment SET version = 'lost' WHERE id = 1")
+    )
+    house.now += HOUR
+
+    assert house.tick().is_outdated
+    house.settle(until=house.now + 9 * HOUR)
+
+    assert house.rows("SELECT status, reason FROM enrollment WHERE id = 1") == [
+        ("dropped", "its campaign version is gone")
+    ]
+    assert len(house.messages("soft")) == 1
+
+
 def test_a_campaign_with_people_inside_may_be_deleted_and_they_finish(house: Published) -> None:
     house.carts(2)
     other = {name: it for name, it in FILES.items() if name != "campaigns/cart.yaml"}

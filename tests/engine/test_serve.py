@@ -298,7 +298,9 @@ def test_keys_work_without_a_server_too(shop: Path, environ: dict[str, str]) -> 
     assert made.stdout.startswith("sk_")
     assert unknown.returncode == 2
     assert "antiphon keys list" in unknown.stderr
-    assert [key["label"] for key in json.loads(listed.stdout)["keys"]] == ["later"]
+    (key,) = json.loads(listed.stdout)["keys"]
+    assert (key["label"], key["revoked_at"]) == ("later", None)
+    assert key["created_at"].endswith("Z")
 
 
 def test_it_is_not_ready_before_anything_is_applied_but_takes_events(

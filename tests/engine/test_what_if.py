@@ -102,7 +102,7 @@ def test_two_workspaces_are_compared_step_by_step(
     ("words", "found"),
     [
         (("--caps", "email three a week"), "email three a week"),
-        (("--caps", "fax 1/1d"), '"fax" is neither a channel nor a topic; there are email, offers'),
+        (("--caps", "fax 1/1d"), '"fax" is neither a channel nor a topic. Allowed: email, offers'),
         (("--caps", "email 1/1x"), "1x"),
         (("--quiet-hours", "night"), "22:00-08:00"),
         (("--quiet-hours", "25:00-08:00"), "25:00"),

@@ -102,6 +102,8 @@ def tick(world: "World") -> bool:
     except NotOwner:
         # Usurped: this one stops, and the other has already taken its place.
         return True
+    finally:
+        world.was_careful |= world.process.ticker.is_careful
     return not done.is_idle
 
 

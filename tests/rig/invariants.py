@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.core.model import NEVER
+from engine.core.webhooks import WEBHOOK_ANSWERED
 from engine.feedback import ORDER
 from engine.store import people
 from engine.store.connection import Connection
@@ -153,10 +154,11 @@ def the_same_as_in_memory(world: World, connection: Connection) -> Found:
 
 def the_same_in_one_go(world: World, connection: Connection) -> Found:
     """Batches, crashes and delays change nothing: the history played in one call says the same."""
-    if not world.plan.is_virtual or {"kill", "settle"} & set(world.plan.poison):
+    if not world.plan.is_virtual or world.was_careful:
         return []  # an item tried alone may be cut from others of its instant
     found: Found = []
     excluded = merged_profiles(connection) | poisoned_profiles(world, connection)
+    excluded |= _cut_by_a_merge(connection) | _answered_late(world)
     loaded, stored = loaded_people(connection), stored_facts(connection)
     vault = Vault({1: SECRET}, entropy=lambda n: bytes(n))
     playbook = the_shop()
@@ -174,6 +176,35 @@ def the_same_in_one_go(world: World, connection: Connection) -> Found:
         life = in_one_go(calls[profile_id], events, horizon=world.stop_at)
         found += _differences("in one go", profile_id, life.facts(), stored[profile_id])
     return found
+
+
+def _answered_late(world: World) -> set[int]:
+    """Whoever was told of a webhook at an instant that had been played: an answer bears the instant
+    at which the outbox began its pass."""
+    found: set[int] = set()
+    for profile_id, calls in calls_by_profile(world).items():
+        played = 0
+        for call in calls:
+            answers = [it.accepted_at for it in call.events if it.name == WEBHOOK_ANSWERED]
+            if answers and min(answers) <= played:
+                found.add(profile_id)
+            played = max(played, call.horizon)
+    return found
+
+
+def _cut_by_a_merge(connection: Connection) -> set[int]:
+    """Whoever had events of one instant on both sides of somebody else's merge.
+
+    A merge is played alone, so they were played in two batches, and what fell due at that very
+    instant in between: the one place where a batch ends inside an instant.
+    """
+    rows = connection.execute(
+        "SELECT a.profile_id FROM event m JOIN event a ON a.accepted_at = m.accepted_at "
+        "AND a.seq < m.seq JOIN event b ON b.profile_id = a.profile_id "
+        "AND b.accepted_at = m.accepted_at AND b.seq > m.seq WHERE m.flags = ?",
+        (MERGE,),
+    )
+    return {row[0] for row in rows}
 
 
 def the_ledger_agrees(world: World, connection: Connection) -> Found:

@@ -45,6 +45,7 @@ class World:
         orders: What operators held and let go, as acknowledged.
         triggers: Every order that the API was to start a journey for: (whose, answers given).
         n_crashes_at: Deaths by failpoint.
+        was_careful: Whether items were ever tried one by one, since a batch had failed too often.
     """
 
     url: str
@@ -65,6 +66,7 @@ class World:
     n_usurped: int = 0
     n_published: int = 0
     is_closing: bool = False
+    was_careful: bool = False
 
     def __post_init__(self) -> None:
         self.rng = random.Random(f"world {self.seed}")
