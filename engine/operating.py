@@ -168,7 +168,8 @@ def _unenrol(
     if not n_people:
         return Done(0, was.held, 0)
     number = _record(connection, order, digest, now=now)
-    new = Unenrolment(number, order.campaign, order.step, only, order.why)
+    last = int(connection.execute("SELECT coalesce(max(id), 0) FROM enrollment")[0][0])
+    new = Unenrolment(number, order.campaign, order.step, only, order.why, last)
     still = tuple(each for each in was.ended if _may_concern(connection, each))
     after = msgspec.structs.replace(was, ended=(*still, Ended(new, now)))
     _write(connection, order, after, now=now)

@@ -56,6 +56,7 @@ def meet_operators(scene: Scene) -> list[Enrollment]:
         for enrollment in scene.active():
             if (
                 enrollment.campaign == order.campaign
+                and enrollment.id <= order.last
                 and order.step in (None, enrollment.step)
                 and (order.only is None or enrollment.id in order.only)
             ):

@@ -545,13 +545,18 @@ class Move(Struct, frozen=True):
 
 
 class Unenrolment(Struct, frozen=True):
-    """An operator ends a campaign for whoever is inside: all, at one step, or `only` these."""
+    """An operator ends a campaign for whoever is inside: all, at one step, or `only` these.
+
+    `last` is the last enrollment there was: who entered later is not concerned, also where a merge
+    brings a profile together with one that has not met the order yet.
+    """
 
     release: int
     campaign: str
     step: StepId | None = None
     only: tuple[int, ...] | None = None
     why: str = ""
+    last: int = NEVER
 
 
 class Variant(Struct, frozen=True):

@@ -158,6 +158,23 @@ def test_one_person_is_unenrolled_also_if_a_merge_comes_first(house: Published) 
     ) == [("u2",)]
 
 
+def test_who_enters_after_an_unenrolment_stays_though_a_merge_brings_someone_it_has_not_met(
+    house: Published,
+) -> None:
+    """The visitor sleeps through the order; the merge takes over that nothing was met since."""
+    house.send({"type": "track", "anonymousId": "a1", "event": "Product Viewed"})
+    house.carts(1)
+    house.order("unenrol")
+    house.settle()
+    house.track("u1", "Product Added", cart="again")
+    house.settle()
+
+    house.send({"type": "identify", "anonymousId": "a1", "userId": "u1", "traits": {}})
+    house.settle()
+
+    assert house.standing() == [(house.version, "settle", 1)]
+
+
 @pytest.mark.parametrize("place", ["step commit", "tick commit"])
 def test_a_crash_in_the_middle_of_an_unenrolment_ends_in_the_same(
     house: Published, place: str
