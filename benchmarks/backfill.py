@@ -31,12 +31,12 @@ from typing import Any, Final
 
 from benchmarks.long_history import NOW, build, files
 from campaigns.load import load_bundle
-from engine import publish
-from engine.backfill import Backfilling
-from engine.live import load_playbook
+from engine.release import publish
+from engine.release.backfill import Backfilling
+from engine.release.live import load_playbook
 from engine.store.database import _PRAGMAS, Database
 from engine.store.events import EventLog
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from engine.vault import Vault
 
 WANTED: Final = 3.0

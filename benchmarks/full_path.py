@@ -36,18 +36,18 @@ from benchmarks.reference_mix import (
     workspace_files,
 )
 from campaigns.load import load_bundle
-from engine import publish
 from engine.core.clocktime import parse_instant
 from engine.core.model import HOUR, MINUTE, Instant
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.playbook import Playbook
-from engine.prepare import Prepared, Terms, prepare
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Prepared, Terms, prepare
+from engine.release import publish
+from engine.release.playbook import Playbook
 from engine.store import migrate
 from engine.store.connection import Connection, Row, SqliteConnection
 from engine.store.database import _PRAGMAS, Database
 from engine.store.events import EventLog
-from engine.tick import Ticker, run_until_idle
+from engine.ticking.tick import Ticker, run_until_idle
 from engine.vault import Vault
 
 T = TypeVar("T")

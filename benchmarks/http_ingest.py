@@ -28,14 +28,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, cast
 
-from engine.declared import Declared
-from engine.ingest import Ingest
-from engine.prepare import Terms, prepare
+from engine.intake.declared import Declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
+from engine.intake.validate import Limits
 from engine.steady import present
 from engine.store import keys, migrate
 from engine.store.database import Database
 from engine.store.events import COLUMNS, EventLog, event_tables, roll
-from engine.validate import Limits
 from engine.vault import Vault
 
 BATCH: Final = 100

@@ -20,9 +20,9 @@ from pathlib import Path
 
 from engine.core.clocktime import iso, parse_instant
 from engine.core.model import DAY, SECOND
-from engine.declared import Declared
-from engine.ingest import Ingest
-from engine.prepare import Terms, prepare
+from engine.intake.declared import Declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
 from engine.store import migrate
 from engine.store.bulk import insert, reserve
 from engine.store.connection import Row

@@ -15,9 +15,9 @@ import msgspec
 
 from benchmarks.reference_mix import MIX, workspace_files
 from campaigns.load import load_bundle
-from engine import publish
 from engine.core.clocktime import parse_instant
 from engine.core.model import DAY, Instant, State
+from engine.release import publish
 from engine.store import bulk, migrate
 from engine.store.connection import Connection, Row
 from engine.store.database import Database

@@ -11,11 +11,11 @@ from time import perf_counter, process_time
 
 from benchmarks.check import generated
 from campaigns.load import load_bundle
-from engine.checking import compiled
 from engine.core.model import DAY, MINUTE
-from engine.plan_words import rendered
-from engine.planning import plan
-from engine.publish import apply
+from engine.release.checking import compiled
+from engine.release.planning import plan
+from engine.release.publish import apply
+from engine.release.words import rendered
 from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database

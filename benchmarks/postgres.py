@@ -28,16 +28,16 @@ from typing import Final, NamedTuple
 from benchmarks.full_path import GROUP, SPAN, START, clock, settle
 from benchmarks.reference_mix import BATCH, MIX, identify_calls, traffic, workspace_files
 from campaigns.load import load_bundle
-from engine import publish
 from engine.core.model import HOUR, MINUTE, Instant
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.live import load_playbook
-from engine.prepare import Terms, prepare
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
+from engine.release import publish
+from engine.release.live import load_playbook
 from engine.store import migrate
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.tick import Ticker, run_until_idle
+from engine.ticking.tick import Ticker, run_until_idle
 from engine.vault import Vault
 
 TICK: Final = 1_000

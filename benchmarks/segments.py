@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     HOUR,
     MINUTE,

@@ -27,14 +27,14 @@ import msgspec
 from benchmarks.full_path import GROUP, Shop, settle
 from benchmarks.reference_mix import BATCH, identify_calls, traffic, workspace_files
 from campaigns.load import load_bundle
-from engine import publish
 from engine.core.clocktime import iso, parse_instant
 from engine.core.model import DAY, HOUR, MINUTE, NEVER, SECOND, Instant, Membership, State
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.prepare import Terms, prepare
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
+from engine.release import publish
 from engine.store import bulk, claims, migrate
-from engine.tick import Ticker, run_until_idle
+from engine.ticking.tick import Ticker, run_until_idle
 
 START: Final = parse_instant("2026-03-02T10:00:00Z")
 WAIT: Final = 30 * MINUTE

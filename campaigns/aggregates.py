@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 from campaigns.comparisons import Asking, counts_asked
 from campaigns.event_forms import MEASURES, EventForm
 from campaigns.reading import Text
-from engine.core.aggregates import LIMIT_MAX, ORDERED
-from engine.core.counts import count_verdicts
+from engine.core.conditions.aggregates import LIMIT_MAX, ORDERED
+from engine.core.conditions.counts import count_verdicts
+from engine.core.conditions.units import compile_total_test
 from engine.core.errors import CampaignError
 from engine.core.model import AggregateCondition, Comparison, Condition, EventMatch, Window
-from engine.core.units import compile_total_test
 
 if TYPE_CHECKING:
     from campaigns.conditions import Conditions

@@ -20,10 +20,10 @@ from campaigns.possible_values import (
     is_instant_possible,
     possible_kinds,
 )
-from engine.core.counts import count_verdicts
+from engine.core.conditions.counts import count_verdicts
+from engine.core.conditions.explanation import describe
 from engine.core.errors import CampaignError
-from engine.core.explanation import describe
-from engine.core.features import content
+from engine.core.features.kinds import content
 from engine.core.model import (
     AggregateCondition,
     All,

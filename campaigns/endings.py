@@ -23,7 +23,7 @@ from campaigns.step_forms import (
     WebhookStep,
     blocks,
 )
-from engine.core.journeys import VISITS_MAX
+from engine.core.journeys.passage import VISITS_MAX
 
 HOLDING = (DelayStep, DelayUntilStep, BestTimeStep, WaitForStep, WebhookStep, RepeatStep)
 """Steps in which people stay: a live campaign must name them, or later versions cannot map them."""

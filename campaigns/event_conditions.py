@@ -19,7 +19,7 @@ from campaigns.forms import Form
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.window_forms import WindowForm
-from engine.core import moments
+from engine.core.conditions import moments
 from engine.core.model import (
     All,
     Comparison,

@@ -8,8 +8,8 @@ from campaigns.comparisons import Compared
 from campaigns.forms import EventName, Form, Path, Span, text_of
 from campaigns.reading import number
 from campaigns.window_forms import WindowForm
-from engine.core.aggregates import LIMIT_MAX
-from engine.core.event_conditions import STEPS_MAX
+from engine.core.conditions.aggregates import LIMIT_MAX
+from engine.core.conditions.of_events import STEPS_MAX
 
 MEASURES: Final = ("sum", "avg", "min", "max", "first", "last", "distinct")
 

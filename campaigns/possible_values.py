@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
-from engine.core.comparisons import compile_test, compile_timed, is_timed
+from engine.core.conditions.comparisons import compile_test, compile_timed, is_timed
 from engine.core.model import Comparison
 from engine.core.paths import MISSING
 

@@ -1,6 +1,6 @@
 """The webhook step's calls: one HTTP request to an address that a campaign names.
 
-Our request is rendered before it gets here (`engine.webhooks`). A repeat bears the same
+Our request is rendered before it gets here (`engine.sending.webhooks`). A repeat bears the same
 `Idempotency-Key`, so a receiver that honours it acts once. 2xx is success; 408, 429 and 5xx
 are tried again; any other answer is final, and is about this call alone: it never pauses the lane.
 """

@@ -15,11 +15,11 @@ from msgspec.structs import replace
 
 from engine.core.model import Contact, Instant, Profile, ProfileId
 from engine.core.segments import Segments
+from engine.sending.unsubscribe import SOURCE
 from engine.store import scores
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE
-from engine.unsubscribe import SOURCE
-from engine.wire import decode, zone_told
+from engine.ticking.wire import decode, zone_told
 
 BATCH: Final = 500
 

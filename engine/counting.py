@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from engine.loading import Report
+from engine.intake.loading import Report
 
 PLAIN_SECONDS: Final = 10.0
 

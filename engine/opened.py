@@ -9,8 +9,8 @@ from typing import NamedTuple, TypeVar
 
 from engine.core.errors import UsageError
 from engine.core.model import Instant
-from engine.live import load_playbook
-from engine.playbook import Playbook
+from engine.release.live import load_playbook
+from engine.release.playbook import Playbook
 from engine.settings import DIRECTORY, Settings, read_settings, variable
 from engine.store.connection import Connection
 from engine.store.database import Database

@@ -14,7 +14,7 @@ import msgspec
 from engine import write_keys
 from engine.core.clocktime import iso
 from engine.core.errors import Overloaded, UsageError
-from engine.prepare import Answer, Prepared
+from engine.intake.prepare import Answer, Prepared
 from engine.running import Running
 from engine.steady import present
 
@@ -47,7 +47,7 @@ def operations(
 
 def _apply(running: Running, payload: Any) -> dict[str, Any]:
     """Make {"files": {path: text}} the live workspace and play by it from now on."""
-    from engine.publish import apply_files
+    from engine.release.publish import apply_files
 
     done = apply_files(
         running.database,
@@ -63,7 +63,7 @@ def _apply(running: Running, payload: Any) -> dict[str, Any]:
 
 def _rollback(running: Running, payload: Any) -> dict[str, Any]:
     """Play the files of an earlier release again: {"to": number or None}."""
-    from engine.rolling_back import roll_back
+    from engine.release.rolling_back import roll_back
 
     done = roll_back(
         running.database,
@@ -78,8 +78,8 @@ def _rollback(running: Running, payload: Any) -> dict[str, Any]:
 
 
 def _campaign(running: Running, payload: Any) -> dict[str, Any]:
-    """Carry out an operator's order (`engine.operating.Order`) and play by it from now on."""
-    from engine.operating import carry_out_payload
+    """Carry out an operator's order (`release.operating.Order`) and play by it from now on."""
+    from engine.release.operating import carry_out_payload
 
     playbook = running.playbook
     if playbook is None:
@@ -96,7 +96,7 @@ def _campaign(running: Running, payload: Any) -> dict[str, Any]:
 
 def _ingest(running: Running, payload: Any) -> dict[str, Any]:
     """Load a file of this machine: {"path": …, "mapping": {…}, "live": …}."""
-    from engine.loading import ingest_file
+    from engine.intake.loading import ingest_file
 
     path = payload.get("path")
     if not isinstance(path, str) or path == "-":
@@ -137,7 +137,7 @@ def _accept_patiently(running: Running, prepared: Prepared) -> list[Answer]:
 
 def _parked_replay(running: Running, payload: Any) -> dict[str, Any]:
     """Put parked items back: {"ids": […]}, none for all of them."""
-    from engine.replaying import replay
+    from engine.ticking.replaying import replay
 
     ids = [int(each) for each in payload.get("ids") or ()]
     done = running.write(

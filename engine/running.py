@@ -14,19 +14,21 @@ from typing import Any, Final, Literal
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from engine.backfill import Backfilling, outcome
-from engine.commit import GroupCommit
-from engine.composing import Links, Unsendable, compose, data_keys
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
-from engine.declared import Declared, declared
-from engine.delivering import Delivering
-from engine.ingest import Ingest
-from engine.lanes import Paces
-from engine.playbook import Playbook
-from engine.prepare import Answer, Prepared, Terms
-from engine.publish import Built
+from engine.intake.commit import GroupCommit
+from engine.intake.declared import Declared, declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Answer, Prepared, Terms
+from engine.intake.triggering import TriggerCall, Triggered, accept_trigger
+from engine.intake.validate import Limits
+from engine.release.backfill import Backfilling, outcome
+from engine.release.playbook import Playbook
+from engine.release.publish import Built
 from engine.reserve import Reserve
+from engine.sending.composing import Links, Unsendable, compose, data_keys
+from engine.sending.delivering import Delivering
+from engine.sending.lanes import Paces
 from engine.settings import Settings, link_key
 from engine.steady import ASK_EVERY, DatabaseClock, SteadyClock, elapsed, present
 from engine.store.connection import Connection
@@ -34,9 +36,7 @@ from engine.store.database import Database
 from engine.store.events import NOT_OWN, EventLog
 from engine.store.keys import KeyKind
 from engine.store.queue import Queued, addressees
-from engine.tick import Ticked, Ticker
-from engine.triggering import TriggerCall, Triggered, accept_trigger
-from engine.validate import Limits
+from engine.ticking.tick import Ticked, Ticker
 from engine.vault import Vault
 
 log = logging.getLogger("antiphon.engine")

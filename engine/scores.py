@@ -16,10 +16,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from engine.core.conditions.scored import Cut, cuts_of
 from engine.core.errors import UsageError
 from engine.core.model import Instant, Program, Score
-from engine.core.scored import Cut, cuts_of
-from engine.playbook import Playbook
+from engine.release.playbook import Playbook
 from engine.score_file import Kind, Scored, read_scores
 from engine.store import identities, scores
 from engine.store.connection import Connection

@@ -19,7 +19,7 @@ from engine.segment_sql.statement import members_sql, sizes_sql
 from engine.segment_sql.stream import pour
 from engine.store import people
 from engine.store.connection import Connection
-from engine.wire import decode
+from engine.ticking.wire import decode
 
 SHOWN: Final = 10
 INSTANTS_AT_ONCE: Final = 16
@@ -158,9 +158,7 @@ def _sizes(
 
 
 def _tell_unplayed(connection: Connection, profiles: Mapping[int, Profile]) -> None:
-    positions: dict[int, int] = dict(
-        connection.execute("SELECT number, position FROM partition")
-    )
+    positions: dict[int, int] = dict(connection.execute("SELECT number, position FROM partition"))
     played = {number: positions.get(number % max(1, len(positions)), 0) for number in profiles}
     since = min(played.values(), default=0)
     for row in connection.select_in(_UNPLAYED, list(profiles), (since,)):

@@ -26,7 +26,7 @@ import uvicorn
 from engine.core.errors import NotOwner, UsageError
 from engine.local import Address, engine_lock, read_address, write_address
 from engine.operations import operations
-from engine.playbook import Playbook
+from engine.release.playbook import Playbook
 from engine.running import Running
 from engine.settings import Settings, link_key, read_settings
 from engine.steady import present
@@ -282,7 +282,7 @@ def load_playbook(database: Database, vault: Vault) -> Playbook | None:
     with database.read() as connection:
         if connection.execute("SELECT count(*) FROM release")[0][0] == 0:
             return None
-    from engine import publish
+    from engine.release import publish
 
     return publish.load_playbook(database, vault=vault)
 

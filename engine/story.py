@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from engine.asof import profiles_at
-from engine.core.holdouts import exposure_names
+from engine.core.journeys.holdouts import exposure_names
 from engine.core.model import (
     All,
     AnyOf,

@@ -460,7 +460,7 @@ class ModelScore(SQLModel, table=True):
 class Operation(SQLModel, table=True):
     """What an operator did to a construct, beside its version: a campaign paused or drained.
 
-    It survives `apply`, and `plan` shows it as drift. `state` is JSON (`engine.operating`).
+    It survives `apply`, and `plan` shows it as drift. `state` is JSON (`engine.release.operating`).
     """
 
     __tablename__ = "operation"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.core.errors import NotOwner
-from engine.live import load_playbook
+from engine.release.live import load_playbook
 from engine.running import Running
 from engine.settings import Settings, read_settings
 from engine.store.database import Database

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from campaigns.load import load_bundle
 from engine.core.model import Condition, Program
-from engine.publish import compiled
+from engine.release.publish import compiled
 from engine.segment_sql.statement import Statement, members_sql
 
 PAGE = Path(__file__).parents[1] / "docs" / "segments" / "sql.md"

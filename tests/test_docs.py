@@ -22,9 +22,7 @@ from tests.rig.planted import BUGS
 
 HOUSE = Path(__file__).parents[1]
 DOCUMENTS = sorted(
-    path
-    for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md")
-    for path in HOUSE.glob(pattern)
+    path for pattern in ("*.md", "docs/**/*.md", "benchmarks/*.md") for path in HOUSE.glob(pattern)
 )
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -91,8 +91,8 @@ class _Spec:
 
 
 def _readout(arguments: argparse.Namespace) -> Readout:
-    from engine.datafile import sum_datafile
-    from engine.datafile_sums import missing_column
+    from engine.readout.datafile import sum_datafile
+    from engine.readout.datafile_sums import missing_column
 
     specs = [_parsed(text, default_covariate=arguments.covariate) for text in arguments.metric]
     metrics = [spec.metric for spec in specs]

@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     from campaigns.load import read_bundle
     from engine.local import call
-    from engine.publish import check
+    from engine.release.publish import check
 
     check(arguments.directory, environ=os.environ)
     files = read_bundle(arguments.directory)
@@ -57,10 +57,10 @@ def went_live(done: dict[str, Any]) -> str:
 
 
 def _apply_here(directory: Path, payload: dict[str, Any]) -> dict[str, Any]:
-    from engine.backfill import Backfilling
     from engine.opened import opened
     from engine.progress import Progress
-    from engine.publish import apply_files
+    from engine.release.backfill import Backfilling
+    from engine.release.publish import apply_files
     from engine.steady import present
 
     with opened(directory) as it, Progress("backfilling") as progress:

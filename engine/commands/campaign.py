@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from engine.core.clocktime import iso
     from engine.opened import opened
-    from engine.roll_call import campaigns
+    from engine.release.roll_call import campaigns
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         found = campaigns(connection)
@@ -106,9 +106,9 @@ def _said(action: str, campaign: str, done: dict[str, Any]) -> str:
 
 
 def _act_here(directory: Path, order: dict[str, Any]) -> dict[str, Any]:
-    from engine import releases
     from engine.opened import nothing_applied, opened
-    from engine.operating import carry_out_payload
+    from engine.release import releases
+    from engine.release.operating import carry_out_payload
     from engine.steady import present
 
     with opened(directory) as it:

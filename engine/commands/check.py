@@ -20,7 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     """0 when the workspace is right, 1 when it has errors."""
     from campaigns.problems import InvalidWorkspace
     from engine.core.errors import UsageError
-    from engine.checking import check
+    from engine.release.checking import check
 
     if not (arguments.directory / "antiphon.yaml").is_file():
         raise UsageError(

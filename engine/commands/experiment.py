@@ -10,8 +10,8 @@ from campaigns.problems import advice
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.readout import Findings
-    from engine.sizing import Sizing
+    from engine.readout.findings import Findings
+    from engine.readout.sizing import Sizing
 
 HELP: Final = "list, report and size experiments and holdouts"
 EXAMPLE: Final = """\
@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from engine.core.clocktime import iso
     from engine.opened import opened
-    from engine.studies import studies
+    from engine.readout.studies import studies
 
     with opened(arguments.directory, read_only=True) as it:
         playbook = it.playbook()
@@ -114,9 +114,9 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from engine.opened import instant, opened
-    from engine.readout import read_out
+    from engine.readout.findings import read_out
+    from engine.readout.studies import named, studies
     from engine.steady import present
-    from engine.studies import named, studies
 
     as_of = instant(arguments.as_of, default=present())
     with opened(arguments.directory, read_only=True) as it:
@@ -143,7 +143,7 @@ def playbook_title(arguments: argparse.Namespace) -> str:
 
 
 def _shown(found: "list[Findings]", form: str, *, title: str) -> str:
-    from engine.reports import as_json, as_text, page, sections_of
+    from engine.readout.reports import as_json, as_text, page, sections_of
 
     match form:
         case "json":
@@ -159,7 +159,7 @@ def _shown(found: "list[Findings]", form: str, *, title: str) -> str:
 def _size(arguments: argparse.Namespace) -> int:
     from campaigns.metrics import compile_metrics
     from engine.opened import instant, opened
-    from engine.sizing import past_from, past_units, size
+    from engine.readout.sizing import past_from, past_units, size
     from engine.steady import present
     from experiments.power import Design
 

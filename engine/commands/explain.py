@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0 when the message exists, 2 when it does not."""
     from engine.opened import opened
-    from engine.publish import load_playbook
+    from engine.release.publish import load_playbook
     from engine.shown import plain
     from engine.story import message_story, told
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from engine.loading import Report
+    from engine.intake.loading import Report
 
 HELP: Final = "load events or profiles from JSONL, CSV or Parquet (.gz, .zst), or stdin as -"
 EXAMPLE: Final = """\
@@ -102,7 +102,7 @@ def _load(
     if is_served(directory):
         import msgspec
 
-        from engine.loading import Report
+        from engine.intake.loading import Report
 
         with _as_file(file) as path:
             payload = {"path": path, "mapping": mapping, "live": arguments.live}
@@ -130,12 +130,12 @@ def _load_here(
 ) -> "Report":
     import os
 
-    from engine.declared import declared
-    from engine.ingest import Ingest
-    from engine.loading import ingest_file
+    from engine.intake.declared import declared
+    from engine.intake.ingest import Ingest
+    from engine.intake.loading import ingest_file
+    from engine.intake.prepare import Answer, Prepared
     from engine.opened import nothing_applied, opened
-    from engine.prepare import Answer, Prepared
-    from engine.publish import load_playbook
+    from engine.release.publish import load_playbook
     from engine.steady import present
     from engine.store.events import EventLog
 

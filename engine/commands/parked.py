@@ -94,9 +94,9 @@ def _replay_here(directory: Path, ids: list[int]) -> Any:
     import msgspec
 
     from engine.opened import opened
-    from engine.replaying import replay
     from engine.steady import present
     from engine.store.events import EventLog
+    from engine.ticking.replaying import replay
 
     with opened(directory) as it, it.database.write() as connection:
         return msgspec.to_builtins(replay(connection, ids, log=EventLog(), now=present()))

@@ -18,12 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when nothing would change, 1 when something would or it is refused."""
-    from engine import drafts
     from engine.opened import is_untouched, opened
-    from engine.plan_words import as_data, drift, rendered
-    from engine.planning import plan
-    from engine.publish import check
-    from engine.simulate import throwaway
+    from engine.release import drafts
+    from engine.release.planning import plan
+    from engine.release.publish import check
+    from engine.release.words import as_data, drift, rendered
+    from engine.simulation.replay import throwaway
     from engine.steady import present
 
     workspace = check(arguments.directory).workspace

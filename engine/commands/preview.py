@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     from campaigns.problems import advice
     from channels.limits import RenderError
     from channels.render import Setting, render
-    from engine.publish import check
+    from engine.release.publish import check
 
     checked = check(arguments.directory)
     templates = {f"{channel}/{name}": each for (channel, name), each in checked.templates.items()}
@@ -74,9 +74,9 @@ def _traits_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The traits of `--profile`, opened: whoever runs this holds the workspace's secret."""
     if arguments.profile is None:
         return {}
-    from engine.composing import data_keys, open_traits
     from engine.opened import opened
     from engine.reading import find_profile
+    from engine.sending.composing import data_keys, open_traits
     from engine.store.queue import addressees
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:

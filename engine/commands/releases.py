@@ -22,10 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0, also when nothing was applied yet."""
-    from engine import releases
     from engine.core.clocktime import iso
     from engine.core.errors import UsageError
     from engine.opened import opened
+    from engine.release import releases
 
     if arguments.limit < 1:
         raise UsageError(f"--limit {arguments.limit}: at least 1")

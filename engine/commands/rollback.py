@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     from engine.opened import opened
-    from engine.plan_words import as_data, rendered
-    from engine.rolling_back import planned
+    from engine.release.rolling_back import planned
+    from engine.release.words import as_data, rendered
     from engine.steady import present
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
@@ -65,7 +65,7 @@ def _roll_back_here(directory: Path, to: int | None) -> dict[str, Any]:
     import os
 
     from engine.opened import opened
-    from engine.rolling_back import roll_back
+    from engine.release.rolling_back import roll_back
     from engine.steady import present
 
     with opened(directory) as it:

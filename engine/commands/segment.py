@@ -89,8 +89,8 @@ def _known(name: str, segments: "Segments") -> None:
 
 
 def _list(connection: "Connection", segments: "Segments", as_json: bool) -> int:
-    from engine import drafts
     from engine.membership import sizes
+    from engine.release import drafts
     from engine.steady import present
 
     names = list(segments.names)
@@ -159,7 +159,7 @@ def _preview(
 def _as_written(it: "Opened", directory: Path) -> tuple["Program", "Segments"]:
     """The segments of the files, where there are some; else those of the live release."""
     from campaigns.load import load_workspace
-    from engine.publish import compiled
+    from engine.release.publish import compiled
 
     if not (directory / "antiphon.yaml").exists():
         playbook = it.playbook()

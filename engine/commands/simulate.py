@@ -9,8 +9,8 @@ from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
     from campaigns.workspace import Workspace
-    from engine.rehearsal import Rehearsed
-    from engine.what_if import Alter
+    from engine.simulation.rehearsal import Rehearsed
+    from engine.simulation.what_if import Alter
 
 HELP: Final = "replay history on a virtual clock against a throwaway database"
 EXAMPLE: Final = """\
@@ -54,8 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when it was played; 2 when the files cannot be used."""
-    from engine.publish import check
-    from engine.what_if import what_if
+    from engine.release.publish import check
+    from engine.simulation.what_if import what_if
 
     workspace = check(arguments.directory).workspace
     alter = what_if(workspace, caps=arguments.caps, quiet_hours=arguments.quiet_hours)
@@ -93,7 +93,7 @@ def _played(
 ) -> "Rehearsed":
     from engine.opened import instant
     from engine.progress import Progress
-    from engine.rehearsal import rehearse
+    from engine.simulation.rehearsal import rehearse
 
     until = None if arguments.until is None else instant(arguments.until, default=0)
     with Progress(f"Simulating {title}", is_quiet=arguments.json) as progress:
@@ -123,7 +123,7 @@ def _print_head(done: "Rehearsed") -> None:
 def _print_both(
     arguments: argparse.Namespace, before: "Rehearsed", after: "Rehearsed", names: tuple[str, str]
 ) -> int:
-    from engine.simulation_difference import difference, lines
+    from engine.simulation.difference import difference, lines
 
     if arguments.json:
         found = {

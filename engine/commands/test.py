@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when every test passes, 1 when one fails."""
-    from engine.publish import check
-    from engine.trials import run_trials
+    from engine.release.publish import check
+    from engine.simulation.trials import run_trials
 
     is_dumb = os.environ.get("NO_COLOR") or not sys.stdout.isatty() or arguments.json
     green, red, plain = ("", "", "") if is_dumb else ("\x1b[32m", "\x1b[31m", "\x1b[0m")

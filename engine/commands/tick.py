@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     from engine.core.errors import NotOwner
     from engine.local import engine_lock
     from engine.opened import instant, opened
-    from engine.run_until import run_until
+    from engine.simulation.run_until import run_until
     from engine.steady import present
 
     now = present()

@@ -12,9 +12,9 @@ as a redirect.
 
 from typing import Final, NoReturn
 
-from engine.core.arming import rearm_dates
-from engine.core.holdouts import HELD_OUT, holder_of
-from engine.core.journeys import leave
+from engine.core.journeys.arming import rearm_dates
+from engine.core.journeys.holdouts import HELD_OUT, holder_of
+from engine.core.journeys.passage import leave
 from engine.core.model import (
     Contact,
     Effect,

@@ -22,14 +22,15 @@ Read next: `scene`, `journeys`, `entry`.
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from engine.core.arming import arm_schedules, cross_schedules, rearm_dates
-from engine.core.audiences import check_audiences
 from engine.core.clocktime import iso
-from engine.core.competition import is_sending, next_to_send
-from engine.core.entry import backfill, start_journeys
 from engine.core.errors import JourneyLoop
-from engine.core.journeys import advance, hear
-from engine.core.migration import meet_operators
+from engine.core.journeys.arming import arm_schedules, cross_schedules, rearm_dates
+from engine.core.journeys.audiences import check_audiences
+from engine.core.journeys.competition import is_sending, next_to_send
+from engine.core.journeys.entry import backfill, start_journeys
+from engine.core.journeys.migration import meet_operators
+from engine.core.journeys.passage import advance, hear
+from engine.core.journeys.schedules import fire
 from engine.core.model import (
     NEVER,
     Effect,
@@ -43,7 +44,6 @@ from engine.core.model import (
 )
 from engine.core.roster import roster_of
 from engine.core.scene import Happening, Scene
-from engine.core.schedules import fire
 from engine.core.segments import Segments
 
 DUE_ITEMS_MAX: Final = 1_000

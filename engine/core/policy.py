@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from engine.core.clocktime import iso, quiet_until
-from engine.core.local_hours import compile_local_time
+from engine.core.conditions.local_hours import compile_local_time
 from engine.core.model import (
     DAY,
     HOUR,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from engine.core.followed import read_when_asked
+from engine.core.conditions.followed import read_when_asked
 from engine.core.model import (
     ApiTrigger,
     Campaign,

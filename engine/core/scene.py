@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
-from engine.core.compiled import ZONE
+from engine.core.conditions.compiled import ZONE
 from engine.core.errors import JourneyLoop
 from engine.core.model import (
     NEVER,

@@ -10,15 +10,18 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import contextmanager
 from typing import Any, Final
 
-from engine.core import limits
-from engine.core.comparisons import Answer
-from engine.core.conditions import Compiled, Compiler
+from engine.core.conditions import limits
+from engine.core.conditions.comparisons import Answer
+from engine.core.conditions.compiler import Compiled, Compiler
+from engine.core.conditions.explanation import explain_condition, too_much
+from engine.core.conditions.filters import EventTest, compile_where, matches_event
+from engine.core.conditions.followed import read_when_asked
+from engine.core.conditions.narrowed import Narrowed, narrow
+from engine.core.conditions.news import News
 from engine.core.errors import CampaignError
-from engine.core.explanation import explain_condition, too_much
-from engine.core.features import KINDS, Features, Fold, content
-from engine.core.filters import EventTest, compile_where, matches_event
-from engine.core.followed import read_when_asked
-from engine.core.last_seen import LastSeen
+from engine.core.features.kinds import KINDS, Features, Fold, content
+from engine.core.features.last_seen import LastSeen
+from engine.core.features.sessions import NOT_BEHAVIOUR
 from engine.core.model import (
     NEVER,
     Branch,
@@ -32,9 +35,6 @@ from engine.core.model import (
     Program,
     WaitFor,
 )
-from engine.core.narrowed import Narrowed, narrow
-from engine.core.news import News
-from engine.core.sessions import NOT_BEHAVIOUR
 
 __all__ = ["Segments", "compile_segments", "for_program", "matches_event"]
 

@@ -11,12 +11,12 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw
 
-from engine.calls import Call
 from engine.core.clocktime import iso
 from engine.core.model import DAY, HOUR, MINUTE, Instant
-from engine.declared import Declared
 from engine.demo.orders import Order
-from engine.prepare import Fact, Terms, prepare_items
+from engine.intake.calls import Call
+from engine.intake.declared import Declared
+from engine.intake.prepare import Fact, Terms, prepare_items
 
 SOURCE: Final = "demo"
 

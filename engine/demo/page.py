@@ -7,8 +7,8 @@ from typing import Final
 from engine.demo.invented import CONSENT
 from engine.demo.planting import METRIC, NOT_PLANTED, PLANTED, Truth
 from engine.demo.year import Played
-from engine.readout import Findings
-from engine.reports import Part, page, sections_of
+from engine.readout.findings import Findings
+from engine.readout.reports import Part, page, sections_of
 from experiments.compare import Interval
 from experiments.report import Note, Table
 from experiments.words import MINUS, percent, summary

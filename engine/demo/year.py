@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.composing import Links
 from engine.core.model import DAY, Instant
 from engine.demo.invented import as_facts, carts, people, purchase, purchases
 from engine.demo.orders import Order, household_sizes, local_midnight, read_orders
@@ -23,16 +22,17 @@ from engine.demo.planting import (
     plan,
     planted_orders,
 )
-from engine.metric_sums import Unit, outcomes
-from engine.publish import check
-from engine.readout import Findings, read_out
+from engine.readout.findings import Findings, read_out
+from engine.readout.metric_sums import Unit, outcomes
+from engine.readout.studies import Study, studies
+from engine.release.publish import check
+from engine.sending.composing import Links
 from engine.settings import Settings, link_key, read_settings
-from engine.simulate import Replay, applied
-from engine.simulation_counts import Counts
+from engine.simulation.counts import Counts
+from engine.simulation.replay import Replay, applied
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.migrate import upgrade
-from engine.studies import Study, studies
 from engine.vault import Vault
 
 SHOP: Final = Path(__file__).parents[2] / "campaigns" / "examples" / "shop"

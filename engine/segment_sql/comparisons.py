@@ -1,4 +1,4 @@
-"""Each operator as SQL: the same table as `engine.core.comparisons`, line by line.
+"""Each operator as SQL: the same table as `engine.core.conditions.comparisons`, line by line.
 
 Every test is TRUE or FALSE, never NULL, so that NOT means what it says. Values are JSON, and their
 types are as strict as the core's. Dates are read by the core's own reader, a function of the lake.
@@ -7,7 +7,7 @@ types are as strict as the core's. Dates are read by the core's own reader, a fu
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from engine.core.comparisons import compile_test
+from engine.core.conditions.comparisons import compile_test
 from engine.core.model import Comparison
 from engine.segment_sql.binding import Binding
 

@@ -4,8 +4,8 @@ The matching events are found once, whatever the instants; each instant then cou
 its window. An event's own time places it, not when it was accepted.
 """
 
+from engine.core.features.sessions import NOT_BEHAVIOUR
 from engine.core.model import EventCondition, EventMatch, Filter, SessionCondition, Window
-from engine.core.sessions import NOT_BEHAVIOUR
 from engine.segment_sql.binding import Binding
 from engine.segment_sql.comparisons import Clock, both, number_passes, passes_all
 from engine.segment_sql.paths import any_at

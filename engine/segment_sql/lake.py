@@ -23,8 +23,14 @@ import msgspec
 from duckdb.func import SPECIAL
 
 from engine.core import clocktime
-from engine.core.comparisons import TimedTest, as_instant, as_local_instant, compile_timed
-from engine.core.latest import TEXT_LENGTH_MAX
+from engine.core.conditions.comparisons import (
+    TimedTest,
+    as_instant,
+    as_local_instant,
+    compile_timed,
+)
+from engine.core.conditions.of_people import is_sampled, listed_value
+from engine.core.features.latest import TEXT_LENGTH_MAX
 from engine.core.model import (
     Comparison,
     Instant,
@@ -33,7 +39,6 @@ from engine.core.model import (
     ProfileId,
     SampleCondition,
 )
-from engine.core.person_conditions import is_sampled, listed_value
 
 MEMORY: Final = "256MB"
 """What DuckDB may hold; beyond it, it spills to its folder."""

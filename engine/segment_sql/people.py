@@ -3,7 +3,7 @@
 from typing import Final
 
 from engine.core.errors import CampaignError
-from engine.core.latest import EARTH_RADIUS_KM, KEPT
+from engine.core.features.latest import EARTH_RADIUS_KM, KEPT
 from engine.core.model import (
     ClusterCondition,
     ConsentCondition,
@@ -183,7 +183,7 @@ def _trait(plan: Plan, name: str) -> str:
 def _latest(plan: Plan, root: str, within: int | None) -> str:
     """The leaf whose `said` is the JSON list of what the last event that carried one said.
 
-    Of two at one instant the text that is greater counts, as in `engine.core.latest`.
+    Of two at one instant the text that is greater counts, as in `engine.core.features.latest`.
     """
     plan.needs.event(EVERY_EVENT, ["context"])
     found = follow("context", [root], plan.bind)

@@ -11,14 +11,14 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.core.features.sessions import NOT_BEHAVIOUR
 from engine.core.model import NEVER, Instant
-from engine.core.sessions import NOT_BEHAVIOUR
 from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
+from engine.sending.unsubscribe import SOURCE
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE, EventLog, event_tables
 from engine.tables import CONTACT_CLOSED
-from engine.unsubscribe import SOURCE
 
 BATCH: Final = 20_000
 """Rows held in Python at a time."""

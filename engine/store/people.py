@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from engine.core.limits import n_noted
+from engine.core.conditions.limits import n_noted
 from engine.core.model import (
     Contact,
     Enrollment,
@@ -69,7 +69,7 @@ NO_CONTACT = Contact()
 
 
 APPROXIMATE: Final = "approximate features"
-"""The counter of how many features of profiles have passed a limit (`engine.core.limits`)."""
+"""The counter of how many features of profiles have passed a limit (`core.conditions.limits`)."""
 
 
 class Loaded(Struct):

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from engine.core.model import SECOND, Instant
-from engine.lanes import LANES
+from engine.sending.lanes import LANES
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import COUNTER

@@ -8,7 +8,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from engine.core.model import SECOND, Instant
-from engine.lanes import PaceState
+from engine.sending.lanes import PaceState
 from engine.web.gauges import Overview
 from engine.web.problem import Refusal
 from engine.web.services import in_reader, services_of

@@ -12,9 +12,9 @@ from starlette.routing import Route
 
 from channels.base import DeliveryEvent, EventKind
 from channels.tokens import Kind, Token, read_token
-from engine.feedback import take_in
+from engine.sending.feedback import take_in
+from engine.sending.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
 from engine.store.connection import Connection
-from engine.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
 from engine.web.body import read_body
 from engine.web.html import page
 from engine.web.services import Services, committed, in_reader, services_of, written_with_reserve

@@ -206,7 +206,7 @@ def _missing(word: str) -> Response:
 
 def _held(connection: Connection) -> dict[str, str]:
     """What an operator says of the campaigns that one holds."""
-    from engine.operating import standings  # what it knows of files is not needed to start
+    from engine.release.operating import standings  # what it knows of files is not needed to start
 
     return {
         name: f"by an operator: {it.why}" if it.why else "by an operator"

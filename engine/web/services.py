@@ -11,14 +11,14 @@ from starlette.requests import Request
 from engine.core.errors import DiskFull
 from engine.core.model import Instant, Program
 from engine.core.segments import Segments
-from engine.lanes import PaceState
-from engine.prepare import Answer, Prepared, Terms
+from engine.intake.prepare import Answer, Prepared, Terms
+from engine.intake.triggering import TriggerCall, Triggered
+from engine.sending.lanes import PaceState
 from engine.settings import Settings
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.keys import KeyKind
-from engine.triggering import TriggerCall, Triggered
 from engine.web.bridge import Bridge
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing

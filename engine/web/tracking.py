@@ -12,9 +12,9 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from engine.calls import KINDS, Kind, write_key_of
 from engine.core.errors import CommitUnknown, InvalidEvent, Overloaded, StoreError
-from engine.prepare import Answer, Prepared, prepare
+from engine.intake.calls import KINDS, Kind, write_key_of
+from engine.intake.prepare import Answer, Prepared, prepare
 from engine.web.body import receive_body
 from engine.web.bridge import Bridge
 from engine.web.keyring import Caller

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.errors import InvalidEvent, Overloaded
-from engine.triggering import known_answer, read_trigger, refusal_of
+from engine.intake.triggering import known_answer, read_trigger, refusal_of
 from engine.web.body import read_body
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal

@@ -8,7 +8,6 @@ from campaigns.compile import compile_workspace
 from campaigns.durations import parse_day_offset
 from campaigns.problems import InvalidWorkspace
 from campaigns.step_values import saved_names
-from engine.checking import compiled
 from engine.core.model import (
     DAY,
     SECOND,
@@ -23,6 +22,7 @@ from engine.core.model import (
     Repeat,
     Webhook,
 )
+from engine.release.checking import compiled
 from tests.campaigns.build import a_workspace, problems_of
 
 SEND = "send: {channel: email, template: remind}"

@@ -8,7 +8,7 @@ from datetime import datetime
 from fractions import Fraction
 from typing import Any
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     AggregateCondition,
     All,

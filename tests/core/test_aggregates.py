@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from engine.core.errors import CampaignError
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import AggregateCondition, Comparison, Event, EventMatch, Window
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.followed import read_when_asked
+from engine.core.conditions.followed import read_when_asked
 from engine.core.model import (
     NEVER,
     All,

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.core.clocktime import iso, local_time
-from engine.core.dates import next_occasion
+from engine.core.journeys.dates import next_occasion
 from engine.core.merge import merge_people
 from engine.core.model import (
     DAY,

@@ -6,6 +6,7 @@ import pytest
 
 from engine.core import model
 from engine.core.errors import JourneyLoop
+from engine.core.journeys.steps import STEPS
 from engine.core.model import (
     HOUR,
     MINUTE,
@@ -29,7 +30,6 @@ from engine.core.model import (
     Update,
     Wake,
 )
-from engine.core.steps import STEPS
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from engine.core.journeys.webhooks import WAIT_MAX
 from engine.core.model import (
     HOUR,
     SECOND,
@@ -18,7 +19,6 @@ from engine.core.model import (
     Track,
     Webhook,
 )
-from engine.core.webhooks import WAIT_MAX
 from tests.core.build import (
     a_campaign,
     a_person,

@@ -2,8 +2,8 @@
 
 import pytest
 
+from engine.core.conditions.local_hours import compile_local_time
 from engine.core.errors import CampaignError
-from engine.core.local_hours import compile_local_time
 from engine.core.model import DAY, MINUTE, NEVER, LocalTimeCondition, Profile, ProfileId
 from tests.core.build import at
 from tests.core.person_oracle import clock_shows, local

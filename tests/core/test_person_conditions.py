@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.core.errors import CampaignError
-from engine.core.latest import distance_km
+from engine.core.features.latest import distance_km
 from engine.core.model import (
     DAY,
     HOUR,

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     DAY,
     HOUR,

@@ -8,7 +8,8 @@ import pytest
 
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import CampaignError
-from engine.core.features import Features
+from engine.core.features.kinds import Features
+from engine.core.features.occurrences import WAITING_MAX
 from engine.core.model import (
     DAY,
     HOUR,
@@ -36,7 +37,6 @@ from engine.core.model import (
     WaitFor,
     Window,
 )
-from engine.core.occurrences import WAITING_MAX
 from engine.core.segments import Segments, compile_segments, for_program
 from tests.core.build import someone
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from engine.core.clocktime import parse_instant
-from engine.core.comparisons import TESTS, TIMED
+from engine.core.conditions.comparisons import TESTS, TIMED
 from engine.core.errors import CampaignError
 from engine.core.model import (
     DAY,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     AggregateCondition,
     All,

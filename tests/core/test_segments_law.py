@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.errors import CampaignError
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     NEVER,
     All,

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     AggregateCondition,
     Comparison,

@@ -10,7 +10,7 @@ import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     AggregateCondition,
     Comparison,

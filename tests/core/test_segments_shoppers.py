@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import (
     DAY,
     HOUR,

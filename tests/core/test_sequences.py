@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import NEVER, Event, EventMatch, SequenceCondition, SequenceStep, Window
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone

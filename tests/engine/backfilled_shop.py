@@ -10,21 +10,21 @@ import msgspec
 
 from campaigns.load import load_bundle
 from campaigns.workspace import Workspace
-from engine import publish
-from engine.backfill import Backfilling
 from engine.core.clocktime import iso
 from engine.core.model import HOUR, MINUTE, SECOND, Event, Instant
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.live import load_playbook
-from engine.playbook import Playbook
-from engine.prepare import Terms, prepare
-from engine.publish import Built
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
+from engine.release import publish
+from engine.release.backfill import Backfilling
+from engine.release.live import load_playbook
+from engine.release.playbook import Playbook
+from engine.release.publish import Built
 from engine.store import people
 from engine.store.connection import Connection, Row
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.tick import Ticker, run_until_idle
+from engine.ticking.tick import Ticker, run_until_idle
 from engine.vault import Vault
 
 NOON: Instant = 1_772_452_800_000_000

@@ -9,9 +9,9 @@ import msgspec
 
 from engine.core.clocktime import parse_instant
 from engine.core.model import DAY
-from engine.declared import Declared
-from engine.ingest import Ingest
-from engine.prepare import Answer, Prepared, Terms, prepare
+from engine.intake.declared import Declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Answer, Prepared, Terms, prepare
 from engine.store.connection import Row
 from engine.store.database import Database
 from engine.store.events import EventLog

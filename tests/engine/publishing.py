@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.load import load_bundle
-from engine import operating, releases
 from engine.core.model import Instant
-from engine.live import load_playbook
-from engine.operating import Done, Order
-from engine.plan_words import rendered
-from engine.planning import Plan, plan
-from engine.publish import apply_files
-from engine.rolling_back import roll_back
+from engine.release import operating, releases
+from engine.release.live import load_playbook
+from engine.release.operating import Done, Order
+from engine.release.planning import Plan, plan
+from engine.release.publish import apply_files
+from engine.release.rolling_back import roll_back
+from engine.release.words import rendered
 from tests.rig.stage import NOON, Stage
 
 SETTINGS = """zone: UTC

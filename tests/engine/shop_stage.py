@@ -21,20 +21,20 @@ import msgspec
 
 from campaigns.load import load_bundle
 from channels.base import Provider
-from engine.composing import Links
 from engine.core.clocktime import iso, parse_instant
 from engine.core.model import Instant
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.outbox import Outbox
-from engine.prepare import Answer, Terms, prepare
-from engine.simulate import applied
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Answer, Terms, prepare
+from engine.sending.composing import Links
+from engine.sending.outbox import Outbox
+from engine.sending.webhooks import open_webhooks
+from engine.simulation.replay import applied
 from engine.store.connection import Row
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from engine.vault import Vault
-from engine.webhooks import open_webhooks
 from tests.campaigns.build import files
 from tests.rig.stage import Scripted
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.core import limits
+from engine.core.conditions import limits
 from engine.core.model import NEVER
 from engine.store import people
 from engine.web.gauges import count

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from campaigns.load import load_bundle
-from engine import drafts, failpoints, publish
-from engine.backfill import Backfilling
+from engine import failpoints
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
-from engine.live import load_playbook
 from engine.operations import operations
+from engine.release import drafts, publish
+from engine.release.backfill import Backfilling
+from engine.release.live import load_playbook
 from engine.running import Running
 from engine.settings import read_settings
 from engine.steady import elapsed

@@ -7,8 +7,8 @@ from concurrent.futures import Future
 import pytest
 
 from engine import failpoints
-from engine.commit import GroupCommit
 from engine.core.errors import CommitUnknown, Overloaded, StoreError
+from engine.intake.commit import GroupCommit
 from engine.store.connection import Connection
 from engine.store.database import Database
 from tests.engine.ingesting import NOW, Intake, a_track, prepared

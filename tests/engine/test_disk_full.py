@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-import engine.tick
+import engine.ticking.tick
 from channels.base import DeliveryEvent
 from engine.core.errors import DiskFull, StoreError
 from engine.core.model import MINUTE
 from engine.reserve import Reserve
+from engine.sending.unsubscribe import withdraw
 from engine.store.connection import Row
 from engine.store.database import Database
 from engine.store.migrate import upgrade
-from engine.unsubscribe import withdraw
 from engine.web.services import Services
 from tests.engine.test_unsubscribe import a_message, a_profile
 from tests.engine.web_harness import App, an_app
@@ -296,7 +296,7 @@ def test_a_disk_that_stays_full_for_long_parks_nobody(tmp_path: Path) -> None:
     stage.track("u1", "Order Completed", order="o1")
 
     for _ in range(12):
-        with replaced((engine.tick, "write", refuse)), pytest.raises(StoreError):
+        with replaced((engine.ticking.tick, "write", refuse)), pytest.raises(StoreError):
             stage.tick()
     stage.settle()
 

@@ -8,7 +8,7 @@ import pytest
 
 from engine.core.model import Campaign, EventMatch, EventTrigger, Send
 from engine.core.segments import for_program
-from engine.playbook import Playbook
+from engine.release.playbook import Playbook
 from engine.store import outcomes
 from engine.store.connection import Connection
 from tests.rig.build import a_playbook

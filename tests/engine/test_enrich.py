@@ -5,7 +5,7 @@ import json
 import pytest
 
 from engine.core.errors import InvalidEvent
-from engine.enrich import device_of, enrich, tidy_locale
+from engine.intake.enrich import device_of, enrich, tidy_locale
 
 IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_0 like Mac OS X) AppleWebKit/605.1.15"
 AGENTS = [

@@ -9,8 +9,8 @@ import pytest
 import time_machine
 
 from channels.base import DeliveryEvent
-from engine.feedback import take_in
 from engine.opened import opened
+from engine.sending.feedback import take_in
 from engine.steady import present
 from engine.store.events import EventLog
 from tests.engine.commanding import Antiphon, antiphon  # noqa: F401
@@ -21,7 +21,12 @@ consent: {unknown: refuse}
 topics: {offers: {title: Offers}}
 traits: {email: {type: email, pii: true}, first_name: {type: string}, timezone: {type: timezone},
          plan: {type: string}}
-channels: {email: {provider: sandbox, from: shop@example.com, write: none, rates: {hard_bounce: 0, soft_bounce: 0}}}
+channels:
+  email:
+    provider: sandbox
+    from: shop@example.com
+    write: none
+    rates: {hard_bounce: 0, soft_bounce: 0}
 quiet_hours: {from: "21:00", to: "09:00"}
 caps: [{channel: email, max: 1, per: 1d}]
 """

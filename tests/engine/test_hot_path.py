@@ -11,7 +11,7 @@ from engine.store.connection import Connection, SqliteConnection
 from engine.store.database import Database
 from engine.store.events import own_hash
 from engine.store.queue import suppress
-from engine.tick import PIECE
+from engine.ticking.tick import PIECE
 from tests.rig.stage import Stage
 
 

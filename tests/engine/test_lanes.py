@@ -7,7 +7,7 @@ import pytest
 
 from channels.base import Accepted, NotSent, RefusedBy, Throttled
 from engine.core.model import HOUR, MINUTE, SECOND
-from engine.lanes import PLACES, THROTTLED_IN_A_ROW, Pace, Paces
+from engine.sending.lanes import PLACES, THROTTLED_IN_A_ROW, Pace, Paces
 from engine.store.database import Database
 from engine.store.queue import MARKETING, TRANSACTIONAL
 from tests.engine.test_unsubscribe import a_message, a_profile

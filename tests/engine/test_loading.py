@@ -14,9 +14,9 @@ import zstandard
 
 from engine.core.errors import UsageError
 from engine.core.model import DAY
-from engine.declared import Declared, Field
-from engine.loading import Report, RowError, ingest_file
-from engine.prepare import Answer, Prepared
+from engine.intake.declared import Declared, Field
+from engine.intake.loading import Report, RowError, ingest_file
+from engine.intake.prepare import Answer, Prepared
 from engine.store.database import Database
 from tests.engine.ingesting import NOW, Intake, a_track
 

@@ -11,7 +11,7 @@ from campaigns.problems import InvalidWorkspace
 from engine import failpoints
 from engine.core.model import HOUR, MINUTE
 from engine.failpoints import Crash
-from engine.publish import go_live, prepare
+from engine.release.publish import go_live, prepare
 from tests.engine.publishing import FILES, Published, with_cart
 
 LONGER = ("delay: 30m", "delay: 3h")

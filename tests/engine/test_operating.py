@@ -6,7 +6,7 @@ import pytest
 
 from engine.core.errors import UsageError
 from engine.core.model import HOUR, MINUTE
-from engine.roll_call import campaigns
+from engine.release.roll_call import campaigns
 from engine.store.connection import Row
 from tests.engine.publishing import FILES, Published, with_cart
 from tests.engine.test_migrate import LONGER, dying_at

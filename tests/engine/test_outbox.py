@@ -8,10 +8,10 @@ import pytest
 
 from channels.base import Accepted, Ambiguous, OutMessage, Receipt
 from engine import failpoints
-from engine.answers import ATTEMPTS_MAX
 from engine.core.errors import StoreError
 from engine.core.model import HOUR, MINUTE
 from engine.failpoints import Crash
+from engine.sending.answers import ATTEMPTS_MAX
 from engine.store import queue
 from tests.rig.recorder import replaced
 from tests.rig.stage import Stage

@@ -7,7 +7,7 @@ import pytest
 from channels.base import Throttled
 from engine import failpoints
 from engine.core.model import HOUR, MINUTE
-from engine.unsubscribe import withdraw
+from engine.sending.unsubscribe import withdraw
 from tests.rig.stage import Stage
 
 

@@ -20,10 +20,10 @@ from engine.core.model import (
 from engine.core.segments import for_program
 from engine.membership import asked_now, members_now, sizes
 from engine.scores import publish
-from engine.sent_events import is_asked_for
+from engine.sending.sent_events import is_asked_for
+from engine.sending.unsubscribe import withdraw
 from engine.store.connection import Connection
 from engine.store.events import EventLog
-from engine.unsubscribe import withdraw
 from tests.core.build import a_campaign, a_program
 from tests.engine.publishing import CART, FILES, Published
 

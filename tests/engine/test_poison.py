@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-import engine.poison
-import engine.tick
+import engine.ticking.poison
+import engine.ticking.tick
 from engine.core.model import HOUR
 from engine.failpoints import Crash
 from tests.rig.recorder import Poisoned, Recorder, recording, replaced
@@ -108,7 +108,7 @@ def test_a_timer_that_kills_the_process_takes_no_event_with_it(stage: Stage) -> 
             raise Crash
         return RECORDER.play(person, events, **given)
 
-    with replaced((engine.tick, "play", play)):
+    with replaced((engine.ticking.tick, "play", play)):
         live_until_idle(stage)
 
     assert stage.rows("SELECT kind FROM parked") == [("timer",)]
@@ -128,7 +128,7 @@ def test_a_due_step_that_raises_is_frozen_and_the_event_after_it_is_played(stage
             raise Poisoned("the step fails")
         return RECORDER.play(person, events, **given)
 
-    with replaced((engine.tick, "play", play), (engine.poison, "play", play)):
+    with replaced((engine.ticking.tick, "play", play), (engine.ticking.poison, "play", play)):
         live_until_idle(stage)
 
     assert stage.rows("SELECT kind, reason FROM parked") == [

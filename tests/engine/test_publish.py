@@ -5,10 +5,10 @@ from collections.abc import Iterator
 import pytest
 
 from campaigns.problems import InvalidWorkspace
-from engine import releases
 from engine.core.errors import UsageError
 from engine.core.model import DAY, HOUR, MINUTE
-from engine.publish import Outrun, go_live, prepare
+from engine.release import releases
+from engine.release.publish import Outrun, go_live, prepare
 from tests.engine.publishing import CART, FILES, Published, with_cart
 from tests.engine.test_migrate import LONGER, MIGRATE, RENAMED
 

@@ -9,12 +9,12 @@ import pytest
 
 from campaigns.metrics import MetricDefinition
 from engine.core.model import DAY, Comparison, EventMatch, Filter
-from engine.metric_sums import Unit, covariate_name, outcomes, sum_metrics
-from engine.readout import read_out
+from engine.readout.findings import read_out
+from engine.readout.metric_sums import Unit, covariate_name, outcomes, sum_metrics
+from engine.readout.studies import Study
 from engine.store import bulk
 from engine.store.database import Database
 from engine.store.events import OWN, EventLog, message_hash
-from engine.studies import Study
 from experiments.aggregates import Aggregates
 from experiments.metrics import nonzero_cap
 

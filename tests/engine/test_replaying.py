@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-import engine.poison
-import engine.tick
+import engine.ticking.poison
+import engine.ticking.tick
 from engine.commands import parked as command
 from engine.core import play as core_play
 from engine.core.errors import UsageError
 from engine.core.model import HOUR
-from engine.replaying import Replayed, replay
 from engine.steady import present
+from engine.ticking.replaying import Replayed, replay
 from tests.engine.test_poison import live_until_idle
 from tests.rig import planted_sending as planted
 from tests.rig.recorder import Poisoned, Recorder, recording, replaced
@@ -123,7 +123,7 @@ def test_a_frozen_step_goes_on_where_it_stood(stage: Stage) -> None:
         due = [it for it in person.enrollments if it.due_at <= given["horizon"]]
         return play() if due else Recorder().play(person, events, **given)
 
-    with replaced((engine.tick, "play", patient), (engine.poison, "play", patient)):
+    with replaced((engine.ticking.tick, "play", patient), (engine.ticking.poison, "play", patient)):
         live_until_idle(stage)
     frozen = stage.rows("SELECT step FROM enrollment WHERE reason LIKE 'parked%'")
 
@@ -175,7 +175,7 @@ def test_poison_of_twenty_kinds_stops_none_of_a_hundred_times_as_many_others(
         return honest(person, events, **given)
 
     honest = core_play.play
-    with replaced((engine.tick, "play", play), (engine.poison, "play", play)):
+    with replaced((engine.ticking.tick, "play", play), (engine.ticking.poison, "play", play)):
         live_until_idle(stage)
     parked = stage.rows("SELECT reason FROM parked")
     n_played = len(stage.messages("receipt"))

@@ -18,11 +18,11 @@ from engine.segment_sql.lake import open_lake
 from engine.segment_sql.plan import Needs
 from engine.segment_sql.statement import members_sql
 from engine.segment_sql.stream import pour
+from engine.sending.unsubscribe import SOURCE
 from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, OLD, EventLog
-from engine.unsubscribe import SOURCE
 from tests.proof.asking import Found, Streamed, compiled, inside, text
 from tests.proof.conditions import GAP_STEPS, HOURS, LAST, conditions, person_conditions
 from tests.proof.people import LISTS, Someone, a_crowd

@@ -11,10 +11,10 @@ import pytest
 from channels.base import Accepted, OutMessage, Receipt
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import SECOND
-from engine.lanes import PLACES, Paces
-from engine.outbox import LANE_WIDTH, Outbox
-from engine.run_until import _drain
-from engine.sending import keep_sending
+from engine.sending.lanes import PLACES, Paces
+from engine.sending.loop import keep_sending
+from engine.sending.outbox import LANE_WIDTH, Outbox
+from engine.simulation.run_until import _drain
 from tests.engine.test_disk_full import a_migrated
 from tests.rig.crowd import OFFER, RECEIPT, TEXT, Crowd, Server, counted
 from tests.rig.stage import Stage

@@ -12,7 +12,7 @@ from engine.failpoints import Crash
 from engine.store import claims, people, shares
 from engine.store.connection import Row
 from engine.store.database import Database
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from tests.rig.recorder import Recorder, recording
 from tests.rig.stage import NOON, Stage, an_event
 

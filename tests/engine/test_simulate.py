@@ -10,15 +10,15 @@ import pytest
 
 from campaigns.load import load_bundle
 from campaigns.workspace import Workspace
-from engine.calls import from_values
 from engine.cli import main
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import UsageError
 from engine.core.model import DAY, HOUR, MINUTE, Hold
-from engine.prepare import Fact, Terms, prepare_items
-from engine.simulate import Replay, applied, require_sandboxes, simulated_links, throwaway
-from engine.simulation_counts import Counts
-from engine.trials import run_trials
+from engine.intake.calls import from_values
+from engine.intake.prepare import Fact, Terms, prepare_items
+from engine.simulation.counts import Counts
+from engine.simulation.replay import Replay, applied, require_sandboxes, simulated_links, throwaway
+from engine.simulation.trials import run_trials
 
 START = parse_instant("2026-03-02T00:00:00Z")
 

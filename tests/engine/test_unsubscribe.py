@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from engine.core.model import NEVER
+from engine.sending.unsubscribe import Withdrawal, offered, withdraw
 from engine.store import bulk, queue
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.outcomes import MESSAGE_COLUMNS
-from engine.unsubscribe import Withdrawal, offered, withdraw
 from tests.rig.sizes import scaled
 
 NOW = 1_772_442_000_000_000  # 2026-03-02T09:00Z

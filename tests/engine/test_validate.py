@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.calls import KINDS, write_key_of
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
 from engine.core.model import DAY, HOUR, SECOND
-from engine.declared import ALWAYS_PII, Declared, Field
-from engine.prepare import Answer, prepare
-from engine.validate import Limits
+from engine.intake.calls import KINDS, write_key_of
+from engine.intake.declared import ALWAYS_PII, Declared, Field
+from engine.intake.prepare import Answer, prepare
+from engine.intake.validate import Limits
 from tests.engine.ingesting import NOW, a_track, an_identify, prepared, some_terms
 
 

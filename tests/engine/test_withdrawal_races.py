@@ -16,7 +16,7 @@ import pytest
 from channels.base import Accepted, OutMessage, Receipt
 from engine import failpoints
 from engine.commands import messages as messages_command
-from engine.unsubscribe import withdraw
+from engine.sending.unsubscribe import withdraw
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, Crowd
 from tests.rig.sizes import scaled

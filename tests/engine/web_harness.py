@@ -17,16 +17,16 @@ from starlette.testclient import TestClient
 
 from channels.tokens import make_token
 from engine.core.model import Program
-from engine.declared import Declared
-from engine.ingest import Ingest
-from engine.prepare import Answer, Prepared, Terms
+from engine.intake.declared import Declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Answer, Prepared, Terms
+from engine.intake.triggering import accept_trigger
 from engine.settings import link_key, read_settings
 from engine.steady import present
 from engine.store import keys
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.triggering import accept_trigger
 from engine.vault import Vault
 from engine.web.app import create_app
 from engine.web.gauges import Gauges

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from engine.core.features import Features
+from engine.core.features.kinds import Features
 from engine.core.model import NEVER, Condition, Event, MemberList, Profile
 from engine.core.segments import Segments, compile_segments
 from engine.segment_sql.lake import Lake, open_lake

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from engine.core.entry import CAMPAIGN_TRIGGERED
+from engine.core.journeys.entry import CAMPAIGN_TRIGGERED
+from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.merge import ASSIGNMENT_CONFLICT
 from engine.core.model import Comparison, Condition, Event, SessionCondition, Window
-from engine.core.webhooks import WEBHOOK_ANSWERED
-from engine.ingest import MERGE_EVENT
+from engine.intake.ingest import MERGE_EVENT
 from engine.segment_sql.lake import Lake
 from tests.proof.asking import Found, Streamed, compiled, inside, pour, selected
 from tests.proof.conditions import (
@@ -218,7 +218,7 @@ def test_what_the_engine_writes_into_the_log_is_no_visit(name: str, lake: Lake) 
 
 def planted(monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     """Put one mistake into one of the two engines, as someone might have made it."""
-    from engine.core import occurrences
+    from engine.core.features import occurrences
     from engine.segment_sql import aggregates, events
 
     whole = events.in_window

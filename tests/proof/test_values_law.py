@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from engine.core.comparisons import compile_timed
+from engine.core.conditions.comparisons import compile_timed
 from engine.core.model import DAY, Comparison
 from engine.core.paths import MISSING
 from engine.segment_sql.binding import Binding

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from channels.base import DeliveryEvent
 from engine.core.errors import NotOwner
 from engine.core.model import HOUR, MINUTE, SECOND
-from engine.feedback import take_in
-from engine.operating import Action, Order
-from engine.prepare import Answer, prepare
-from engine.unsubscribe import Scope, withdraw
+from engine.intake.prepare import Answer, prepare
+from engine.release.operating import Action, Order
+from engine.sending.feedback import take_in
+from engine.sending.unsubscribe import Scope, withdraw
 from tests.rig.clients import Batch
 from tests.rig.shop import VERSIONS, the_names
 

@@ -47,7 +47,7 @@ from engine.core.model import (
     Window,
 )
 from engine.core.segments import for_program
-from engine.playbook import Playbook
+from engine.release.playbook import Playbook
 
 SETTINGS = b"""zone: UTC
 consent: {unknown: refuse}

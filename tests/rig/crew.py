@@ -15,22 +15,22 @@ from typing import Any
 
 import msgspec
 
-import engine.tick
+import engine.ticking.tick
 from engine import failpoints
 from engine.core.clocktime import iso
 from engine.core.errors import StoreError
 from engine.core.model import DAY, SECOND, Event, Instant, Person
 from engine.core.play import play
-from engine.declared import declared
 from engine.failpoints import Crash
-from engine.ingest import Ingest
-from engine.playbook import Playbook
-from engine.prepare import Terms, prepare
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms, prepare
+from engine.release.playbook import Playbook
 from engine.store import claims
 from engine.store.connection import Connection, Row
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from engine.vault import Vault
 from tests.rig.build import a_playbook
 from tests.rig.process import SECRET
@@ -100,7 +100,7 @@ class Crew:
         try:
             with replaced(
                 (claims, "advance", self._audited(honest_advance)),
-                (engine.tick, "play", self._noted(honest_play)),
+                (engine.ticking.tick, "play", self._noted(honest_play)),
             ):
                 threads = [
                     threading.Thread(target=self._guarded, args=(act,), daemon=True)

@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
+from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.model import NEVER
-from engine.core.webhooks import WEBHOOK_ANSWERED
-from engine.feedback import ORDER
+from engine.sending.feedback import ORDER
 from engine.store import people
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, OWN, message_hash
+from engine.ticking.wire import contact_keys, decode, settle
 from engine.vault import Vault
-from engine.wire import contact_keys, decode, settle
 from tests.rig.acts import attempts_of
 from tests.rig.build import EXPERIMENT
 from tests.rig.process import SECRET

@@ -10,13 +10,13 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine import releases
 from engine.core.errors import UsageError
 from engine.core.model import Instant
-from engine.operating import Order, carry_out, wake_everyone
-from engine.playbook import Playbook
+from engine.intake.triggering import TriggerCall, Triggered, accept_trigger, read_trigger
+from engine.release import releases
+from engine.release.operating import Order, carry_out, wake_everyone
+from engine.release.playbook import Playbook
 from engine.store.connection import Connection
-from engine.triggering import TriggerCall, Triggered, accept_trigger, read_trigger
 from tests.rig.process import Process
 from tests.rig.shop import FIRST, the_shop
 

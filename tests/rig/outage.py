@@ -13,9 +13,9 @@ from pathlib import Path
 
 from channels.base import Accepted, Ambiguous, NotSent, OutMessage, Receipt
 from engine.core.model import SECOND, Instant
-from engine.lanes import Paces
-from engine.outbox import Outbox
-from engine.sending import keep_sending
+from engine.sending.lanes import Paces
+from engine.sending.loop import keep_sending
+from engine.sending.outbox import Outbox
 from engine.store.database import Database
 from engine.store.migrate import upgrade
 from tests.rig.crowd import OFFER, RECEIPT, TEXT, Crowd, Server

@@ -10,27 +10,27 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-import engine.attempts
-import engine.composing
-import engine.core.forks
+import engine.core.journeys.forks
+import engine.core.journeys.steps
 import engine.core.play
-import engine.core.steps
-import engine.feedback
-import engine.taking
-import engine.tenure
-import engine.tick
+import engine.sending.attempts
+import engine.sending.composing
+import engine.sending.feedback
+import engine.ticking.taking
+import engine.ticking.tenure
+import engine.ticking.tick
 from channels.base import Accepted, Ambiguous
-from engine import answers
-from engine.commit import GroupCommit
 from engine.core.model import NEVER, Instant, Wake
 from engine.failpoints import hit
-from engine.feedback import ORDER
-from engine.outbox import Outbox
+from engine.intake.commit import GroupCommit
+from engine.sending import answers
+from engine.sending.feedback import ORDER
+from engine.sending.outbox import Outbox
 from engine.store import claims, people, queue
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog
 from engine.store.outcomes import Outcomes
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from tests.rig.recorder import replaced
 
 Bug = Callable[[], AbstractContextManager[Any]]
@@ -141,8 +141,8 @@ def timers_overtake_events() -> AbstractContextManager[Any]:
         events, _, position = honest(*given, **more)
         return events, given[3], position
 
-    honest = engine.taking.next_events
-    return replaced((engine.taking, "next_events", next_events))
+    honest = engine.ticking.taking.next_events
+    return replaced((engine.ticking.taking, "next_events", next_events))
 
 
 def armed_only_if_earlier() -> AbstractContextManager[Any]:
@@ -212,8 +212,8 @@ def key_changes_with_the_attempt() -> AbstractContextManager[Any]:
         tries.append(1)
         return replace(made, message=replace(made.message, idempotency_key=f"try {len(tries)}"))
 
-    honest = engine.composing.compose
-    return replaced((engine.attempts, "compose", composed))
+    honest = engine.sending.composing.compose
+    return replaced((engine.sending.attempts, "compose", composed))
 
 
 def webhooks_move_backwards() -> AbstractContextManager[Any]:
@@ -223,8 +223,8 @@ def webhooks_move_backwards() -> AbstractContextManager[Any]:
         message, _, _, opened_at, clicked_at = honest(row, it)
         return (message, it.kind if it.kind in ORDER else "queued", it.at, opened_at, clicked_at)
 
-    honest = engine.feedback.merged
-    return replaced((engine.feedback, "merged", merged))
+    honest = engine.sending.feedback.merged
+    return replaced((engine.sending.feedback, "merged", merged))
 
 
 def exposure_forgotten() -> AbstractContextManager[Any]:
@@ -238,8 +238,10 @@ def exposure_forgotten() -> AbstractContextManager[Any]:
             if known is not None:
                 scene.state.exposures[name] = known
 
-    honest = engine.core.forks.allot
-    return replaced((engine.core.forks, "allot", allot), (engine.core.steps, "allot", allot))
+    honest = engine.core.journeys.forks.allot
+    return replaced(
+        (engine.core.journeys.forks, "allot", allot), (engine.core.journeys.steps, "allot", allot)
+    )
 
 
 def starts_count_as_tries() -> AbstractContextManager[Any]:
@@ -259,7 +261,10 @@ def poison_stops_the_loop() -> AbstractContextManager[Any]:
     def isolate(*given: Any, error: Exception, **more: Any) -> Any:
         raise error
 
-    return replaced((engine.tick, "isolate", isolate), (engine.tenure, "TRIES_BEFORE_CARE", NEVER))
+    return replaced(
+        (engine.ticking.tick, "isolate", isolate),
+        (engine.ticking.tenure, "TRIES_BEFORE_CARE", NEVER),
+    )
 
 
 BUGS: Final[tuple[Bug, ...]] = (

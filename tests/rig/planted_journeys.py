@@ -10,17 +10,18 @@ from typing import Any, Final
 
 from msgspec import structs
 
-import engine.core.migration
+import engine.core.journeys.migration
+import engine.core.journeys.repeats
+import engine.core.journeys.steps
 import engine.core.play
-import engine.core.repeats
-import engine.core.steps
-import engine.rebuild
+import engine.release.rebuild
 import engine.store.outcomes
-import engine.tick
-from engine import operating, webhook_answers
+import engine.ticking.tick
 from engine.core.model import Call, Effect, Round
 from engine.core.scene import Scene
-from engine.outbox import Outbox
+from engine.release import operating
+from engine.sending import webhook_answers
+from engine.sending.outbox import Outbox
 from engine.store.connection import Connection
 from engine.store.events import message_hash
 from tests.rig.recorder import replaced
@@ -41,7 +42,8 @@ def an_attempted_message_gives_way() -> AbstractContextManager[Any]:
         return frozenset(messages)
 
     return replaced(
-        (engine.store.outcomes, "displace", displace), (engine.tick, "still_queued", still_queued)
+        (engine.store.outcomes, "displace", displace),
+        (engine.ticking.tick, "still_queued", still_queued),
     )
 
 
@@ -52,7 +54,7 @@ def moved_at_every_release() -> AbstractContextManager[Any]:
         scene.state.release = 0
         return honest(scene)
 
-    honest = engine.core.migration.meet_operators
+    honest = engine.core.journeys.migration.meet_operators
     return replaced((engine.core.play, "meet_operators", meet_operators))
 
 
@@ -68,7 +70,7 @@ def unenrolments_end_nobody() -> AbstractContextManager[Any]:
         scene.program = structs.replace(scene.program, unenrolments=())
         return honest(scene)
 
-    honest = engine.core.migration.meet_operators
+    honest = engine.core.journeys.migration.meet_operators
     return replaced((engine.core.play, "meet_operators", meet_operators))
 
 
@@ -80,8 +82,8 @@ def rounds_begin_anew() -> AbstractContextManager[Any]:
         enrollment.rounds[step.id] = Round(1, scene.now)
         return onward
 
-    honest = engine.core.repeats._begin
-    return replaced((engine.core.repeats, "_begin", begin))
+    honest = engine.core.journeys.repeats._begin
+    return replaced((engine.core.journeys.repeats, "_begin", begin))
 
 
 def answers_are_told_again() -> AbstractContextManager[Any]:
@@ -112,7 +114,7 @@ def calls_are_not_remembered() -> AbstractContextManager[Any]:
 
 def drafts_without_their_tail() -> AbstractContextManager[Any]:
     """A backfill's draft is taken for the whole history, whatever has happened since."""
-    return replaced((engine.rebuild, "_is_in", lambda draft, row: True))
+    return replaced((engine.release.rebuild, "_is_in", lambda draft, row: True))
 
 
 BUGS: Final[tuple[Bug, ...]] = (

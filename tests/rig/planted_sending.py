@@ -6,12 +6,12 @@ As in `planted`: each is a change that a reasonable person could make.
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-import engine.feedback
-import engine.tick
+import engine.sending.feedback
+import engine.ticking.tick
 from channels import pace
 from channels.base import NotSent
-from engine import answers, attempts
-from engine.lanes import Pace
+from engine.sending import answers, attempts
+from engine.sending.lanes import Pace
 from engine.store import queue
 from engine.store.events import COLUMNS, EventLog
 from engine.store.queue import Outcome
@@ -57,7 +57,7 @@ def attempts_are_counted() -> AbstractContextManager[Any]:
 
 def one_lane_for_all() -> AbstractContextManager[Any]:
     """P13: channels share one pace, so that the outage of one rests the others."""
-    from engine.lanes import Paces
+    from engine.sending.lanes import Paces
 
     def of(self: Paces, channel: str) -> Pace:
         return honest(self, "email")
@@ -86,7 +86,7 @@ def repeats_are_not_counted() -> AbstractContextManager[Any]:
 
 def the_present_address_is_suppressed() -> AbstractContextManager[Any]:
     """P5: a bounce is taken to be about the address that the profile has by now."""
-    return replaced((engine.feedback, "reached", lambda *given: {}))
+    return replaced((engine.sending.feedback, "reached", lambda *given: {}))
 
 
 def repeated_reports_count_again() -> AbstractContextManager[Any]:
@@ -94,11 +94,11 @@ def repeated_reports_count_again() -> AbstractContextManager[Any]:
 
     def merged(row: Any, it: Any) -> Any:
         made = honest(row, it)
-        kind = it.kind if it.kind in engine.feedback.ORDER else "queued"
+        kind = it.kind if it.kind in engine.sending.feedback.ORDER else "queued"
         return (made[0], kind, it.at, made[3], made[4])
 
-    honest = engine.feedback.merged
-    return replaced((engine.feedback, "merged", merged))
+    honest = engine.sending.feedback.merged
+    return replaced((engine.sending.feedback, "merged", merged))
 
 
 def consent_is_read_when_claimed() -> AbstractContextManager[Any]:
@@ -134,7 +134,7 @@ def a_full_disk_is_poison() -> AbstractContextManager[Any]:
     class Nothing(Exception):
         """What no database raises."""
 
-    return replaced((engine.tick, "StoreError", Nothing))
+    return replaced((engine.ticking.tick, "StoreError", Nothing))
 
 
 def a_replay_copies_the_event() -> AbstractContextManager[Any]:

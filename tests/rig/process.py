@@ -5,18 +5,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from channels.base import Provider
-from engine.commit import GroupCommit
-from engine.composing import Links
 from engine.core.model import DAY, Instant
-from engine.declared import declared
-from engine.ingest import Ingest
-from engine.outbox import Outbox
-from engine.playbook import Playbook
-from engine.prepare import Terms
+from engine.intake.commit import GroupCommit
+from engine.intake.declared import declared
+from engine.intake.ingest import Ingest
+from engine.intake.prepare import Terms
+from engine.release.playbook import Playbook
+from engine.sending.composing import Links
+from engine.sending.outbox import Outbox
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.tick import Ticker
+from engine.ticking.tick import Ticker
 from engine.vault import Vault
 from tests.rig.build import a_playbook
 

@@ -10,13 +10,13 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-import engine.poison
-import engine.tick
+import engine.ticking.poison
+import engine.ticking.tick
 from engine.core.model import Contact, Effect, Event, Instant, Person, Program
 from engine.core.play import play
 from engine.core.segments import Segments
 from engine.failpoints import Crash
-from engine.wire import settle
+from engine.ticking.wire import settle
 
 
 class Poisoned(Exception):
@@ -123,7 +123,7 @@ def replaced(*changes: tuple[object, str, Any]) -> Iterator[None]:
 def recording(recorder: Recorder) -> Any:
     """A block in which the engine's calls of the core are recorded."""
     return replaced(
-        (engine.tick, "play", recorder.play),
-        (engine.poison, "play", recorder.play),
-        (engine.tick, "settle", recorder.settle),
+        (engine.ticking.tick, "play", recorder.play),
+        (engine.ticking.poison, "play", recorder.play),
+        (engine.ticking.tick, "settle", recorder.settle),
     )

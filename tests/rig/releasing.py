@@ -10,9 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from engine import drafts, failpoints
+from engine import failpoints
 from engine.core.model import MINUTE, SECOND
 from engine.failpoints import Crash
+from engine.release import drafts
 from engine.store import migrate
 from engine.store.database import Database
 from tests.engine.backfilled_shop import Shop, some_events

@@ -8,12 +8,12 @@ from collections.abc import Callable
 
 import msgspec
 
+from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.model import Emit, Entered, Moved
-from engine.core.webhooks import WEBHOOK_ANSWERED
-from engine.operating import standings
+from engine.release.operating import standings
+from engine.sending.webhook_answers import SETTLED
 from engine.store.connection import Connection
 from engine.store.events import message_hash
-from engine.webhook_answers import SETTLED
 from tests.rig.operated import CAMPAIGN
 from tests.rig.reading import calls_by_profile, hashes, loaded_people, merged_profiles
 from tests.rig.shop import moves_of

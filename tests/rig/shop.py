@@ -34,8 +34,8 @@ from engine.core.model import (
     Window,
 )
 from engine.core.segments import for_program
-from engine.operating import Standing, overruled
-from engine.playbook import Playbook
+from engine.release.operating import Standing, overruled
+from engine.release.playbook import Playbook
 from tests.rig.build import EXPERIMENT, SETTINGS, a_playbook, an_experiment
 from tests.rig.shop_journeys import CART_MOVES, cart_of, later_campaigns
 

@@ -26,11 +26,11 @@ from channels.base import (
 )
 from engine.core.clocktime import iso
 from engine.core.model import MINUTE, Instant
-from engine.feedback import take_in
-from engine.outbox import Drained
-from engine.prepare import Answer, prepare
+from engine.intake.prepare import Answer, prepare
+from engine.sending.feedback import take_in
+from engine.sending.outbox import Drained
 from engine.store.connection import Row
-from engine.tick import Ticked
+from engine.ticking.tick import Ticked
 from tests.rig.process import Process
 
 NOON: Instant = 1_772_452_800_000_000

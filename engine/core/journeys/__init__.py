@@ -1,0 +1,1 @@
+"""A person's passage through a campaign, step by step. Begin with `passage`."""

@@ -1,0 +1,145 @@
+"""Which way a fork leads one person: a branch by condition, a split or an experiment by hash.
+
+Nothing is recorded here, so a fork may be asked ahead of time: `first_send` looks down an arm for
+the message it begins with, which is how an experiment knows at once what each arm could have sent.
+Read next: `steps`.
+"""
+
+from typing import Final, NamedTuple, TypeAlias
+
+from engine.core.journeys.first_possible import choose
+from engine.core.model import (
+    BestTime,
+    Branch,
+    Campaign,
+    Delay,
+    DelayUntil,
+    Experiment,
+    ExperimentStep,
+    FirstPossible,
+    Repeat,
+    Send,
+    Split,
+    StepId,
+    Track,
+    Update,
+    WaitFor,
+    Webhook,
+)
+from engine.core.scene import Scene
+from experiments.assignment import assign, in_layer
+
+Wait: TypeAlias = Delay | DelayUntil | BestTime | WaitFor | Webhook | Repeat
+
+OUTSIDE: Final = ""
+"""The variant of someone an experiment does not cover: the control's path, no exposure."""
+
+
+class Allotment(NamedTuple):
+    """The variant of one person in one experiment.
+
+    Attributes:
+        variant: Its name, or OUTSIDE.
+        probability: The variant's planned share of those who take part.
+        is_exposed: Whether it is the stored variant of an earlier exposure.
+    """
+
+    experiment: Experiment
+    variant: str
+    probability: float
+    is_exposed: bool
+
+
+def branch_way(scene: Scene, step: Branch) -> StepId | None:
+    """The first arm whose condition holds now."""
+    features, profile = scene.state.features, scene.person.profile
+    for condition, target in step.arms:
+        if scene.segments.answer(condition, features, profile, now=scene.now)[0]:
+            return target
+    return step.otherwise
+
+
+def split_way(scene: Scene, campaign: Campaign, step: Split) -> StepId | None:
+    """The arm this profile always takes at this split of this campaign."""
+    names = tuple(step.weights)
+    given = assign(
+        str(scene.person.profile.id),
+        seed=f"split/{campaign.name}/{step.id}",
+        variants=names,
+        weights=tuple(step.weights[name] for name in names),
+    )
+    return step.arms[given.variant or names[0]]
+
+
+def allot(scene: Scene, name: str) -> Allotment:
+    """The variant of this person: the one first exposed to, else the hash in the current phase."""
+    experiment = scene.program.experiments[name, scene.program.phases.get(name, 1)]
+    variants = experiment.variants
+    known = scene.state.exposures.get(name)
+    if known is not None:
+        return Allotment(experiment, known.variant, _share_of(known.variant, experiment), True)
+    unit = str(scene.person.profile.id)
+    if experiment.layer is not None:
+        seed, start, end = experiment.layer
+        if not in_layer(unit, layer_seed=seed, start=start, end=end):
+            return Allotment(experiment, OUTSIDE, 0.0, False)
+    given = assign(
+        unit,
+        seed=experiment.seed,
+        variants=tuple(each.name for each in variants),
+        weights=tuple(each.weight for each in variants),
+        coverage=experiment.coverage,
+        version="s256" if experiment.hash_version == "s256" else 2,
+    )
+    variant = given.variant or OUTSIDE
+    return Allotment(experiment, variant, _share_of(variant, experiment), False)
+
+
+def experiment_way(step: ExperimentStep, allotment: Allotment) -> StepId | None:
+    """The variant's arm; the control's for someone outside, or whose arm no longer exists."""
+    if allotment.variant in step.arms:
+        return step.arms[allotment.variant]
+    return step.arms.get(allotment.experiment.control)
+
+
+def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send | Wait | None:
+    """What an arm begins with: its first send, the wait before it, or None if it sends nothing.
+
+    Of a `first_possible` it is the send that would be chosen now.
+    """
+    current, entered = start, set[StepId]()
+    for _ in range(2 * len(campaign.steps)):
+        step = campaign.steps[current] if current is not None else None
+        match step:
+            case Send():
+                return step
+            case Delay() | DelayUntil() | BestTime() | WaitFor() | Webhook():
+                return step
+            case FirstPossible():
+                chosen, _ = choose(scene, campaign, step)
+                if chosen is not None:
+                    return chosen
+                current = step.next
+            case Repeat() if step.id not in entered and step.starts_now:
+                entered.add(step.id)
+                current = step.body
+            case Repeat():
+                if step.id not in entered or step.times > 1:
+                    return step
+                current = step.next
+            case Update() | Track():
+                current = step.next
+            case Branch():
+                current = branch_way(scene, step)
+            case Split():
+                current = split_way(scene, campaign, step)
+            case ExperimentStep():
+                current = experiment_way(step, allot(scene, step.experiment))
+            case _:
+                return None
+    return None
+
+
+def _share_of(variant: str, experiment: Experiment) -> float:
+    total = sum(each.weight for each in experiment.variants)
+    return next((e.weight / total for e in experiment.variants if e.name == variant), 0.0)

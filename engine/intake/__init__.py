@@ -1,0 +1,1 @@
+"""Events in: read, checked, deduplicated, committed, acknowledged. Begin with `prepare`."""

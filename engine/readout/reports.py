@@ -1,0 +1,80 @@
+"""Findings as text, JSON and sections of the HTML report."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from engine.core.clocktime import iso
+from engine.readout.findings import Findings
+from experiments import report
+from experiments.report import Note, Section, Table
+
+Part = Section | Note | Table
+
+
+def sections_of(
+    found: Findings,
+    *,
+    lead: Sequence[str] = (),
+    truths: Mapping[tuple[str, str], float] | None = None,
+) -> list[Part]:
+    """The sections of one study: the comparison as assigned, then those who could be reached.
+
+    Args:
+        truths: The true relative lift by (metric, variant), where effects were planted.
+    """
+    study = found.study
+    if found.readout is None:
+        return [Note(heading=study.title, paragraphs=(*lead, f"No readout: {found.why_not}."))]
+    first = Section(
+        readout=found.readout,
+        title=study.title,
+        kind=study.kind,
+        lead=tuple(lead),
+        truths=truths or {},
+    )
+    return [
+        first,
+        *(
+            Section(
+                readout=each,
+                title=each.name.partition(": ")[2].capitalize(),
+                kind=f"{study.title}, triggered",
+            )
+            for each in found.triggered
+        ),
+    ]
+
+
+def page(parts: Sequence[Part], *, title: str, notes: Sequence[str] = ()) -> str:
+    """One self-contained HTML file."""
+    return report.html(parts, title=title, notes=notes)
+
+
+def as_text(found: Findings, *, markdown: bool) -> str:
+    """For a terminal, or as Markdown."""
+    if found.readout is None:
+        mark = "## " if markdown else ""
+        return f"{mark}{found.study.name}\n\nNo readout: {found.why_not}.\n"
+    show = report.markdown if markdown else report.text
+    return "\n".join(show(each) for each in (found.readout, *found.triggered))
+
+
+def as_json(found: Findings) -> dict[str, Any]:
+    """The object of `experiment report --json`: that of `analyze`, and how it was collected."""
+    study = found.study
+    about = {
+        "name": study.name,
+        "kind": study.kind,
+        "campaign": study.campaign,
+        "phase": study.phase,
+        "as_of": iso(found.as_of),
+        "immature": found.n_immature,
+        "conflicts": found.n_conflicts,
+    }
+    if found.readout is None:
+        return {**about, "readout": None, "why_not": found.why_not}
+    return {
+        **report.as_json(found.readout),
+        **about,
+        "triggered": {each.name: report.as_json(each) for each in found.triggered},
+    }

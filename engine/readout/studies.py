@@ -1,0 +1,168 @@
+"""What can be read out: every experiment, and every holdout, with its plan.
+
+An experiment is named as in its file. A holdout is "holdout:<campaign>", "holdout:programme:<name>"
+or "holdout:global", with "@<period>" where it has one: the names of the exposure table.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Final, Literal
+
+from campaigns.metrics import MetricDefinition, compile_metrics
+from campaigns.workspace import Workspace
+from engine.core.errors import UsageError
+from engine.core.journeys.holdouts import HELD_OUT, TREATED, exposure_name
+from engine.core.model import Campaign, Holdout, Program
+from experiments.metrics import Role
+
+Kind = Literal["A/B test", "campaign holdout", "programme holdout", "global holdout"]
+
+SHARES: Final = 10_000
+"""Holdout shares become integer weights of so many parts."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """One phase of one experiment, or one holdout, and how it is to be judged.
+
+    Attributes:
+        name: As in the exposure table.
+        metrics: Each with its role; the first is primary.
+        method, alpha, correction: As declared; the language's default where nothing is.
+    """
+
+    name: str
+    title: str
+    kind: Kind
+    phase: int
+    control: str
+    weights: Mapping[str, int]
+    metrics: tuple[tuple[MetricDefinition, Role], ...]
+    method: Literal["sequential", "fixed", "bayesian"] = "sequential"
+    alpha: float = 0.05
+    correction: Literal["holm", "bh", "bonferroni", "none"] = "holm"
+    campaign: str = ""
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """Variants other than the control."""
+        return tuple(name for name in self.weights if name != self.control)
+
+
+def studies(program: Program, workspace: Workspace) -> list[Study]:
+    """Everything that has metrics to be judged by, campaign by campaign, holdouts first."""
+    known = compile_metrics(workspace)
+    found: list[Study] = []
+    for campaign in program.campaigns.values():
+        if campaign.holdout is not None:
+            title = f"{campaign.title or campaign.name}, against its holdout"
+            found += _holdout_study(
+                program, known, [campaign], campaign.name, campaign.holdout, title,
+                "campaign holdout",
+            )  # fmt: skip
+        for experiment in program.experiments.values():
+            if experiment.campaign != campaign.name:
+                continue
+            if program.phases.get(experiment.name, 1) != experiment.phase:
+                continue
+            form = workspace.experiments.get(experiment.name)
+            metrics = _with_roles(known, experiment.metrics)
+            if metrics:
+                found.append(
+                    Study(
+                        experiment.name, str(form.title) if form and form.title else
+                        experiment.name, "A/B test", experiment.phase, experiment.control,
+                        {it.name: it.weight for it in experiment.variants}, metrics,
+                        campaign=campaign.name, **_analysis(experiment.analysis),
+                    )
+                )  # fmt: skip
+    for name, holdout in program.programme_holdouts.items():
+        members = [it for it in program.campaigns.values() if it.programme == name]
+        title = f"The programme {name} against silence"
+        found += _holdout_study(
+            program, known, members, f"programme:{name}", holdout, title, "programme holdout"
+        )
+    if program.global_holdout is not None:
+        found += _holdout_study(
+            program, known, list(program.campaigns.values()), "global", program.global_holdout,
+            "Every campaign against silence", "global holdout",
+        )  # fmt: skip
+    return found
+
+
+def named(found: Iterable[Study], name: str) -> list[Study]:
+    """The studies a user means by a name: an experiment, a campaign (its holdout), or "all".
+
+    Raises:
+        UsageError: If there is none.
+    """
+    known = list(found)
+    if name == "all":
+        chosen = known
+    else:
+        wanted = {name, f"holdout:{name}"}
+        chosen = [it for it in known if it.name in wanted or it.name.partition("@")[0] in wanted]
+    if chosen:
+        return chosen
+    names = [it.name for it in known]
+    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    hint = f' Did you mean "{near[0]}"?' if near else ""
+    listed = ", ".join(names) or "none; a holdout needs a goal metric, an experiment metrics"
+    raise UsageError(f'there is nothing to read out named "{name}".{hint} There is: {listed}')
+
+
+def _holdout_study(
+    program: Program,
+    known: Mapping[str, MetricDefinition],
+    campaigns: list[Campaign],
+    label: str,
+    holdout: Holdout,
+    title: str,
+    kind: Kind,
+) -> list[Study]:
+    """A holdout judged by its campaigns' goals, then by the metrics of their experiments."""
+    roles: dict[str, list[str]] = {"primary": [], "secondary": [], "guardrails": []}
+    analysis: Mapping[str, Any] = {}
+    names = {it.name for it in campaigns}
+    for campaign in campaigns:
+        if campaign.goal is not None:
+            roles["primary"].append(campaign.goal)
+    for experiment in program.experiments.values():
+        if experiment.campaign in names:
+            analysis = experiment.analysis
+            for role in ("primary", "secondary", "guardrails"):
+                into = "secondary" if role == "primary" else role
+                roles[into] += experiment.metrics.get(role, ())
+    metrics = _with_roles(known, roles)
+    if not metrics:
+        return []
+    held = round(holdout.share * SHARES)
+    return [
+        Study(
+            exposure_name(label, holdout), title, kind, 1, HELD_OUT,
+            {HELD_OUT: held, TREATED: SHARES - held}, metrics,
+            campaign=campaigns[0].name if len(campaigns) == 1 else "", **_analysis(analysis),
+        )
+    ]  # fmt: skip
+
+
+def _with_roles(
+    known: Mapping[str, MetricDefinition], roles: Mapping[str, Iterable[str]]
+) -> tuple[tuple[MetricDefinition, Role], ...]:
+    """Each metric once, under the first role that names it."""
+    found: dict[str, tuple[MetricDefinition, Role]] = {}
+    pairs: tuple[tuple[str, Role], ...] = (
+        ("primary", "primary"),
+        ("secondary", "secondary"),
+        ("guardrails", "guardrail"),
+    )
+    for written, role in pairs:
+        for name in roles.get(written, ()):
+            if name in known:
+                found.setdefault(name, (known[name], role))
+    return tuple(found.values())
+
+
+def _analysis(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: given[key] for key in ("method", "alpha", "correction") if key in given}

@@ -1,0 +1,1 @@
+"""Messages out and what comes back of them. Begin with `outbox`."""

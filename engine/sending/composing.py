@@ -1,0 +1,203 @@
+"""A queued message and its addressee -> the message as the provider gets it.
+
+Everything personal is opened here, at the last moment, and leaves only in the provider's call:
+the row of a message holds no address and no body, only the digest of what was sent.
+"""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID, uuid5
+
+import msgspec
+
+from campaigns.secrets import fill_text
+from channels.base import OutMessage
+from channels.limits import RenderError
+from channels.render import Setting, render
+from channels.tokens import make_token
+from engine.core.clocktime import iso
+from engine.core.model import Instant
+from engine.release.playbook import Playbook
+from engine.store.connection import Connection
+from engine.store.queue import WEBHOOK, Addressee, Queued
+from engine.ticking.wire import ADDRESS_TRAITS
+from engine.vault import Vault, is_sealed, sealed_for
+
+IDEMPOTENCY: Final = UUID("6a1de3ab-3c1f-5f7e-9a55-0c3c9f5d2b11")
+"""Names the space of our idempotency keys; never to be changed."""
+
+_object = msgspec.json.Decoder(dict[str, Any])
+_texts = msgspec.json.Decoder(dict[str, str])
+_encode = msgspec.json.Encoder(order="sorted").encode
+TRAIT_OF: Final = {channel: trait for trait, channel in ADDRESS_TRAITS.items()}
+
+
+@dataclass(frozen=True)
+class Links:
+    """Makes the addresses that a message carries. `key` is at least 16 secret bytes."""
+
+    public_url: str
+    key: bytes
+
+    def unsubscribe(self, message: int) -> str:
+        return f"{self.public_url}/u/{make_token('unsubscribe', message, key=self.key)}"
+
+    def opened(self, message: int) -> str:
+        return f"{self.public_url}/t/o/{make_token('open', message, key=self.key)}"
+
+    def clicked(self, message: int, index: int) -> str:
+        return f"{self.public_url}/t/c/{make_token('click', message, index=index, key=self.key)}"
+
+
+class Composed(msgspec.Struct, frozen=True):
+    """A message ready to call a provider with. `links` are its destinations by index."""
+
+    message: OutMessage
+    digest: str
+    links: tuple[str, ...]
+
+
+class Unsendable(Exception):
+    """Why a message cannot be made; the words go into its row."""
+
+
+def data_keys(connection: Connection, people: Mapping[int, Addressee]) -> dict[int, bytes]:
+    """The wrapped data keys that open these people's sealed values.
+
+    After a merge some values are still sealed for the profile that lost.
+    """
+    wanted = {
+        sealed_for(token)
+        for person in people.values()
+        for token in _texts.decode(person.sealed).values()
+    }
+    rows = connection.select_in("SELECT id, data_key FROM profile WHERE id IN (?)", sorted(wanted))
+    return {row[0]: row[1] for row in rows if row[1] is not None}
+
+
+def compose(
+    it: Queued,
+    person: Addressee,
+    *,
+    playbook: Playbook,
+    vault: Vault,
+    keys: Mapping[int, bytes],
+    links: Links,
+    now: Instant,
+) -> Composed:
+    """Render a message for its addressee.
+
+    Raises:
+        Unsendable: No address, no template, or a value that is missing or does not fit.
+    """
+    if it.channel == WEBHOOK:
+        return compose_call(it)
+    template = playbook.templates.get((it.channel, it.template))
+    if template is None:
+        raise Unsendable(f"template {it.channel}/{it.template} is no longer in the workspace")
+    traits = open_traits(person, vault, keys)
+    to = str(traits.get(TRAIT_OF[it.channel], "")) if it.channel in TRAIT_OF else str(person.id)
+    if not to:
+        raise Unsendable(f"no {it.channel} address")
+    workspace = playbook.workspace
+    topic = playbook.program.topics.get(it.topic)
+    is_marketing = topic is None or not topic.is_transactional
+    unsubscribe = links.unsubscribe(it.id) if it.channel == "email" and is_marketing else ""
+    form = workspace.settings.channels.get(it.channel)  # type: ignore[call-overload]
+    defaults = form.settings if form is not None else {}
+    context = {**_object.decode(it.context), "profile": traits, "now": iso(now)}
+    event = context.get("event", {})
+    hidden = {name: value["$sealed"] for name, value in event.items() if is_sealed(value)}
+    _open_into(event, hidden, vault, keys)
+    setting = Setting(
+        locale=traits.get("locale") if isinstance(traits.get("locale"), str) else None,
+        zone=person.zone,
+        currency=workspace.settings.currency or "",
+        unsubscribe_url=unsubscribe or links.unsubscribe(it.id),
+        open_url=links.opened(it.id) if it.channel == "email" else "",
+        link_url=lambda index, _: links.clicked(it.id, index),
+    )
+    try:
+        content = render(template, context, setting=setting)
+    except (LookupError, RenderError) as error:
+        raise Unsendable(str(error.args[0] if error.args else error)) from error
+    message = OutMessage(
+        id=it.id,
+        channel=it.channel,  # type: ignore[arg-type]
+        to=to,
+        subject=content.subject,
+        html=content.html,
+        text=content.text,
+        data=content.data,
+        from_=content.from_ or str(defaults.get("from", "")),
+        reply_to=content.reply_to or str(defaults.get("reply_to", "")),
+        campaign=it.campaign,
+        topic=it.topic,
+        idempotency_key=str(uuid5(IDEMPOTENCY, str(it.id))),
+        unsubscribe_url=unsubscribe,
+        expires_at=it.expires_at,
+        metadata={"message": str(it.id), "campaign": it.campaign, "step": it.step},
+    )
+    body = _encode([message.subject, message.html, message.text, message.data])
+    return Composed(message, hashlib.sha256(body).hexdigest()[:32], content.links)
+
+
+def compose_call(it: Queued) -> Composed:
+    """The request of a webhook step; its secrets are filled in here and stand in no row.
+
+    Raises:
+        Unsendable: A secret is not set, or a part cannot stand in a request.
+    """
+    request = _object.decode(it.context)
+    secret = set(request["secrets"])
+
+    def part(name: str, value: Any) -> str:
+        written = str(value)
+        try:
+            filled = fill_text(written, read=_variable) if name in secret else written
+        except LookupError as missing:
+            raise Unsendable(f"the variable {missing.args[0]} is not set") from None
+        if any(ord(character) < 32 or ord(character) == 127 for character in filled):
+            raise Unsendable(f"{name} holds a control character")
+        return str(filled)
+
+    headers = {name: part(f"headers.{name}", value) for name, value in request["headers"].items()}
+    message = OutMessage(
+        id=it.id,
+        channel="webhook",
+        to=part("url", request["url"]),
+        data={name: request[name] for name in ("method", "body", "timeout", "wants_reply")},
+        headers=headers,
+        campaign=it.campaign,
+        idempotency_key=str(uuid5(IDEMPOTENCY, str(it.id))),
+        expires_at=it.expires_at,
+        metadata={"message": str(it.id), "campaign": it.campaign, "step": it.step},
+    )
+    return Composed(message, hashlib.sha256(it.context.encode()).hexdigest()[:32], ())
+
+
+def _variable(kind: str, name: str) -> str | None:
+    return os.environ.get(name) if kind == "env" else None
+
+
+def open_traits(person: Addressee, vault: Vault, keys: Mapping[int, bytes]) -> dict[str, Any]:
+    """A person's traits with the sealed ones opened; those whose data key is gone are left out."""
+    traits = _object.decode(person.traits)
+    _open_into(traits, _texts.decode(person.sealed), vault, keys)
+    return traits
+
+
+def _open_into(
+    values: dict[str, Any], sealed: Mapping[str, str], vault: Vault, keys: Mapping[int, bytes]
+) -> None:
+    """Put opened values in place; one whose data key is gone (erased) goes missing."""
+    for name, token in sealed.items():
+        wrapped = keys.get(sealed_for(token))
+        if wrapped is None:
+            values.pop(name, None)
+            continue
+        key = vault.unwrap(sealed_for(token), wrapped)
+        values[name] = vault.open_value(key, token, name=name)

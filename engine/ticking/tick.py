@@ -1,0 +1,388 @@
+"""The loop: a batch of events and due timers, through the pure core, into one transaction.
+
+`Ticker.tick` reads, plays and only then opens its transaction, so the lock is held for the writes
+alone. Crash anywhere: the position has not moved, so the batch is simply played again. What it
+refuses: to call a provider (`outbox`) or to accept an event (`ingest`). Read next: `taking`, what a
+batch takes; `store.claims`, who may write it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from engine.core.errors import NotOwner, Outdated, Overtaken, StoreError
+from engine.core.model import Effect, Instant
+from engine.core.play import play
+from engine.failpoints import hit
+from engine.release import drafts
+from engine.release.playbook import Playbook
+from engine.release.rebuild import rebuild_features
+from engine.store import claims, people
+from engine.store.connection import Connection
+from engine.store.database import Database
+from engine.store.events import MERGE, EventLog
+from engine.store.outcomes import Outcomes, write
+from engine.store.people import Loaded
+from engine.store.queue import still_queued
+from engine.ticking.ids import Ids
+from engine.ticking.merging import close_loser, play_merge
+from engine.ticking.poison import Parked, isolate, park_unplayed, thaw, write_parked
+from engine.ticking.strangers import Strangers
+from engine.ticking.taking import Items, loser_of
+from engine.ticking.tenure import TRIES_MAX, Tenure
+from engine.ticking.wire import Decoded, contact_keys, decode, hide, settle
+from engine.vault import Vault
+
+T = TypeVar("T")
+Write = Callable[[Callable[[Connection], T]], T]
+
+BATCH = 1_000
+PIECE = 128
+"""People in memory at once: so few that what was decoded is still in the processor's cache when
+it is played and encoded."""
+
+
+class Ticked(Struct, frozen=True):
+    """What one batch did. An idle one found nothing to do; a refused one was somebody else's, or
+    decided on what is no longer true: it is played again."""
+
+    n_events: int = 0
+    n_timers: int = 0
+    n_messages: int = 0
+    n_parked: int = 0
+    is_refused: bool = False
+    is_outdated: bool = False
+
+    @property
+    def is_idle(self) -> bool:
+        return not (self.n_events or self.n_timers or self.is_refused)
+
+
+class Ticker:
+    """The owner of the profiles: plays what has happened and what has come due.
+
+    Args:
+        write: Runs a function in a write transaction; by default one of its own. A process that
+            also ingests passes its single writer thread.
+        observe: Told of every profile's effects before they are committed: a simulation counts
+            there what leaves no row, such as a message held and sent within one batch.
+        lease: Microseconds for which partitions are held without a word, shared with other
+            workers. None: this is the only engine, and owns them all.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        vault: Vault,
+        log: EventLog,
+        owner: str = "engine",
+        write: Write[Any] | None = None,
+        observe: Callable[[Sequence[Effect]], None] | None = None,
+        lease: int | None = None,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._log = log
+        self._observe = observe
+        self._write: Write[Any] = write or self._in_own_transaction
+        self._ids = Ids(database)
+        self._tenure = Tenure(owner, lease_for=lease)
+        self._failure = ""
+        self._strangers = Strangers()
+        self._is_stores_fault = False
+        self.n_refused = 0
+
+    def claim(self, *, now: Instant) -> None:
+        """Take the partitions, or our share of them; needed before the first batch, again after one
+        that failed, and where they are shared a few times within a lease (`tick` sees to that).
+        """
+        self._tenure.claim(self._write, now=now)
+
+    def release(self) -> None:
+        """Give up what we share: a clean stop, after the last call of a provider has ended."""
+        self._tenure.release(self._write)
+
+    @property
+    def owner(self) -> str:
+        """The name under which partitions are held."""
+        return self._tenure.owner
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether others may have partitions beside us."""
+        return self._tenure.is_shared
+
+    def share(self) -> float:
+        """The part of all partitions that we hold, in (0, 1]: never so little as nothing."""
+        lease = self._tenure.lease
+        if lease is None or not self.is_shared:
+            return 1.0
+        return max(1, len(lease.held)) / lease.total
+
+    def must_look(self, now: Instant) -> bool:
+        """Whether the next batch begins with a claim: nothing is held, or it is time to look who
+        lives."""
+        return self._tenure.must_look(now)
+
+    def holding(self) -> claims.Holding | None:
+        """Whose messages may be sent from here; None: everybody's."""
+        return self._tenure.holding()
+
+    def settle(self, recover: Callable[[claims.Holding], object]) -> None:
+        """Have the attempts that earlier owners left open settled, for the partitions that came to
+        us; from then on their messages are sent from here."""
+        fresh = self._tenure.unsettled()
+        if fresh is not None:
+            recover(fresh)
+            self._tenure.settled(fresh)
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether something is being tried item by item, since it has failed too often."""
+        return self._tenure.is_careful
+
+    def tick(
+        self, playbook: Playbook, *, floor: Instant, horizon: Instant, limit: int = BATCH
+    ) -> Ticked:
+        """Play one batch.
+
+        Args:
+            floor: The owner's clock at batch start: nothing is played as of an earlier instant.
+            horizon: Timers due until then are played. A live engine passes its clock for both.
+        Raises:
+            NotOwner: If the only engine was usurped. Where partitions are shared, what was lost is
+                simply no longer ours: nothing of the batch is written.
+        """
+        if self._tenure.must_look(floor):
+            self.claim(now=floor)
+        assert self._tenure.lease is not None
+        try:
+            return self._tick(self._tenure.lease, playbook, floor, horizon, limit)
+        except NotOwner:
+            if not self._tenure.is_shared:
+                raise
+            self._tenure.lease = None
+            self.n_refused += 1
+            return Ticked(is_refused=True)
+        except Overtaken:
+            return Ticked(is_refused=True)
+        except Outdated:
+            return Ticked(is_refused=True, is_outdated=True)
+        except Exception as error:
+            # A commit may have failed half-way: only the database can say where we stand.
+            self._tenure.lease, self._failure = None, f"{type(error).__name__}: {error}"
+            self._is_stores_fault = isinstance(error, StoreError)
+            raise
+
+    def _tick(
+        self, lease: claims.Lease, playbook: Playbook, floor: Instant, horizon: Instant, limit: int
+    ) -> Ticked:
+        # What is written is dated by the clock, which on a virtual one is the horizon.
+        now, tenure = max(floor, horizon), self._tenure
+        with self._database.read() as connection:
+            item = tenure.next_items(connection, self._log, horizon, limit=limit)
+            hit("tick claim")
+            if item is None or (not item.events and not item.timers):
+                return Ticked()
+            is_careful = tenure.care(item.scan) > 0
+            is_tried_out = tenure.attempts(item.scan) >= TRIES_MAX and not self._is_stores_fault
+            if is_careful and is_tried_out:
+                return self._park_unplayed(lease, item, now=now)
+            if is_careful or tenure.is_unproven:
+                self._count_try(item.scan, now)
+            batch = self._play(connection, playbook, item, floor)
+        self._commit(lease, batch, item, now=now)
+        return Ticked(
+            len(item.events), len(item.timers), len(batch.outcomes.messages), len(batch.parked)
+        )
+
+    def _play(
+        self,
+        connection: Connection,
+        playbook: Playbook,
+        items: Items,
+        floor: Instant,
+    ) -> "_Batch":
+        events, horizon = items.events, items.horizon
+        if items.part == "close":
+            return _Batch(after=close_loser(events[0]).write)
+        if events and events[0][5] & MERGE:
+            merged = play_merge(
+                connection,
+                playbook,
+                events[0],
+                now=max(floor, events[0][4]),
+                is_closed=not items.scan.has(loser_of(events[0]), events[0][0]),
+            )
+            batch = _Batch(release=playbook.program.release, after=merged.write)
+            for it in merged.people:
+                batch.take(it, merged.effects)
+            return batch
+        batch = _Batch(release=playbook.program.release)
+        own: dict[int, list[Decoded]] = {}
+        for row in events:
+            own.setdefault(row[1], []).append(decode(row))
+        ids = sorted({*own, *(row[1] for row in items.timers)})
+        for start in range(0, len(ids), PIECE):
+            piece = ids[start : start + PIECE]
+            self._play_piece(connection, playbook, batch, piece, own, floor, horizon, items)
+        return batch
+
+    def _play_piece(
+        self,
+        connection: Connection,
+        playbook: Playbook,
+        batch: "_Batch",
+        ids: Sequence[int],
+        own: dict[int, list[Decoded]],
+        floor: Instant,
+        horizon: Instant,
+        items: Items,
+    ) -> None:
+        """Load some people, play them, and keep of them only what is to be written."""
+        models = playbook.segments.news.models
+        loaded = people.load(connection, ids, models=models)
+        self._strangers.look((it.person for it in loaded.values()), playbook.program)
+        for position, group in items.scan.by_position(loaded):
+            some = loaded if len(group) == len(loaded) else {it: loaded[it] for it in group}
+            batch.met += rebuild_features(connection, some, playbook, up_to=position)
+        for _, profile_id in items.timers:
+            if profile_id in loaded:
+                thaw(loaded[profile_id].person, horizon=horizon)
+        keys = contact_keys(own, loaded, self._vault)
+        known = people.contacts(connection, keys.values())
+        for profile_id, it in loaded.items():
+            decoded = own.get(profile_id, [])
+            happened = [settle(each, it, keys, known, playbook) for each in decoded]
+            try:
+                effects = play(
+                    it.person,
+                    happened,
+                    program=playbook.program,
+                    segments=playbook.segments,
+                    floor=floor,
+                    horizon=horizon,
+                    evaluate=playbook.evaluate,
+                    new_id=self._ids,
+                    still_queued=partial(still_queued, connection),
+                )
+            except StoreError:
+                raise  # the database's trouble is nobody's poison
+            except Exception as error:
+                again = people.load(connection, [profile_id], models=models)[profile_id]
+                for position, _ in items.scan.by_position([profile_id]):
+                    rebuild_features(connection, {profile_id: again}, playbook, up_to=position)
+                again.sealed, again.addresses = it.sealed, it.addresses
+                again.zone_from = it.zone_from
+                it = again
+                effects, parked = isolate(
+                    it,
+                    happened,
+                    playbook,
+                    floor=floor,
+                    horizon=horizon,
+                    new_id=self._ids,
+                    error=error,
+                )
+                batch.parked += parked
+            hide(it, effects, playbook, self._vault)
+            batch.take(it, effects)
+            if self._observe is not None:
+                self._observe(effects)
+
+    def _commit(
+        self,
+        lease: claims.Lease,
+        batch: "_Batch",
+        items: Items,
+        *,
+        now: Instant,
+    ) -> None:
+        def transaction(connection: Connection) -> None:
+            self._tenure.advance(connection, items, now=now)
+            claims.drop_timers(connection, items.timers)
+            people.save(connection, batch.people, now=now)
+            if batch.after is not None:
+                batch.after(connection)
+            write(connection, batch.outcomes, log=self._log, now=now)
+            write_parked(connection, batch.parked, now=now)
+            batch.note_played(connection)
+            hit("step commit")
+
+        self._write(transaction)
+        hit("tick commit")
+        self._tenure.advanced(items)
+        self._strangers.settled()
+        self._failure = ""
+        self._is_stores_fault = False
+
+    def _count_try(self, scan: claims.Scan, now: Instant) -> None:
+        self._write(lambda connection: self._tenure.count_try(connection, scan, now=now))
+        self._tenure.tried(scan)
+
+    def _park_unplayed(self, lease: claims.Lease, items: Items, *, now: Instant) -> Ticked:
+        why = self._failure or "the process died while playing it"
+        attempts = self._tenure.attempts(items.scan)
+        parked = park_unplayed(items.events, items.timers, attempts=attempts, why=why)
+        self._commit(lease, _Batch(parked=parked), items, now=now)
+        return Ticked(len(items.events), len(items.timers), 0, len(parked))
+
+    def _in_own_transaction(self, function: Callable[[Connection], T]) -> T:
+        with self._database.write() as connection:
+            return function(connection)
+
+
+class _Batch:
+    """Everything a batch wants written."""
+
+    def __init__(
+        self,
+        *,
+        release: int = 0,
+        parked: Iterable[Parked] = (),
+        after: Callable[[Connection], None] | None = None,
+    ) -> None:
+        self.release = release
+        self.met: list[int] = []
+        self.people = people.Changes()
+        self.parked: list[Parked] = list(parked)
+        self.outcomes = Outcomes()
+        self.after = after
+
+    def take(self, it: Loaded, effects: Sequence[Effect]) -> None:
+        """Add one person as they are now, and what was decided about them."""
+        self.people.take(it)
+        if effects:
+            person = it.person
+            versions = {int(each.id): each.version for each in person.enrollments}
+            self.outcomes.take(effects, profile_id=person.profile.id, versions=versions)
+
+    def note_played(self, connection: Connection) -> None:
+        """Tell a backfill under way whom this batch has played."""
+        played = [row[0] for row in self.people.states]
+        drafts.follow(connection, played=played, met=self.met, release=self.release)
+
+
+def by_seq(each: Decoded) -> int:
+    """Events of one profile are played in the order they were committed."""
+    return each.event.seq
+
+
+def run_until_idle(
+    ticker: Ticker, playbook: Playbook, *, floor: Instant, horizon: Instant, limit: int = BATCH
+) -> Ticked:
+    """Tick until nothing is left that is due; the sum of all batches."""
+    total = Ticked()
+    while not (done := ticker.tick(playbook, floor=floor, horizon=horizon, limit=limit)).is_idle:
+        total = msgspec.structs.replace(
+            total,
+            n_events=total.n_events + done.n_events,
+            n_timers=total.n_timers + done.n_timers,
+            n_messages=total.n_messages + done.n_messages,
+            n_parked=total.n_parked + done.n_parked,
+        )
+    return total
