@@ -118,7 +118,7 @@ def _check_campaign(conditions: Conditions, form: CampaignFile) -> None:
         try:
             check_cron(str(schedule.cron))
         except ValueError as error:
-            message = f"cron: {str(error).rstrip('.')}."
+            message = f"cron: {str(error).removeprefix('cron ').rstrip('.')}."
             conditions.report(form.file, schedule.cron.line, str(schedule.cron), message)
         if schedule.audience is not None and form.audience is not None:
             conditions.report(

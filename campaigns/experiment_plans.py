@@ -261,7 +261,10 @@ def _check_variants(found: Located, conditions: Conditions) -> None:
             )
     if all(weight == 0 for weight in found.weights.values()):
         conditions.report(
-            file, step.line, "variants", "every weight is 0, so nobody can get any variant."
+            file,
+            step.line,
+            "variants",
+            "every weight is 0, so nobody can get any variant. Give two of them weight: 1.",
         )
     if found.control not in names:
         conditions.report(

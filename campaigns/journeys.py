@@ -230,7 +230,11 @@ class Journeys:
             weights[str(name)] = variant.weight or 0
             arms[str(name)] = self._block(variant.do, prefix=f"{step_id}.{name}.", after=following)
         if all(variant.weight == 0 for variant in step.split.values()):
-            self.report(step.line, "split", "every weight is 0, so nobody can take any path.")
+            self.report(
+                step.line,
+                "split",
+                "every weight is 0, so nobody can take any path. Give one a weight: 1.",
+            )
         return Split(step_id, weights, arms)
 
     def _send(self, step_id: StepId, step: SendStep, following: StepId | None) -> Send:

@@ -25,6 +25,7 @@ from campaigns.forms import (
     Path,
     Priority,
     Quantile,
+    Shorthand,
     Slug,
     Span,
     WallTime,
@@ -97,10 +98,21 @@ class SegmentTriggerForm(Form):
     segment: SegmentChangeForm
 
 
+def _named_segment(value: Any) -> Any:
+    """`audience: {segment: vip}`, as a campaign says it, means `audience: vip`."""
+    is_said_long = isinstance(value, Mapping) and set(value) == {"segment"}
+    return value["segment"] if is_said_long else value
+
+
 class ScheduleForm(Form):
     cron: Words
     zone: ZoneOrProfile | None = None
-    audience: Slug | None = None
+    audience: Annotated[
+        Slug | None,
+        Shorthand(
+            _named_segment, {"type": "object", "properties": {"segment": {"type": "string"}}}
+        ),
+    ] = None
 
 
 class ScheduleTriggerForm(Form):

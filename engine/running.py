@@ -97,6 +97,7 @@ class Running:
             owner=f"{role}-{secrets.token_hex(4)}",
             write=self.write,
             lease=int(settings.lease_seconds * SECOND) if role == "worker" else None,
+            follows_releases=True,
         )
         self._stop = threading.Event()
         self._delivering = Delivering(

@@ -120,7 +120,7 @@ def load_file(
                 else:
                     found[profile_id] = (row.value, row.label)
     if not found:
-        raise UsageError(f"{path}: none of its {len(rows):,} user ids is known here")
+        raise UsageError(f"{path}: it names {len(rows):,} people, and none of them is known here")
     return publish(
         database, found, model=model, kind=kind, program=program, write=write, now=now,
         n_unknown=n_unknown,

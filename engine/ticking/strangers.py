@@ -1,4 +1,4 @@
-"""Versions that people stand in and this process has not loaded.
+"""What this process has not loaded yet: a newer release, or a version that people stand in.
 
 A batch that was under way while the next release went live may let someone into a version that
 nobody else stands in, after the new release was loaded without it. They must not be dropped for
@@ -10,6 +10,21 @@ from collections.abc import Iterable
 from engine.core.errors import Outdated
 from engine.core.model import Person, Program
 from engine.core.roster import roster_of
+from engine.store.connection import Connection
+
+
+def require_newest(connection: Connection, release: int) -> None:
+    """Check that a batch is played by the release that is live as of its own snapshot.
+
+    Whom a release wakes must meet that release: played by the one before, they would use up the
+    wake and sleep through it.
+
+    Raises:
+        Outdated: If a newer one is live.
+    """
+    newest = connection.execute("SELECT max(number) FROM release")[0][0]
+    if newest is not None and newest != release:
+        raise Outdated
 
 
 class Strangers:

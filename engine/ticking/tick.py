@@ -30,7 +30,7 @@ from engine.store.queue import still_queued
 from engine.ticking.ids import Ids
 from engine.ticking.merging import close_loser, play_merge
 from engine.ticking.poison import Parked, isolate, park_unplayed, thaw, write_parked
-from engine.ticking.strangers import Strangers
+from engine.ticking.strangers import Strangers, require_newest
 from engine.ticking.taking import Items, loser_of
 from engine.ticking.tenure import TRIES_MAX, Tenure
 from engine.ticking.wire import Decoded, contact_keys, decode, hide, settle
@@ -71,6 +71,8 @@ class Ticker:
             there what leaves no row, such as a message held and sent within one batch.
         lease: Microseconds for which partitions are held without a word, shared with other
             workers. None: this is the only engine, and owns them all.
+        follows_releases: Others may apply while it ticks: a batch by an older release than the one
+            that is live is refused, or it would use up the wakes that came with that one.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Ticker:
         write: Write[Any] | None = None,
         observe: Callable[[Sequence[Effect]], None] | None = None,
         lease: int | None = None,
+        follows_releases: bool = False,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -93,6 +96,7 @@ class Ticker:
         self._tenure = Tenure(owner, lease_for=lease)
         self._failure = ""
         self._strangers = Strangers()
+        self._follows_releases = follows_releases
         self._is_stores_fault = False
         self.n_refused = 0
 
@@ -184,6 +188,8 @@ class Ticker:
         # What is written is dated by the clock, which on a virtual one is the horizon.
         now, tenure = max(floor, horizon), self._tenure
         with self._database.read() as connection:
+            if self._follows_releases:
+                require_newest(connection, playbook.program.release)
             item = tenure.next_items(connection, self._log, horizon, limit=limit)
             hit("tick claim")
             if item is None or (not item.events and not item.timers):

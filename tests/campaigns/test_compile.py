@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import msgspec
+import pytest
 
 from campaigns.compile import Phase, campaign_versions, compile_workspace, phase_digests
 from campaigns.metrics import compile_metrics
@@ -178,10 +179,10 @@ def test_settings_become_the_programs_rules() -> None:
     assert program.pii_traits == {"email", "phone", "push_token"}
 
 
-def test_a_schedules_audience_is_the_campaigns() -> None:
-    written = CAMPAIGN.replace(
-        "{event: Product Added}", '{schedule: {cron: "0 9 * * mon", zone: UTC, audience: vip}}'
-    )
+@pytest.mark.parametrize("audience", ["vip", "{segment: vip}"])
+def test_a_schedules_audience_is_the_campaigns(audience: str) -> None:
+    schedule = f'{{schedule: {{cron: "0 9 * * mon", zone: UTC, audience: {audience}}}}}'
+    written = CAMPAIGN.replace("{event: Product Added}", schedule)
 
     campaign = compiled({"campaigns/nudge.yaml": written}).campaigns["nudge"]
 

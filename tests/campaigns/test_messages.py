@@ -108,7 +108,8 @@ STEP = {
     ),
     "  - branch: []": "campaigns/nudge.yaml:7: branch: at least 1 entry is needed here.",
     "  - split: {a: {weight: 0}, b: {weight: 0}}": (
-        "campaigns/nudge.yaml:7: every weight is 0, so nobody can take any path."
+        "campaigns/nudge.yaml:7: every weight is 0, so nobody can take any path. "
+        "Give one a weight: 1."
     ),
     "  - split: {a: {weight: 1}, b: {}}": (
         'campaigns/nudge.yaml:7: the path "b" needs a weight: weight: 50.'
@@ -160,7 +161,12 @@ EXPERIMENT = """\
 EXPERIMENTS = [
     ("primary: ordered-7d", "primary: ordered-7", 11, 'there is no metric "ordered-7". Did you'),
     ("control: {weight: 1,", "control: {", 9, 'the variant "control" needs a weight'),
-    ("weight: 1", "weight: 0", 7, "every weight is 0, so nobody can get any variant."),
+    (
+        "weight: 1",
+        "weight: 0",
+        7,
+        "every weight is 0, so nobody can get any variant. Give two of them weight: 1.",
+    ),
     ("control:", "nothing:", 7, 'the experiment "cart" has no variant "control" to compare with.'),
     ("    metrics: {primary: ordered-7d}\n", "", 7, 'the experiment "cart" is judged by nothing.'),
     ("ordered-7d}", "ordered-7d, secondary: ordered-7d}", 11, "is named twice"),

@@ -188,7 +188,7 @@ STEPS: list[tuple[str, int, str]] = [
     ("  - branch: [{if: {segment: vip}, do: [exit: true]}]\n    else: [exit: true]\n"
      f"  - {SEND}", 8, "nothing gets here"),
     (f"  - split: {{a: {{weight: 0, do: []}}, b: {{weight: 0, do: [{{{SEND}}}]}}}}", 6,
-     "every weight is 0, so nobody can take any path."),
+     "every weight is 0, so nobody can take any path. Give one a weight: 1."),
     (WEBHOOK % ", timeout: 2m", 6, "timeout is that of one attempt, at most 60s"),
     (WEBHOOK % ", method: FETCH", 6, '"FETCH" is not allowed here'),
     (WEBHOOK % ", method: GET, body: {a: 1}", 6, "a GET has no body"),

@@ -8,6 +8,7 @@ from engine.core.errors import UsageError
 from engine.core.model import HOUR, MINUTE
 from engine.release.roll_call import campaigns
 from engine.store.connection import Row
+from engine.ticking.tick import Ticker
 from tests.engine.publishing import FILES, Published, with_cart
 from tests.engine.test_migrate import LONGER, dying_at
 
@@ -156,6 +157,31 @@ def test_one_person_is_unenrolled_also_if_a_merge_comes_first(house: Published) 
         "SELECT p.external_id FROM enrollment e JOIN profile p ON p.id = e.profile_id "
         "WHERE e.status = 'active'"
     ) == [("u2",)]
+
+
+def test_a_batch_by_an_older_release_does_not_use_up_the_wake_that_an_order_brings(
+    house: Published,
+) -> None:
+    """As in a server, in the moment between the order's commit and the load of its release."""
+    house.carts(1)
+    older = house.process.playbook
+    house.order("unenrol")
+    newer = house.process.playbook
+    house.process.ticker = Ticker(
+        house.process.database,
+        vault=house.process.vault,
+        log=house.process.log,
+        owner="follower",
+        follows_releases=True,
+    )
+
+    house.process.playbook = older
+    refused = house.tick()
+    house.process.playbook = newer
+    house.settle()
+
+    assert refused.is_outdated
+    assert statuses(house) == [("dropped", "unenrolled by an operator", 1)]
 
 
 def test_who_enters_after_an_unenrolment_stays_though_a_merge_brings_someone_it_has_not_met(

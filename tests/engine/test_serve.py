@@ -186,7 +186,7 @@ def test_after_a_kill_nothing_acknowledged_is_lost_and_a_restart_is_all_it_needs
     assert seconds < 30  # P16 asks for 10 s on a quiet machine
 
 
-KILLS = 10
+KILLS = 5
 """For each of the two databases: twenty in all."""
 
 
