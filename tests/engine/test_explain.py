@@ -49,6 +49,7 @@ PEOPLE: dict[str, dict[str, Any]] = {
     "asleep": {"timezone": "Australia/Sydney"},
     "late": {"timezone": "Australia/Sydney", "event": "Rushed"},
     "silent": {"event": "Held"},
+    "waiting": {"event": "Windowed"},
     "complained": {},
     "outside": {"event": "Chosen"},
 }
@@ -73,6 +74,7 @@ def shop(tmp_path: Path, antiphon: Antiphon) -> Iterator[Path]:  # noqa: F811
         ("rushed", "Rushed", "plain", "EXPIRES"),
         ("held", "Held", "plain", "holdout: 99%"),
         ("chosen", "Chosen", "plain", "audience: {segment: gold}"),
+        ("windowed", "Windowed", "plain", 'send_window: {from: "14:00", to: "16:00"}'),
     ):
         text = CAMPAIGN.replace("NAME", name).replace("EVENT", event).replace("TEMPLATE", template)
         text = text.replace("TOP\n", f"{top}\n" if top and top != "EXPIRES" else "")
@@ -122,6 +124,7 @@ def story_of(antiphon: Antiphon, shop: Path, user: str, *, last: bool = False) -
         ("asleep", "deferred", "quiet hours until 2026-03-02T22:00:00Z"),
         ("late", "dropped", "quiet hours until 2026-03-02T22:00:00Z, after it expires"),
         ("silent", "ghost", "held out by held"),
+        ("waiting", "deferred", "send window opens 2026-03-02T14:00:00Z"),
     ],
 )
 def test_each_gate_that_says_no_is_named_with_its_reason(
