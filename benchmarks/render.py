@@ -1,4 +1,4 @@
-"""E-mails per second through `channels.render` and `channels.email_mime`, one thread.
+"""E-mails per second through `channels.content.render` and `channels.email.mime`, one thread.
 
     python -m benchmarks.render [N]
 
@@ -11,9 +11,9 @@ import sys
 from time import process_time
 
 from channels.base import OutMessage
-from channels.email_mime import Sender, build_email
-from channels.render import Content, Setting, render
-from channels.templates import CompiledTemplate, compile_template
+from channels.content.render import Content, Setting, render
+from channels.content.templates import CompiledTemplate, compile_template
+from channels.email.mime import Sender, build_email
 
 FLOOR_PER_SECOND = 10_000
 _PARAGRAPH = (

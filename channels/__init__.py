@@ -10,13 +10,13 @@ from channels.base import Channel, Clock, OpenProvider, Provider, Random
 from engine.core.errors import UsageError
 
 PROVIDERS: Final[dict[str, str]] = {
-    "email.smtp": "channels.email_smtp",
+    "email.smtp": "channels.email.smtp",
     "email.sandbox": "channels.sandbox",
     "sms.sandbox": "channels.sandbox",
     "push.sandbox": "channels.sandbox",
     "web.sandbox": "channels.sandbox",
-    "webhook.http": "channels.webhook",
-    "webhook.sandbox": "channels.webhook_sandbox",
+    "webhook.http": "channels.webhook.http",
+    "webhook.sandbox": "channels.webhook.sandbox",
 }
 
 

@@ -2,16 +2,19 @@
 
 A provider is a translation between these nouns and one vendor. It decides nothing: who may be
 reached, when and how often is settled before a message gets here. Read next: `sandbox`, the
-shortest provider, and `email_smtp`, a real one.
+shortest provider; `http_provider`, what every vendor with an HTTP API is built on.
 """
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from engine.core.model import NEVER, Instant
+
+if TYPE_CHECKING:
+    from channels.callbacks import Callback, Echo
 
 Channel: TypeAlias = Literal["email", "sms", "push", "web", "webhook"]
 """`webhook` is the lane of webhook steps' calls, not a way to reach a person."""
@@ -111,7 +114,10 @@ class DeliveryEvent(Struct, frozen=True):
     """A fact about a message that a provider reports, in our words; `raw` keeps theirs.
 
     `event_id` is what duplicates share. `is_machine` marks opens and clicks by scanners and
-    privacy relays: recorded, never counted.
+    privacy relays: recorded, never counted. `message` is our id, where the provider gives back
+    our metadata; `provider_id` its own, as `Accepted` had it: one of them finds the message, and
+    where both are there they must agree. `code` is the enhanced status or the vendor's own code.
+    `text` is what a person wrote to us (`inbound`), from `recipient`; `url` what was clicked.
     """
 
     kind: EventKind
@@ -123,19 +129,40 @@ class DeliveryEvent(Struct, frozen=True):
     bounce_class: BounceClass | None = None
     is_machine: bool = False
     raw: dict[str, Any] = field(default_factory=dict)
+    provider_id: str = ""
+    code: str = ""
+    text: str = ""
+    url: str = ""
 
 
 class Capabilities(Struct, frozen=True):
     """What a provider can do and, as important, what it cannot.
 
-    `idempotency_hours` is how long it honours a key; 0 means a retry after an ambiguous outcome
-    may duplicate. `reports` are the delivery events it is able to send.
+    Each module holds its own as `CAPABILITIES`: `check` and the published matrix read it there.
+
+    Args:
+        idempotency_hours: How long it honours a key; 0: a retry after an ambiguous outcome may
+            duplicate.
+        reports: The delivery events it is able to send.
+        webhook: How its callbacks prove where they come from: by a signature, by a secret that
+            we chose (`webhook_token`), or it has none.
+        receives: Whether what people answer comes back to us.
+        expires: Whether it drops a message of its own accord when `expires_at` has passed.
+        batch_max: The most messages its API takes in one call; we send one a call.
+        bytes_max: The largest message it takes, 0 where no limit is documented.
+        is_sandbox: It sends nothing.
+        docs: The vendor's page that all this was read on.
     """
 
     idempotency_hours: int = 0
     reports: frozenset[EventKind] = frozenset()
-    has_webhook: bool = False
+    webhook: Literal["signed", "token", "none"] = "none"
+    receives: bool = False
+    expires: bool = False
+    batch_max: int = 1
+    bytes_max: int = 0
     is_sandbox: bool = False
+    docs: str = ""
 
 
 class Provider(Protocol):
@@ -149,7 +176,13 @@ class Provider(Protocol):
 
     async def close(self) -> None: ...
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]: ...
+    async def read_callback(self, callback: "Callback") -> "Echo":
+        """What a callback says, if it is the vendor's.
+
+        Raises:
+            Forged, Unreadable: It is not, or nobody can read it.
+        """
+        ...
 
 
 class Random(Protocol):

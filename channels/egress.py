@@ -45,7 +45,9 @@ class EgressRefused(Refused):
 
 
 class EgressRules(Struct, frozen=True):
-    """What a client may reach. `allow_loopback` is for tests and local gateways.
+    """What a client may reach. `allow_loopback` is for tests and local gateways, `allow_private`
+    for a gateway that the operator named in antiphon.yaml: never for an address that a campaign,
+    an event or an answer brought.
 
     `ports` None means any port.
     """
@@ -53,6 +55,7 @@ class EgressRules(Struct, frozen=True):
     schemes: tuple[str, ...] = ("https",)
     ports: tuple[int, ...] | None = (443,)
     allow_loopback: bool = False
+    allow_private: bool = False
 
 
 def check_url(url: str, *, rules: EgressRules) -> None:
@@ -87,7 +90,9 @@ def check_address(address: str, *, rules: EgressRules) -> None:
     Raises:
         EgressRefused: If it is private, local, reserved, or wraps another address.
     """
-    if not is_public(address) and not (rules.allow_loopback and _is_loopback(address)):
+    if rules.allow_private or is_public(address):
+        return
+    if not (rules.allow_loopback and _is_loopback(address)):
         raise EgressRefused("the host's address is not public; private networks are not reachable")
 
 

@@ -27,8 +27,9 @@ from channels.base import (
     Receipt,
     RefusedBy,
 )
-from channels.email_mime import Refusal, Sender, build_email
-from engine.core.errors import UsageError
+from channels.callbacks import Callback, Echo
+from channels.email.mime import Refusal, Sender, build_email
+from engine.core.errors import Unreadable, UsageError
 from engine.core.model import HOUR, MINUTE, SECOND, Instant
 
 
@@ -123,8 +124,8 @@ class Sandbox:
             self._log.close()
             self._log = None
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
-        raise UsageError(f"{self.name} has no webhook; its events come from echo()")
+    async def read_callback(self, callback: Callback) -> Echo:
+        raise Unreadable(f"{self.name} has no webhook; its events come from echo()")
 
     def echo(self, message: OutMessage, *, at: Instant) -> list[DeliveryEvent]:
         """What happens to a message accepted at `at`, in order of time."""

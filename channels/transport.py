@@ -7,17 +7,16 @@ small clients rather than one large one.
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Iterable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpcore
 import httpx
 
-from channels.base import Ambiguous, NotSent, Receipt, RefusedBy, Throttled
+from channels.base import Ambiguous, NotSent, Receipt, RefusedBy
+from channels.calls import Answer, Call
 from channels.egress import EgressRefused, EgressRules, check_address, check_url
-from engine.core.model import SECOND, Instant
 
 CONNECTIONS: Final = 8
 TIMEOUT_SECONDS: Final = 10.0
@@ -32,10 +31,15 @@ def open_client(
     timeout_seconds: float = TIMEOUT_SECONDS,
     connections: int = CONNECTIONS,
     http2: bool = False,
+    ca_file: str | None = None,
 ) -> httpx.AsyncClient:
-    """A client that reaches only what the rules allow. Close it; open few: TLS costs 20 ms."""
+    """A client that reaches only what the rules allow. Close it; open few: TLS costs 20 ms.
+
+    Args:
+        ca_file: Certificates to trust instead of the usual ones, for gateways of one's own.
+    """
     return httpx.AsyncClient(
-        transport=_GuardedTransport(rules, connections=connections, http2=http2),
+        transport=_GuardedTransport(rules, connections=connections, http2=http2, ca_file=ca_file),
         base_url=base_url,
         headers={"User-Agent": "antiphon", **(headers or {})},
         timeout=httpx.Timeout(timeout_seconds),
@@ -45,13 +49,20 @@ def open_client(
 
 
 class _GuardedTransport(httpx.AsyncHTTPTransport):
-    def __init__(self, rules: EgressRules, *, connections: int, http2: bool) -> None:
+    def __init__(
+        self, rules: EgressRules, *, connections: int, http2: bool, ca_file: str | None
+    ) -> None:
         super().__init__(trust_env=False)
         self.rules = rules
+        trusted = (
+            httpx.create_ssl_context(trust_env=False)
+            if ca_file is None
+            else ssl.create_default_context(cafile=ca_file)
+        )
         # httpx offers no seam for the network below its pool; httpcore does. Rewriting the URL to
         # the checked address was refused: the pool would share connections between hosts.
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=trusted,
             max_connections=connections,
             max_keepalive_connections=connections,
             keepalive_expiry=30.0,
@@ -109,13 +120,21 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
 # --- what came of a call ------------------------------------------------------------------------
 
 
-async def call(
-    client: httpx.AsyncClient, request: httpx.Request, *, now: Instant
-) -> httpx.Response | Receipt:
-    """Send a request: the response if it is 2xx with a body of bounded size, else a receipt.
+async def exchange(client: httpx.AsyncClient, call: Call) -> Answer | Receipt:
+    """Make a call: its answer whatever the status, or the receipt that the failure decides.
 
-    Never raises for the network or the provider; only a 2xx is left for the provider to read.
+    Never raises for the network or the other side.
     """
+    try:
+        request = client.build_request(
+            call.method,
+            call.url,
+            headers=dict(call.headers),
+            content=call.body or None,
+            timeout=call.timeout_seconds or httpx.USE_CLIENT_DEFAULT,
+        )
+    except Exception as error:  # the client has several for what cannot be written
+        return RefusedBy("message", "request", f"the request cannot be written: {error}")
     try:
         response = await client.send(request, stream=True)
         try:
@@ -135,43 +154,5 @@ async def call(
     except httpx.HTTPError as error:
         # The bytes may have arrived: a reset, a timeout or half an answer proves nothing.
         return Ambiguous(f"{type(error).__name__}: {error}")
-    complete = httpx.Response(
-        response.status_code,
-        headers=[
-            (name, value)
-            for name, value in response.headers.multi_items()
-            if name.lower() not in ("content-encoding", "content-length", "transfer-encoding")
-        ],
-        content=bytes(body),
-        request=request,
-    )
-    return receipt_of(complete, now=now) or complete
-
-
-def receipt_of(response: httpx.Response, *, now: Instant) -> Receipt | None:
-    """The receipt that a status alone decides; None for 2xx."""
-    status, code = response.status_code, f"http {response.status_code}"
-    text = response.text[:500]
-    if 200 <= status < 300:
-        return None
-    if status == 429:
-        return Throttled(retry_after_seconds(response.headers, now=now), text)
-    if status == 503 and "retry-after" in response.headers:
-        return Throttled(retry_after_seconds(response.headers, now=now), text)
-    if status >= 500 or status == 408:
-        return Ambiguous(f"{code}: {text}")
-    if status in (400, 413, 422):
-        return RefusedBy("message", code, text)
-    return RefusedBy("config", code, text)
-
-
-def retry_after_seconds(headers: httpx.Headers, *, now: Instant) -> float | None:
-    """Retry-After as seconds from now, whether it was seconds or a date; None if neither."""
-    value = headers.get("retry-after", "").strip()
-    if value.isdigit() and len(value) < 10:
-        return float(value)
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now / SECOND)
+    headers = {name.lower(): value for name, value in response.headers.multi_items()}
+    return Answer(response.status_code, headers, bytes(body))

@@ -12,7 +12,12 @@ PURE = {
     "engine/core": (),
     "experiments": (),
     "campaigns": ("campaigns/load.py",),
-    "channels": ("channels/transport.py", "channels/email_smtp.py", "channels/sandbox.py"),
+    "channels": (
+        "channels/transport.py",
+        "channels/http_provider.py",
+        "channels/email/smtp.py",
+        "channels/sandbox.py",
+    ),
 }
 """Pure packages, and their few rooms that touch the world."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from channels.render import Content
+    from channels.content.render import Content
 
 HELP: Final = "render a template for one profile, or for values given on the command line"
 EXAMPLE: Final = (
@@ -35,8 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     import msgspec
 
     from campaigns.problems import advice
-    from channels.limits import RenderError
-    from channels.render import Setting, render
+    from channels.content.limits import RenderError
+    from channels.content.render import Setting, render
     from engine.release.publish import check
 
     checked = check(arguments.directory)
@@ -105,7 +105,7 @@ def _shown(content: "Content", arguments: argparse.Namespace) -> str:
         lines.append(json.dumps(content.data, indent=2, ensure_ascii=False))
     lines.append(content.text or content.html)
     if arguments.template.startswith("sms/"):
-        from channels.sms_text import measure
+        from channels.sms.text import measure
 
         size = measure(content.text)
         n_parts = len(size.parts)

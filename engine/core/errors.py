@@ -12,9 +12,12 @@
     │   └── CommitUnknown       nobody can tell whether a transaction was committed
     ├── JourneyLoop             campaigns set each other off without end
     ├── InvalidEvent            an incoming event or field breaks the limits; names the field
-    └── ProviderError           a channel's provider did not accept a message
-        ├── Retryable           try again later: throttled, not sent
-        └── Refused             never try again: recipient, message, configuration or account
+    ├── ProviderError           a channel's provider did not accept a message
+    │   ├── Retryable           try again later: throttled, not sent
+    │   └── Refused             never try again: recipient, message, configuration or account
+    └── CallbackRefused         what a provider, or somebody in its name, told us later
+        ├── Forged              its signature, token or age is wrong: nothing in it is believed
+        └── Unreadable          it is signed as it should be and cannot be understood
 
 A class's docstring is its default message. Messages name where, what was found, what is allowed
 and what to do; they never hold an address or a secret.
@@ -94,3 +97,19 @@ class Retryable(ProviderError):
 
 class Refused(ProviderError):
     """The provider will never take this message."""
+
+
+class CallbackRefused(AntiphonError):
+    """A callback was not taken in."""
+
+    status = 400
+
+
+class Forged(CallbackRefused):
+    """The callback's signature is wrong."""
+
+    status = 403
+
+
+class Unreadable(CallbackRefused):
+    """The callback cannot be understood."""

@@ -10,7 +10,7 @@ from campaigns.load import load_workspace
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.step_values import saved_names
 from campaigns.workspace import Workspace
-from channels.templates import CompiledTemplate, compile_template, template_names
+from channels.content.templates import CompiledTemplate, compile_template, template_names
 from engine.core.errors import CampaignError
 from engine.core.model import Program
 from engine.core.segments import Segments, for_program

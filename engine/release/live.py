@@ -14,7 +14,7 @@ import msgspec
 from campaigns.compile import Phase
 from campaigns.conditions import Blind
 from campaigns.workspace import Workspace
-from channels.expressions import evaluate
+from channels.content.expressions import evaluate
 from engine.core.model import Campaign, Experiment, Move, Program
 from engine.core.segments import for_program
 from engine.release import operating, releases

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from campaigns.workspace import Workspace
-from channels.templates import CompiledTemplate
+from channels.content.templates import CompiledTemplate
 from engine.core.model import Evaluate, Program
 from engine.core.segments import Segments
 

@@ -15,8 +15,8 @@ import msgspec
 
 from campaigns.secrets import fill_text
 from channels.base import OutMessage
-from channels.limits import RenderError
-from channels.render import Setting, render
+from channels.content.limits import RenderError
+from channels.content.render import Setting, render
 from channels.tokens import make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant

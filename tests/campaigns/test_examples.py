@@ -13,9 +13,9 @@ from campaigns.load import load_workspace
 from campaigns.reading import plain
 from campaigns.schema import ExpectedSendAt, ExpectedSilence, TestFile
 from campaigns.workspace import Workspace
-from channels.expressions import evaluate
-from channels.lint import lint
-from channels.templates import compile_template, template_names
+from channels.content.expressions import evaluate
+from channels.content.lint import lint
+from channels.content.templates import compile_template, template_names
 from engine.core.model import (
     Contact,
     Event,

@@ -5,7 +5,7 @@ import pytest
 from campaigns.compile import compile_workspace
 from campaigns.load import load_bundle
 from campaigns.problems import InvalidWorkspace
-from channels.templates import compile_template, template_names
+from channels.content.templates import compile_template, template_names
 from tests.campaigns.build import files, problems_of
 
 HEAD = "campaign: nudge\ntopic: offers\n"

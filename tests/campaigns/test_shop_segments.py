@@ -8,7 +8,7 @@ import pytest
 import campaigns
 from campaigns.compile import compile_workspace
 from campaigns.load import load_workspace
-from channels.templates import compile_template, template_names
+from channels.content.templates import compile_template, template_names
 from engine.core.clocktime import parse_instant
 from engine.core.model import DAY, HOUR, MINUTE, SECOND, Event, Instant, Profile, ProfileId
 from engine.core.segments import Segments, for_program

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import channels
-from channels.email_smtp import SmtpSettings
-from channels.filters import _TOKENS, FILTERS
+from channels.content.filters import _TOKENS, FILTERS
+from channels.content.template_checks import CALLS, NAMES
+from channels.content.templating import TESTS
+from channels.email.smtp import SmtpSettings
+from channels.email.smtp_replies import BLOCK, HARD, MESSAGE, VAGUE
 from channels.sandbox import Rates, SandboxSettings
-from channels.smtp_replies import BLOCK, HARD, MESSAGE, VAGUE
-from channels.template_checks import CALLS, NAMES
-from channels.templating import TESTS
 
 ROOT = Path(channels.__file__).parent.parent
 DOCS = (ROOT / "docs" / "channels.md").read_text("utf-8")
@@ -36,7 +36,7 @@ def test_every_name_a_user_may_write_is_documented(names: object) -> None:
 
 
 def test_functions_codes_and_lint_rules_are_documented() -> None:
-    lint = (ROOT / "channels" / "lint.py").read_text("utf-8")
+    lint = (ROOT / "channels" / "content" / "lint.py").read_text("utf-8")
     rules = {
         node.value
         for node in ast.walk(ast.parse(lint))

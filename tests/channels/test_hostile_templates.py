@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from channels.expressions import compile_expression, evaluate
-from channels.limits import RenderError, TooCostly
-from channels.render import Content, Setting, render
-from channels.templates import compile_template
+from channels.content.expressions import compile_expression, evaluate
+from channels.content.limits import RenderError, TooCostly
+from channels.content.render import Content, Setting, render
+from channels.content.templates import compile_template
 from engine.core.errors import AntiphonError, CampaignError
 from engine.core.model import Expression
 

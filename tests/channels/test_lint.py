@@ -2,8 +2,8 @@
 
 import pytest
 
-from channels.lint import lint
-from channels.templates import compile_template
+from channels.content.lint import lint
+from channels.content.templates import compile_template
 
 GOOD = """---
 subject: "{{ profile.first_name }}, your cart is waiting"

@@ -11,8 +11,9 @@ import pytest
 
 from channels import PROVIDERS, open_provider
 from channels.base import Accepted, Channel, DeliveryEvent, OutMessage, RefusedBy
+from channels.callbacks import Callback
 from channels.sandbox import Rates, Sandbox, echo
-from engine.core.errors import UsageError
+from engine.core.errors import Unreadable, UsageError
 
 NOW = 1_772_445_600_000_000  # 2026-03-02T10:00:00Z
 
@@ -172,8 +173,8 @@ def test_every_provider_opens_by_its_name_or_says_what_it_lacks(tmp_path: Path) 
         )
         assert provider.name == key
         assert provider.channel == channel
-        with pytest.raises(UsageError, match="webhook"):
-            provider.read_webhook({}, b"")
+        with pytest.raises(Unreadable, match="webhook"):
+            asyncio.run(provider.read_callback(Callback("https://shop.example/webhooks/it")))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.sms_text import measure
+from channels.sms.text import measure
 
 CODEC = gsm0338.Codec()
 GSM = "".join(

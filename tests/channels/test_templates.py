@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from channels.expressions import compile_expression, evaluate
-from channels.limits import MissingValue, RenderError
-from channels.render import Content, Setting, render
-from channels.templates import compile_template, template_names
+from channels.content.expressions import compile_expression, evaluate
+from channels.content.limits import MissingValue, RenderError
+from channels.content.render import Content, Setting, render
+from channels.content.templates import compile_template, template_names
 from engine.core.errors import CampaignError
 from engine.core.model import Expression
 

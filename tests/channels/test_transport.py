@@ -5,12 +5,13 @@ import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import httpx
 import pytest
 
 from channels.base import Ambiguous, NotSent, Receipt, RefusedBy, Throttled
+from channels.calls import Answer, Call
 from channels.egress import EgressRefused, EgressRules, check_url, is_public
-from channels.transport import call, open_client
+from channels.receipts import receipt_of
+from channels.transport import exchange, open_client
 
 NOW = 1_772_445_600_000_000
 LOCAL = EgressRules(schemes=("http",), ports=None, allow_loopback=True)
@@ -19,7 +20,7 @@ Handler = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 
 async def served(
     handler: Handler, *, rules: EgressRules = LOCAL, host: str = "127.0.0.1", **options: Any
-) -> tuple[httpx.Response | Receipt, list[bytes]]:
+) -> tuple[Answer | Receipt, list[bytes]]:
     """POST once to a server that reads the request and then does as `handler` says."""
     requests: list[bytes] = []
 
@@ -33,8 +34,10 @@ async def served(
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     async with server, open_client(rules=rules, timeout_seconds=0.5, **options) as client:
-        request = client.build_request("POST", f"http://{host}:{port}/x", content=b"hi")
-        return await call(client, request, now=NOW), requests
+        answer_or = await exchange(client, Call(f"http://{host}:{port}/x", body=b"hi"))
+        if isinstance(answer_or, Answer):
+            return receipt_of(answer_or, now=NOW) or answer_or, requests
+        return answer_or, requests
 
 
 def saying(status: str, body: str = "", headers: str = "") -> Handler:
@@ -49,7 +52,7 @@ def saying(status: str, body: str = "", headers: str = "") -> Handler:
 def test_a_2xx_is_left_for_the_provider_to_read() -> None:
     result, requests = asyncio.run(served(saying("202 Accepted", '{"id": "7"}')))
 
-    assert isinstance(result, httpx.Response)
+    assert isinstance(result, Answer)
     assert result.json() == {"id": "7"}
     assert requests[0].startswith(b"POST /x HTTP/1.1\r\n")
 
@@ -115,12 +118,12 @@ def test_an_answer_without_end_is_cut_off() -> None:
 
 
 def test_nobody_listening_means_not_sent() -> None:
-    async def refused() -> httpx.Response | Receipt:
+    async def refused() -> Answer | Receipt:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{free.getsockname()[1]}/"
             async with open_client(rules=LOCAL) as client:
-                return await call(client, client.build_request("GET", url), now=NOW)
+                return await exchange(client, Call(url, "GET"))
 
     assert isinstance(asyncio.run(refused()), NotSent)
 
@@ -138,7 +141,7 @@ def test_a_name_that_resolves_to_this_machine_is_refused_without_connecting() ->
 def test_a_local_name_is_reached_only_if_loopback_is_allowed() -> None:
     result, _ = asyncio.run(served(saying("200 OK"), host="localhost"))
 
-    assert isinstance(result, httpx.Response)
+    assert isinstance(result, Answer)
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import msgspec
 
 from campaigns.load import load_bundle
 from channels.base import Channel
-from channels.expressions import compile_expression, evaluate
-from channels.templates import CompiledTemplate, compile_template
+from channels.content.expressions import compile_expression, evaluate
+from channels.content.templates import CompiledTemplate, compile_template
 from engine.core.model import (
     DAY,
     HOUR,

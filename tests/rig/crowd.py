@@ -2,16 +2,16 @@
 
 import asyncio
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from channels.base import (
     Capabilities,
     Channel,
-    DeliveryEvent,
     OutMessage,
     Receipt,
 )
+from channels.callbacks import Callback, Echo
 from engine.core.model import NEVER, Instant
 from engine.store import bulk
 from engine.store.outcomes import MESSAGE_COLUMNS
@@ -121,7 +121,7 @@ class Server:
     async def close(self) -> None:
         pass
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
+    async def read_callback(self, callback: Callback) -> Echo:
         raise AssertionError("nobody reads a webhook here")
 
 

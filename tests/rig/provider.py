@@ -5,7 +5,7 @@ attempt row that must already be there (P4).
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,7 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
+from channels.callbacks import Callback, Echo
 from engine.core.model import MINUTE, Instant
 
 LIVES: Final[tuple[tuple[EventKind, ...], ...]] = (
@@ -163,5 +164,5 @@ class Double:
     async def close(self) -> None:
         pass
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
+    async def read_callback(self, callback: Callback) -> Echo:
         raise AssertionError("the rig hands reports over as they are")

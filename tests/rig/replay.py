@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from channels.expressions import evaluate
+from channels.content.expressions import evaluate
 from engine.core.model import (
     Call,
     Contact,

@@ -9,7 +9,6 @@ stage.drain("email")
 
 import asyncio
 import random
-from collections.abc import Mapping
 from itertools import count
 from typing import Any
 
@@ -24,6 +23,7 @@ from channels.base import (
     Provider,
     Receipt,
 )
+from channels.callbacks import Callback, Echo
 from engine.core.clocktime import iso
 from engine.core.model import MINUTE, Instant
 from engine.intake.prepare import Answer, prepare
@@ -57,7 +57,7 @@ class Scripted:
     async def close(self) -> None:
         pass
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
+    async def read_callback(self, callback: Callback) -> Echo:
         raise AssertionError("no test of the shell reads a webhook")
 
 

@@ -9,14 +9,14 @@ from channels.base import (
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
     OutMessage,
     Provider,
     Random,
     Receipt,
 )
-from channels.webhook import KEY_HOURS
-from engine.core.errors import UsageError
+from channels.callbacks import Callback, Echo
+from channels.webhook.http import KEY_HOURS
+from engine.core.errors import Unreadable
 
 
 class SandboxWebhooks:
@@ -32,8 +32,8 @@ class SandboxWebhooks:
     async def close(self) -> None:
         pass
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
-        raise UsageError("webhook.sandbox: a step's webhook reports nothing later")
+    async def read_callback(self, callback: Callback) -> Echo:
+        raise Unreadable("webhook.sandbox: a step's webhook reports nothing later")
 
 
 def open_channel(

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from channels.templating import Missing
+from channels.content.templating import Missing
 from engine.core.model import SECOND
 
 

@@ -12,9 +12,9 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2 import Template as JinjaTemplate
 from msgspec import Struct
 
-from channels.filters import FILTERS
-from channels.limits import DEPTH, LOOP_DEPTH, NODES, SOURCE_CHARS
-from channels.templating import LOOP_FIELDS, TESTS, dotted
+from channels.content.filters import FILTERS
+from channels.content.limits import DEPTH, LOOP_DEPTH, NODES, SOURCE_CHARS
+from channels.content.templating import LOOP_FIELDS, TESTS, dotted
 from engine.core.errors import CampaignError
 
 DATA: Final = ("profile", "event", "picks")

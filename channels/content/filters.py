@@ -17,8 +17,8 @@ from jinja2.runtime import Context
 from markupsafe import Markup
 from msgspec import Struct
 
-from channels.limits import TEXT_CHARS, RenderError, TooCostly
-from channels.locales import DIGITS, LOCALES, SYMBOLS, locale_of
+from channels.content.limits import TEXT_CHARS, RenderError, TooCostly
+from channels.content.locales import DIGITS, LOCALES, SYMBOLS, locale_of
 from engine.core.model import SECOND
 
 

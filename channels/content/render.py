@@ -11,11 +11,11 @@ from urllib.parse import quote
 from markupsafe import Markup
 from msgspec import Struct
 
-from channels.filters import Manner
-from channels.limits import RenderError
-from channels.templates import CompiledTemplate, Part
-from channels.templating import run
-from channels.values import call_names, iso_now
+from channels.content.filters import Manner
+from channels.content.limits import RenderError
+from channels.content.templates import CompiledTemplate, Part
+from channels.content.templating import run
+from channels.content.values import call_names, iso_now
 
 
 class Setting(Struct, frozen=True):

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from channels.sms_text import measure
-from channels.templates import CompiledTemplate, Part, Version
+from channels.content.templates import CompiledTemplate, Part, Version
+from channels.sms.text import measure
 
 HTML_BYTES: Final = 90_000
 SUBJECT_CHARS: Final = 70

@@ -10,11 +10,18 @@ from typing import Any
 
 from jinja2 import nodes
 
-from channels.filters import Manner
-from channels.limits import RenderError
-from channels.template_checks import CALLS, Checked, check_expression, compiled, names_read, parse
-from channels.templating import VALUE, result_of, run
-from channels.values import call_names, iso_now
+from channels.content.filters import Manner
+from channels.content.limits import RenderError
+from channels.content.template_checks import (
+    CALLS,
+    Checked,
+    check_expression,
+    compiled,
+    names_read,
+    parse,
+)
+from channels.content.templating import VALUE, result_of, run
+from channels.content.values import call_names, iso_now
 from engine.core.errors import CampaignError
 from engine.core.model import Expression
 

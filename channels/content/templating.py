@@ -16,8 +16,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 from markupsafe import Markup, escape
 
-from channels.filters import FILTERS
-from channels.limits import (
+from channels.content.filters import FILTERS
+from channels.content.limits import (
     LOOP_WORK,
     NUMBER_MAX,
     OUTPUT_CHARS,
@@ -225,7 +225,7 @@ def run(template: JinjaTemplate, values: Mapping[str, Any], *, limit: int = OUTP
 
     Raises:
         MissingValue: A value it needs is not there.
-        TooCostly: It wants more than `channels.limits` allows.
+        TooCostly: It wants more than `channels.content.limits` allows.
         RenderError: A value does not fit, such as a text compared with a number.
     """
     pieces: list[str] = []

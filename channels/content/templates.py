@@ -14,10 +14,10 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from channels.base import Channel
-from channels.front_matter import split_front_matter
-from channels.html_mail import text_of, to_mail_html, with_tracked_links
-from channels.template_checks import Checked, check_and_compile
-from channels.templating import HTML, PLAIN
+from channels.content.front_matter import split_front_matter
+from channels.content.html_mail import text_of, to_mail_html, with_tracked_links
+from channels.content.template_checks import Checked, check_and_compile
+from channels.content.templating import HTML, PLAIN
 from engine.core.errors import CampaignError
 from engine.core.model import TemplateFacts
 

@@ -18,7 +18,6 @@ from channels.base import (
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
     NotSent,
     OutMessage,
     Provider,
@@ -27,9 +26,12 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
+from channels.callbacks import Callback, Echo
+from channels.calls import Answer, Call
 from channels.egress import EgressRules
-from channels.transport import call, open_client
-from engine.core.errors import UsageError
+from channels.receipts import receipt_of
+from channels.transport import exchange, open_client
+from engine.core.errors import Unreadable
 from engine.core.model import SECOND
 
 REPLY_BYTES_MAX: Final = 32_768
@@ -60,45 +62,39 @@ class Webhooks:
         self._now = now
 
     async def deliver(self, message: OutMessage) -> Receipt:
-        try:
-            request = self._request(message)
-        except Exception as error:  # the client has several for what cannot be written
-            return RefusedBy("message", "request", f"the request cannot be written: {error}")
-        answer = await call(self._client, request, now=self._now())
-        match answer:
+        answer = await exchange(self._client, _call(message))
+        receipt = receipt_of(answer, now=self._now()) if isinstance(answer, Answer) else answer
+        match receipt:
             case RefusedBy(_, code, text):
                 # It says nothing of other calls: a wrong path is no fault of the lane.
                 return RefusedBy("message", code, text)
             case Accepted() | Throttled() | NotSent() | Ambiguous():
-                return answer
-        code = f"http {answer.status_code}"
+                return receipt
+        assert isinstance(answer, Answer)
+        code = f"http {answer.status}"
         if not message.data["wants_reply"]:
             return Accepted(code)
         try:
-            return Accepted(code, reply=read_reply(answer.content))
+            return Accepted(code, reply=read_reply(answer.body))
         except ValueError as error:
             return RefusedBy("message", code, str(error))
 
     async def close(self) -> None:
         await self._client.aclose()
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
-        raise UsageError("webhook.http: a step's webhook reports nothing later")
+    async def read_callback(self, callback: Callback) -> Echo:
+        raise Unreadable("webhook.http: a step's webhook reports nothing later")
 
-    def _request(self, message: OutMessage) -> Any:
-        data = message.data
-        headers = {**message.headers, "Idempotency-Key": message.idempotency_key}
-        content = None
-        if data["body"] is not None:
-            content = _encode(data["body"])
-            headers["Content-Type"] = "application/json"
-        return self._client.build_request(
-            data["method"],
-            message.to,
-            content=content,
-            headers=headers,
-            timeout=data["timeout"] / SECOND,
-        )
+
+def _call(message: OutMessage) -> Call:
+    data = message.data
+    headers = {**message.headers, "Idempotency-Key": message.idempotency_key}
+    body = b""
+    if data["body"] is not None:
+        body = _encode(data["body"])
+        headers["Content-Type"] = "application/json"
+    seconds = data["timeout"] / SECOND
+    return Call(message.to, data["method"], headers, body, timeout_seconds=seconds)
 
 
 def read_reply(body: bytes) -> str:

@@ -32,7 +32,6 @@ from channels.base import (
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
     NotSent,
     OutMessage,
     Random,
@@ -40,10 +39,11 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
-from channels.email_mime import Refusal, Sender, address_of, build_email, message_id
-from channels.smtp_replies import mask_addresses, receipt_of_reply
-from channels.smtp_url import Server, read_url
-from engine.core.errors import UsageError
+from channels.callbacks import Callback, Echo
+from channels.email.mime import Refusal, Sender, address_of, build_email, message_id
+from channels.email.smtp_replies import mask_addresses, receipt_of_reply
+from channels.email.smtp_url import Server, read_url
+from engine.core.errors import Unreadable, UsageError
 
 
 class SmtpSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,8 +153,8 @@ class Smtp:
             except (SMTPException, OSError):
                 connection.client.close()
 
-    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> list[DeliveryEvent]:
-        raise UsageError("email.smtp has no webhook; bounces come back by mail")
+    async def read_callback(self, callback: Callback) -> Echo:
+        raise Unreadable("email.smtp has no webhook; bounces come back by mail")
 
     # --- the pool -------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Templates read, checked and rendered. Begin with `templates`."""

@@ -1,0 +1,1 @@
+"""The lane of webhook steps: calls to addresses that campaigns name."""
