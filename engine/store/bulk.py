@@ -1,13 +1,14 @@
 """Many rows in one breath: plain tuples in, the fastest way of each database.
 
-SQLite runs `executemany`; PostgreSQL takes COPY or arrays through `unnest` (2.7x over
-`executemany`). Statement texts are made once per (table, columns, mode) and remembered. Names of
-tables and columns come from our own code, never from input.
+SQLite runs `executemany`; PostgreSQL takes one array a column through `unnest`, which is as fast
+as COPY and, other than COPY, need not be waited for (`Connection.pipelined`). Statement texts are
+made once per (table, columns, mode) and remembered. Names of tables and columns come from our own
+code, never from input.
 """
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 from sqlalchemy import BigInteger, Float, LargeBinary, SmallInteger, Table, Text
 from sqlmodel import SQLModel
@@ -30,22 +31,21 @@ def insert(
     rows: Sequence[Row],
     *,
     on_conflict: Conflict = "error",
-) -> int:
-    """Insert rows and give how many were written (skipped ones do not count).
+) -> None:
+    """Insert rows.
 
     With `replace` or a tuple of columns, of two rows with one key in `rows` the later one wins.
     """
     if not rows:
-        return 0
+        return
     if not isinstance(connection, PostgresConnection):
-        return connection.executemany(_insert_values(table, columns, on_conflict), rows)
-    if on_conflict == "error":
-        return _copy(connection, table, columns, rows)
-    if on_conflict != "ignore":
+        connection.executemany(_insert_values(table, columns, on_conflict), rows)
+        return
+    if on_conflict not in ("error", "ignore"):
         # One PostgreSQL statement may not touch a row twice.
         places = [columns.index(name) for name in primary_key(table)]
         rows = list({tuple(row[i] for i in places): row for row in rows}.values())
-    return _with_arrays(connection, _insert_arrays(table, columns, on_conflict), rows)
+    connection.execute_on(_insert_arrays(table, columns, on_conflict), _types(table, columns), rows)
 
 
 def update(
@@ -54,25 +54,25 @@ def update(
     key: tuple[str, ...],
     columns: tuple[str, ...],
     rows: Sequence[Row],
-) -> int:
+) -> None:
     """Set `columns` where `key` matches; every row is (*key values, *column values).
 
-    Gives the number of rows found. No key may come twice.
+    No key may come twice.
     """
-    if not rows:
-        return 0
-    if not isinstance(connection, PostgresConnection):
-        return connection.executemany(_update_values(table, key, columns), rows)
-    return _with_arrays(connection, _update_arrays(table, key, columns), rows)
+    if isinstance(connection, PostgresConnection):
+        connection.execute_on(
+            _update_arrays(table, key, columns), _types(table, key + columns), rows
+        )
+    elif rows:
+        connection.executemany(_update_values(table, key, columns), rows)
 
 
-def delete(connection: Connection, table: str, key: tuple[str, ...], rows: Sequence[Row]) -> int:
-    """Delete the rows whose `key` columns equal one of `rows`; give how many went."""
-    if not rows:
-        return 0
-    if not isinstance(connection, PostgresConnection):
-        return connection.executemany(_delete_values(table, key), rows)
-    return _with_arrays(connection, _delete_arrays(table, key), rows)
+def delete(connection: Connection, table: str, key: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Delete the rows whose `key` columns equal one of `rows`."""
+    if isinstance(connection, PostgresConnection):
+        connection.execute_on(_delete_arrays(table, key), _types(table, key), rows)
+    elif rows:
+        connection.executemany(_delete_values(table, key), rows)
 
 
 def reserve(connection: Connection, counter: str, n: int) -> int:
@@ -110,23 +110,6 @@ def _types(table: str, columns: tuple[str, ...]) -> tuple[str, ...]:
         next(name for kind, name in _ARRAYS.items() if isinstance(declared[column].type, kind))
         for column in columns
     )
-
-
-def _copy(
-    connection: PostgresConnection, table: str, columns: tuple[str, ...], rows: Sequence[Row]
-) -> int:
-    text = f"COPY {_quoted(table)} ({_listed(columns)}) FROM STDIN (FORMAT BINARY)"
-    with connection.raw.cursor() as cursor:
-        with cursor.copy(text.encode()) as copy:
-            copy.set_types(_types(table, columns))
-            for row in rows:
-                copy.write_row(row)
-        return cursor.rowcount
-
-
-def _with_arrays(connection: PostgresConnection, text: bytes, rows: Sequence[Row]) -> int:
-    arrays: list[Any] = [list(values) for values in zip(*rows, strict=True)]
-    return connection.raw.execute(text, arrays).rowcount
 
 
 @lru_cache(maxsize=256)

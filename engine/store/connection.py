@@ -6,18 +6,21 @@ statement and remembered. No row becomes a dict and nothing here knows a table.
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import msgspec
 
+from engine.store.arrays import packed, packed_ids
+
 if TYPE_CHECKING:
     import psycopg
 
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 Row: TypeAlias = tuple[Any, ...]
+Answer: TypeAlias = Callable[[], list[Row]]
 
 _MARKER = "IN (?)"
 _VARIABLES_MAX = 1_024
@@ -50,6 +53,23 @@ class Connection(ABC):
 
         For example `select_in("SELECT id, zone FROM profile WHERE id IN (?)", [4, 9])`.
         """
+
+    def ask(self, sql: str, ids: Sequence[Any], params: Sequence[Any] = ()) -> Answer:
+        """`select_in`, whose rows are wanted later: give a function to call for them, once.
+
+        Where statements are pipelined the server works on it meanwhile.
+        """
+        return lambda: self.select_in(sql, ids, params)
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        """Send what is asked for and bulk writes inside the block without waiting for the server.
+
+        What comes out of it is the same, in the same order; the error of a statement may be raised
+        by a later one, at the latest by the end of the block. A database within our own process
+        has nobody to wait for.
+        """
+        yield
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -107,12 +127,15 @@ class PostgresConnection(Connection):
 
     def __init__(self, raw: "psycopg.Connection[Row]") -> None:
         self.raw = raw
+        self._pipeline: psycopg.Pipeline | None = None
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         # A statement without values is sent as it stands: only then may it hold several.
         cursor = self.raw.execute(
             translate(sql) if params else sql.encode(), params if params else None
         )
+        if self._pipeline is not None:
+            self._pipeline.sync()
         return cursor.fetchall() if cursor.description else []
 
     def executemany(self, sql: str, rows: Sequence[Row]) -> int:
@@ -125,9 +148,29 @@ class PostgresConnection(Connection):
     def select_in(self, sql: str, ids: Sequence[Any], params: Sequence[Any] = ()) -> list[Row]:
         if not ids:
             return []
+        return self.ask(sql, ids, params)()
+
+    def ask(self, sql: str, ids: Sequence[Any], params: Sequence[Any] = ()) -> Answer:
+        if not ids:
+            return list
         before, at = _split_marker(sql)
         text = before + "= ANY(?)" + sql[len(before) + len(_MARKER) :]
-        return self.execute(text, [*params[:at], list(ids), *params[at:]])
+        values = [*params[:at], packed_ids(ids), *params[at:]]
+        return self.raw.execute(translate(text), values, binary=True).fetchall
+
+    def execute_on(self, sql: bytes, types: Sequence[str], rows: Sequence[Row]) -> None:
+        """Run one statement on columns of these types as arrays, each a `%s`, made of `rows`."""
+        if rows:
+            columns = zip(types, zip(*rows, strict=True), strict=True)
+            self.raw.execute(sql, [packed(kind, values) for kind, values in columns])
+
+    @contextmanager
+    def pipelined(self) -> Iterator[None]:
+        with self.raw.pipeline() as self._pipeline:
+            try:
+                yield
+            finally:
+                self._pipeline = None
 
 
 @lru_cache(maxsize=1024)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote
 
 from engine.core.errors import CommitUnknown, DiskFull, NotOwner, StoreError
+from engine.store import arrays
 from engine.store.connection import Connection, Dialect, PostgresConnection, SqliteConnection
 from engine.store.ownership import FileLock
 
@@ -297,7 +298,12 @@ class _Postgres:
             milliseconds = max(1, int(idle_seconds_max * 1000))
             options += f" -c idle_in_transaction_session_timeout={milliseconds}"
         self._pool: ConnectionPool[psycopg.Connection[Any]] = ConnectionPool(
-            url, min_size=1, max_size=POOL_SIZE_MAX, kwargs={"options": options}, open=False
+            url,
+            min_size=1,
+            max_size=POOL_SIZE_MAX,
+            kwargs={"options": options},
+            configure=arrays.teach,
+            open=False,
         )
         try:
             psycopg.connect(url, connect_timeout=10).close()  # a plain reason instead of a timeout

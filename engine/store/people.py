@@ -104,26 +104,56 @@ def load(
     were merged are absent; `closed_for` asks for those alone that were closed for that winner.
     Scores are read only where the program asks for some (`models`, as in `Segments.news`).
     """
-    enrollments: dict[int, list[Row]] = {}
-    for row in connection.select_in(_ENROLLMENTS, ids):
-        enrollments.setdefault(row[1], []).append(row)
-    if closed_for is None:
-        rows = connection.select_in(_PROFILE, ids)
-    else:
-        rows = connection.select_in(_CLOSED_PROFILE, ids, (closed_for,))
-    addresses = {row[0]: _texts.decode(row[5]) for row in rows}
-    # Nearly every address is open: only the small index of the others is asked.
-    known = contacts(
-        connection, (key for keys in addresses.values() for key in keys.values()), only_closed=True
+    asked = _Asked(connection, ids, closed_for=closed_for, models=models)
+    asked.ask_contacts()
+    return asked.people()
+
+
+def load_pieces(
+    connection: Connection, ids: Sequence[int], *, size: int, models: Sequence[str]
+) -> Iterator[dict[int, Loaded]]:
+    """`load` so many of these profiles at a time; no id may come twice.
+
+    Where statements are pipelined, the next pieces are on their way while one is worked on: its
+    contacts were asked for one piece ago, its other rows two pieces ago.
+    """
+    coming = (
+        _Asked(connection, ids[start : start + size], models=models)
+        for start in range(0, len(ids), size)
     )
-    loaded = {
-        row[0]: _loaded(row, enrollments.get(row[0], ()), addresses[row[0]], known) for row in rows
-    }
-    if models:
-        for profile_id, said in scores.of_people(connection, ids).items():
-            if profile_id in loaded:
-                loaded[profile_id].person.profile.scores = said
-    return loaded
+    here, following = next(coming, None), next(coming, None)
+    if here is not None:
+        here.ask_contacts()
+    while here is not None:
+        rows = here.contacts()
+        if following is not None:
+            following.ask_contacts()
+        after = next(coming, None)
+        yield here.people(rows)
+        here, following = following, after
+
+
+class _Asked:
+    """People on their way from the database: asked for, not yet looked at."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        ids: Sequence[int],
+        *,
+        closed_for: int | None = None,
+        models: Sequence[str] = (),
+    ) -> None:
+        self._connection = connection
+        self._enrollments = connection.ask(_ENROLLMENTS, ids)
+        if closed_for is None:
+            self._profiles = connection.ask(_PROFILE, ids)
+        else:
+            self._profiles = connection.ask(_CLOSED_PROFILE, ids, (closed_for,))
+        self._scores = scores.ask_of_people(connection, ids) if models else dict
+
+    def ask_contacts(self) -> None:
+        """Ask for what the rows of the profiles lead to."""
 
 
 def winners(connection: Connection, ids: Sequence[int]) -> dict[int, int]:

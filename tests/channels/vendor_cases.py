@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from channels.base import DeliveryEvent, OutMessage, Receipt
+from channels.base import OutMessage, Receipt
 from channels.callbacks import Callback
 from channels.calls import Answer, Call
 
