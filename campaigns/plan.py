@@ -159,7 +159,7 @@ def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iter
             detail = () if state == "live" else (f"state: {state}",)
             yield Change("+", "campaign", name, detail, version=after[name])
         elif name not in after:
-            yield Change("-", "campaign", name, ("nobody enters any more; people inside finish",))
+            yield Change("-", "campaign", name, ("nobody enters any more; whoever is inside finishes",))
         else:
             assert old is not None
             details = _trees_changed(
@@ -178,8 +178,8 @@ def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iter
 def _fate(migrate: MigrateForm | None, version: str) -> str:
     """What becomes of the people inside, as far as the file says."""
     if migrate is None or migrate.from_ == NONE:
-        return f"people inside finish on version {version}"
-    return f"people inside move to this version (migrate: from {migrate.from_})"
+        return f"whoever is inside finishes on version {version}"
+    return f"whoever is inside moves to this version (migrate: from {migrate.from_})"
 
 
 def _experiments(old: Workspace | None, new: Workspace) -> Iterator[Change]:

@@ -48,7 +48,7 @@ def test_a_changed_step_is_shown_before_and_after_with_the_new_version() -> None
 
     assert (change.kind, change.construct, change.name) == ("~", "campaign", "nudge")
     assert change.details[0] == "journey.settle.delay: 30m -> 1h"
-    assert change.details[1].startswith("people inside finish on version ")
+    assert change.details[1].startswith("whoever is inside finishes on version ")
     assert len(change.version) == 12
 
 
@@ -144,10 +144,10 @@ def test_what_becomes_of_the_people_inside_follows_the_migrate_of_the_file() -> 
         (change,) = changes({}, {"campaigns/nudge.yaml": text})
         return change.details[-1]
 
-    assert fate("").startswith("people inside finish on version ")
-    assert fate("migrate: {from: none}\n").startswith("people inside finish on version ")
+    assert fate("").startswith("whoever is inside finishes on version ")
+    assert fate("migrate: {from: none}\n").startswith("whoever is inside finishes on version ")
     assert fate("migrate: {from: any}\n") == (
-        "people inside move to this version (migrate: from any)"
+        "whoever is inside moves to this version (migrate: from any)"
     )
 
 
@@ -166,7 +166,7 @@ def test_a_rollback_says_that_it_moves_nobody() -> None:
 
     (change,) = difference(old, new, may_move=False)
 
-    assert change.details[-1].startswith("people inside finish on version ")
+    assert change.details[-1].startswith("whoever is inside finishes on version ")
 
 
 def test_notes_stand_under_the_change_they_are_about() -> None:

@@ -352,24 +352,23 @@ def test_an_explanation_has_a_row_in_words_for_each_condition() -> None:
     vip = segments.explain("vip", features, someone({"plan": "basic"}), now=NINE)
 
     assert [(row["depth"], row["matches"], row["condition"]) for row in rows] == [
-        (0, True, "not:"),
-        (1, False, "any of:"),
-        (2, False, 'in segment "high_intent"'),
-        (3, False, "all of:"),
+        (0, True, "none of:"),
+        (1, False, 'in segment "high_intent"'),
+        (2, False, "all of:"),
         (
-            4,
+            3,
             False,
             "Product Viewed where context.device.type is mobile at least 2 times in the last 2h",
         ),
-        (4, False, "a session lasting at least 2m in the last 2h"),
+        (3, False, "a session lasting at least 2m in the last 2h"),
         (
-            4,
+            3,
             False,
             "Product Added at least once in the last 2h, not followed by Order Completed for 30m",
         ),
-        (2, False, "Order Completed at least once in the last 1d"),
+        (1, False, "Order Completed at least once in the last 1d"),
     ]
-    assert rows[4]["found"] == "1 remembered, latest 2026-03-02T09:00:00Z"
+    assert rows[3]["found"] == "1 remembered, latest 2026-03-02T09:00:00Z"
     assert [(row["condition"], row["found"]) for row in vip] == [
         ("trait plan is one of vip, gold", "basic")
     ]

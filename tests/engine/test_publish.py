@@ -195,7 +195,7 @@ def test_a_plan_counts_people_by_step_and_says_what_becomes_of_them(house: Publi
 
     assert finishing.splitlines()[1:] == [
         "    journey.settle.delay: 30m -> 3h",
-        f"    people inside finish on version {old}",
+        f"    whoever is inside finishes on version {old}",
         "    5 people inside: 5 finish on the version they are on",
         f"      settle: 2 on version {old}, changed",
         "Plan: 0 to add, 1 to change, 0 to remove.",

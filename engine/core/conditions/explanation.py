@@ -87,7 +87,9 @@ def _inside(compiler: "Compiler", condition: Condition) -> tuple[Condition, ...]
     if isinstance(condition, All | AnyOf):
         return condition.conditions
     if isinstance(condition, Not):
-        return (condition.condition,)
+        # The language's `none:` is a "not" around an "any of": people read it as they wrote it.
+        inner = condition.condition
+        return inner.conditions if isinstance(inner, AnyOf) else (inner,)
     if isinstance(condition, SegmentCondition):
         return (compiler.segments[condition.segment],)
     return ()
@@ -107,7 +109,7 @@ _DESCRIBE: Final[dict[type[Any], Callable[[Any], str]]] = {
     SegmentCondition: lambda condition: f'in segment "{condition.segment}"',
     All: lambda condition: "all of:",
     AnyOf: lambda condition: "any of:",
-    Not: lambda condition: "not:",
+    Not: lambda condition: "none of:" if isinstance(condition.condition, AnyOf) else "not:",
 }
 
 _FOUND: Final[dict[type[Any], Callable[[Any, Any, Profile, Instant], str]]] = {
