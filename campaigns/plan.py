@@ -159,7 +159,8 @@ def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iter
             detail = () if state == "live" else (f"state: {state}",)
             yield Change("+", "campaign", name, detail, version=after[name])
         elif name not in after:
-            yield Change("-", "campaign", name, ("nobody enters any more; whoever is inside finishes",))
+            detail = ("nobody enters any more; whoever is inside finishes",)
+            yield Change("-", "campaign", name, detail)
         else:
             assert old is not None
             details = _trees_changed(

@@ -29,6 +29,8 @@ from campaigns.reading import Map, Text, plain
 from engine.core.model import HOUR, MINUTE
 
 CHANNEL_KINDS: Final = ("email", "sms", "push", "web")
+REDIRECTED_KINDS: Final = ("email", "sms", "push")
+"""What web shows is bound to a visitor: there is no address that could stand in."""
 ZONE_SOURCES: Final = ("trait", "device", "country", "workspace")
 
 ValueType: TypeAlias = Annotated[str, BeforeValidator(one_of(*TYPES))]
@@ -94,6 +96,27 @@ class CapForm(Form):
     topic: Slug | None = None
 
 
+class TestModeForm(Form):
+    """Where messages really go while the workspace is tried out: nobody else is reached.
+
+    `redirect` names one address for each kind of channel; `allow` the addresses that are reached as
+    they are, `*@shop.example` for a whole domain. What fits neither is dropped and says so.
+    """
+
+    redirect: dict[Slug, Words] = Field(default_factory=dict)
+    allow: list[Words] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _reaches_someone(self) -> "TestModeForm":
+        if not self.redirect and not self.allow:
+            raise ValueError("a test mode names where messages may go: redirect, allow, or both")
+        for kind in self.redirect:
+            if kind not in REDIRECTED_KINDS:
+                kinds = ", ".join(REDIRECTED_KINDS)
+                raise ValueError(f'"{kind}" cannot be redirected; redirect knows: {kinds}')
+        return self
+
+
 class HoldoutForm(Form):
     share: Share
     period: Words | None = None
@@ -157,3 +180,4 @@ class SettingsForm(Form):
         default_factory=TriggerAgeForm
     )
     connections: dict[Key, Free] = Field(default_factory=dict)
+    test_mode: TestModeForm | None = None

@@ -41,6 +41,11 @@ class Ready:
     doubt: Doubt = NO_DOUBT
     number: int = 0
 
+    @property
+    def went_to(self) -> str:
+        """The hash of the address that is really called: in test mode not the addressee's."""
+        return self.composed.went_to or self.address_hash
+
     def case(self, provider: Provider, *, is_transactional: bool, started_at: Instant) -> Case:
         """What the answer to this attempt is judged by."""
         return Case(
@@ -133,13 +138,13 @@ class Beginning:
                         provider.name,
                         it.composed.digest,
                         at[it.queued.id],
-                        bytes.fromhex(it.address_hash) if it.address_hash else None,
+                        bytes.fromhex(it.went_to) if it.went_to else None,
                     )
                     for it in allowed
                 ],
             )
             return [
-                Ready(it.queued, it.composed, it.address_hash, it.doubt, numbers[it.queued.id])
+                Ready(it.queued, it.composed, it.went_to, it.doubt, numbers[it.queued.id])
                 for it in allowed
                 if it.queued.id in numbers
             ]

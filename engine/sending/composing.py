@@ -21,6 +21,7 @@ from channels.tokens import make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.release.playbook import Playbook
+from engine.sending.rerouting import NOWHERE, reroute
 from engine.store.connection import Connection
 from engine.store.queue import WEBHOOK, Addressee, Queued
 from engine.ticking.wire import ADDRESS_TRAITS
@@ -53,11 +54,15 @@ class Links:
 
 
 class Composed(msgspec.Struct, frozen=True):
-    """A message ready to call a provider with. `links` are its destinations by index."""
+    """A message ready to call a provider with. `links` are its destinations by index; `note` is
+    what people should know of it beside its outcome; `went_to` the hash (hex) of the address that
+    stands in for the addressee's, whose bounces are its own."""
 
     message: OutMessage
     digest: str
     links: tuple[str, ...]
+    note: str = ""
+    went_to: str = ""
 
 
 class Unsendable(Exception):
@@ -141,8 +146,15 @@ def compose(
         expires_at=it.expires_at,
         metadata={"message": str(it.id), "campaign": it.campaign, "step": it.step},
     )
+    rerouted = reroute(message, mode=workspace.settings.test_mode)
+    if rerouted is None:
+        raise Unsendable(NOWHERE)
+    message = rerouted.message
     body = _encode([message.subject, message.html, message.text, message.data])
-    return Composed(message, hashlib.sha256(body).hexdigest()[:32], content.links)
+    digest = hashlib.sha256(body).hexdigest()[:32]
+    is_stand_in = message.to != to
+    went_to = vault.address_hash(it.channel, message.to).hex() if is_stand_in else ""
+    return Composed(message, digest, content.links, rerouted.note, went_to)
 
 
 def compose_call(it: Queued) -> Composed:

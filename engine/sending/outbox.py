@@ -337,9 +337,11 @@ class Outbox:
             provider, is_transactional=is_transactional(playbook, it.queued), started_at=now
         )
         outcome = answers.judged(case, receipt, rng=self._rng, now=now)
-        if outcome.status == "sent" and self._on_sent is not None:
+        if outcome.status != "sent":
+            return outcome
+        if self._on_sent is not None:
             self._on_sent(provider, it.composed, now)
-        return outcome
+        return msgspec.structs.replace(outcome, reason=it.composed.note)
 
     def _may_repeat(
         self, playbook: Playbook, channel: str, topic: str, *, doubt: Doubt, at: Instant
