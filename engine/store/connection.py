@@ -131,9 +131,7 @@ class PostgresConnection(Connection):
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Row]:
         # A statement without values is sent as it stands: only then may it hold several.
-        cursor = self.raw.execute(
-            translate(sql) if params else sql.encode(), params if params else None
-        )
+        cursor = self._sent(translate(sql) if params else sql.encode(), params if params else None)
         if self._pipeline is not None:
             self._pipeline.sync()
         return cursor.fetchall() if cursor.description else []
@@ -156,13 +154,32 @@ class PostgresConnection(Connection):
         before, at = _split_marker(sql)
         text = before + "= ANY(?)" + sql[len(before) + len(_MARKER) :]
         values = [*params[:at], packed_ids(ids), *params[at:]]
-        return self.raw.execute(translate(text), values, binary=True).fetchall
+        return self._sent(translate(text), values, binary=True).fetchall
 
     def execute_on(self, sql: bytes, types: Sequence[str], rows: Sequence[Row]) -> None:
         """Run one statement on columns of these types as arrays, each a `%s`, made of `rows`."""
         if rows:
             columns = zip(types, zip(*rows, strict=True), strict=True)
-            self.raw.execute(sql, [packed(kind, values) for kind, values in columns])
+            self._sent(sql, [packed(kind, values) for kind, values in columns])
+
+    def _sent(
+        self, sql: bytes, params: Sequence[Any] | None, *, binary: bool = False
+    ) -> "psycopg.Cursor[Row]":
+        """Send a statement; in a pipeline without waiting for its end, but whole and ended.
+
+        A server that was told of no end counts as busy, so the timeout that takes its locks from a
+        process of ours that is frozen (`idle_seconds_max`) would never come; psycopg (3.3) has no
+        public word for it. And its own `sync` waits for the answer to what is not sent yet, if the
+        statement is larger than a socket's buffer: for ever.
+        """
+        cursor = self.raw.execute(sql, params, binary=binary)
+        if self._pipeline is not None:
+            from psycopg.generators import send
+
+            self._pipeline._enqueue_sync()
+            self.raw.wait(self._pipeline._communicate_gen())
+            self.raw.wait(send(self.raw.pgconn))
+        return cursor
 
     @contextmanager
     def pipelined(self) -> Iterator[None]:

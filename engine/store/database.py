@@ -315,7 +315,7 @@ class _Postgres:
     def write(self) -> Iterator[Connection]:
         if self._read_only:
             raise NotOwner("this database was opened for reading only")
-        with self._borrowed() as raw:
+        with self._borrowed(isolation=None) as raw:
             yield PostgresConnection(raw)
             try:
                 raw.commit()
@@ -325,15 +325,19 @@ class _Postgres:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        with self._borrowed() as raw:
-            raw.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        with self._borrowed(isolation=self._psycopg.IsolationLevel.REPEATABLE_READ) as raw:
             yield PostgresConnection(raw)
             raw.rollback()
 
     @contextmanager
-    def _borrowed(self) -> Iterator["psycopg.Connection[Any]"]:
+    def _borrowed(
+        self, *, isolation: "psycopg.IsolationLevel | None"
+    ) -> Iterator["psycopg.Connection[Any]"]:
+        """A connection whose next transaction is for reading at this level, or for writing."""
         raw = self._pool.getconn()
         try:
+            # They travel with the BEGIN; a SET TRANSACTION would wait for the server once more.
+            raw.isolation_level, raw.read_only = isolation, None if isolation is None else True
             yield raw
         except self._psycopg.Error as error:
             raise StoreError(f"PostgreSQL: {str(error).strip()}") from error

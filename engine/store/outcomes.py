@@ -31,7 +31,7 @@ from engine.store.queue import MARKETING, TRANSACTIONAL, WEBHOOK, displace
 MESSAGE_COLUMNS = (
     "id", "profile_id", "enrollment_id", "campaign", "version", "step", "visit", "variant",
     "channel", "topic", "template", "template_hash", "status", "reason", "held_by", "at", "due_at",
-    "expires_at", "context", "lane",
+    "expires_at", "context", "lane", "account",
 )  # fmt: skip
 DEFERRAL_COLUMNS = ("message_id", "at", "until", "why")
 _EXPOSURE_COLUMNS = (
@@ -114,7 +114,7 @@ def _message_row(
         case Discard():
             reason = effect.why
     if draft is None:
-        named = (effect.campaign if isinstance(effect, Discard) else "", "", "", "", NEVER)
+        named = (effect.campaign if isinstance(effect, Discard) else "", "", "", "", NEVER, "")
     else:
         named = (
             draft.campaign,
@@ -122,13 +122,15 @@ def _message_row(
             draft.topic.name,
             draft.template,
             draft.expires_at,
+            draft.sent_by,
         )
-    campaign, channel, topic, template, expires_at = named
+    campaign, channel, topic, template, expires_at, account = named
     return (
         effect.message, profile_id, effect.enrollment, campaign,
         versions.get(effect.enrollment, ""), effect.step, effect.visit, effect.variant, channel,
         topic, template, digest, status, reason, held_by, effect.at, due_at, expires_at, context,
         TRANSACTIONAL if draft is not None and draft.topic.is_transactional else MARKETING,
+        account,
     )  # fmt: skip
 
 
@@ -138,7 +140,7 @@ def _call_row(effect: Call, profile_id: int, versions: dict[int, str]) -> Row:
         effect.message, profile_id, effect.enrollment, effect.campaign,
         versions.get(effect.enrollment, ""), effect.step, effect.visit, effect.variant, WEBHOOK,
         "", "", "", "queued", "", "", effect.at, effect.at, effect.expires_at,
-        text(effect.request), MARKETING,
+        text(effect.request), MARKETING, WEBHOOK,
     )  # fmt: skip
 
 

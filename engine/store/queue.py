@@ -12,10 +12,11 @@ from msgspec import Struct
 
 from engine.core.model import Contact, Instant
 from engine.failpoints import hit
-from engine.store import bulk
+from engine.store import bulk, suppressions
 from engine.store.claims import Holding, of
 from engine.store.connection import Connection, Row
 from engine.store.people import contacts
+from engine.store.suppressions import Suppression
 
 TRANSACTIONAL: Final = 0
 MARKETING: Final = 1
@@ -26,12 +27,12 @@ WEBHOOK: Final = "webhook"
 
 _QUEUED = (
     "id, profile_id, enrollment_id, campaign, step, variant, channel, topic, template, "
-    "template_hash, expires_at, context, at, due_at, lane"
+    "template_hash, expires_at, context, at, due_at, lane, account"
 )
 
 
 class Queued(Struct, frozen=True):
-    """A message whose turn has come."""
+    """A message whose turn has come. `channel` is its kind, `account` the name of its channel."""
 
     id: int
     profile_id: int
@@ -48,6 +49,7 @@ class Queued(Struct, frozen=True):
     at: Instant
     due_at: Instant
     lane: int
+    account: str
 
 
 class Addressee(Struct, frozen=True):
@@ -68,7 +70,8 @@ class Addressee(Struct, frozen=True):
 class Outcome(Struct, frozen=True):
     """What became of one attempt, known `at` an instant.
 
-    `status` is the message's: sent, unknown, failed, dropped or queued.
+    `status` is the message's: sent, unknown, failed, dropped or queued. `is_opt_out`: the person
+    has said no at the provider.
     """
 
     message: int
@@ -82,6 +85,7 @@ class Outcome(Struct, frozen=True):
     detail: str = ""
     suppress: str = ""
     address_hash: str = ""
+    is_opt_out: bool = False
 
 
 def queued(
@@ -95,7 +99,7 @@ def queued(
 ) -> list[Queued]:
     """The next messages of a lane, oldest first; of the partitions held, where they are shared."""
     rows = connection.execute(
-        f"SELECT {_QUEUED} FROM message WHERE status = 'queued' AND channel = ? AND lane = ? "
+        f"SELECT {_QUEUED} FROM message WHERE status = 'queued' AND account = ? AND lane = ? "
         f"AND due_at <= ?{of(holding)} ORDER BY due_at, id LIMIT ?",
         (channel, lane, now, limit),
     )
@@ -135,7 +139,7 @@ def waits(
 ) -> bool:
     """Whether a lane has a message that is due."""
     rows = connection.execute(
-        "SELECT 1 FROM message WHERE status = 'queued' AND channel = ? AND lane = ? "
+        "SELECT 1 FROM message WHERE status = 'queued' AND account = ? AND lane = ? "
         f"AND due_at <= ?{of(holding)} LIMIT 1",
         (channel, lane, now),
     )
@@ -288,11 +292,10 @@ def _open_attempts(connection: Connection, messages: Sequence[int]) -> set[tuple
 
 
 def suppress(connection: Connection, address_hash: str, *, why: str, now: Instant) -> None:
-    """Never reach this address again; the first reason stays."""
-    connection.execute(
-        "UPDATE contact SET suppressed = ?, suppressed_at = ?, updated_at = ? "
-        "WHERE address_hash = ? AND suppressed IS NULL",
-        (why, now, now, bytes.fromhex(address_hash)),
+    """Never reach this address again, by what a provider answered at once; the attempt has made
+    its contact row."""
+    suppressions.suppress(
+        connection, [Suppression(address_hash, "", why, "provider", now)], now=now
     )
 
 
@@ -318,9 +321,9 @@ def reached(connection: Connection, messages: Sequence[int]) -> dict[int, str]:
 
 
 def unfinished(connection: Connection, holding: Holding | None = None) -> list[Row]:
-    """(message, number, topic, channel, started at) of attempts that a dead process left open."""
+    """(message, number, topic, account, started at) of attempts that a dead process left open."""
     return connection.execute(
-        "SELECT a.message_id, a.number, m.topic, m.channel, a.started_at FROM message m "
+        "SELECT a.message_id, a.number, m.topic, m.account, a.started_at FROM message m "
         "JOIN attempt a ON a.message_id = m.id "
         f"WHERE m.status = 'attempting' AND a.outcome = ''{of(holding, 'm.profile_id')}"
     )

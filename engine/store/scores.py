@@ -19,7 +19,7 @@ BATCH = 5_000
 
 _RUN_COLUMNS = ("model", "run", "kind", "status", "created_at", "cuts")
 _SCORE_COLUMNS = ("profile_id", "model", "run", "value", "percentile", "label")
-_OF_PEOPLE = (
+OF_PEOPLE = (
     "SELECT s.profile_id, s.model, s.value, s.percentile, s.label, s.run FROM model_score s "
     "JOIN model_run r ON r.model = s.model AND r.run = s.run AND r.status = 'champion' "
     "WHERE s.profile_id IN (?)"
@@ -52,18 +52,19 @@ class Run(Struct, frozen=True):
 
 def of_people(connection: Connection, ids: Sequence[int]) -> dict[int, dict[str, Score]]:
     """What the champions say of these profiles, by model; who is in no run is absent."""
-    found: dict[int, dict[str, Score]] = {}
-    for profile_id, model, value, percentile, label, run in connection.select_in(_OF_PEOPLE, ids):
-        found.setdefault(profile_id, {})[model] = Score(value, percentile, label, run)
-    return found
+    return by_profile(connection.select_in(OF_PEOPLE, ids))
 
 
 def of_people_at(
     connection: Connection, ids: Sequence[int], *, at: Instant
 ) -> dict[int, dict[str, Score]]:
     """The same for the champions of an instant, as far as their rows are kept."""
+    return by_profile(connection.select_in(_OF_PEOPLE_AT, ids, (at,)))
+
+
+def by_profile(rows: Iterable[Row]) -> dict[int, dict[str, Score]]:
+    """What rows of `OF_PEOPLE` say, by profile and model."""
     found: dict[int, dict[str, Score]] = {}
-    rows = connection.select_in(_OF_PEOPLE_AT, ids, (at,))
     for profile_id, model, value, percentile, label, run in rows:
         found.setdefault(profile_id, {})[model] = Score(value, percentile, label, run)
     return found

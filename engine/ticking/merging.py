@@ -74,7 +74,7 @@ def play_merge(
     winner, loser = loaded.get(winner_id), loaded.get(loser_id)
     if winner is None or loser is None or winner_id == loser_id:
         return merged
-    merged.loser_segments = sorted(loser.was_members)
+    merged.loser_segments = sorted(people.members_of(loser.was_memberships))
     merged.loser_exposures = sorted(loser.person.state.exposures)
     merged.effects = merge_people(
         winner.person,
@@ -86,6 +86,7 @@ def play_merge(
     winner.sealed = {**loser.sealed, **winner.sealed}
     winner.addresses = {**loser.addresses, **winner.addresses}
     winner.was_enrollments |= loser.was_enrollments
+    winner.is_told = True
     # The loser's memberships go with its rows; the winner's are written as far as they differ.
     merged.people = [winner]
     return merged

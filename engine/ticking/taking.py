@@ -5,6 +5,7 @@ to take a merge together with anything else.
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Final, Literal
 
 import msgspec
@@ -26,7 +27,7 @@ Part = Literal["", "unite", "close", "wait"]
 loser for an owner elsewhere, or to wait until its owner there has closed it."""
 
 
-class Items(Struct, frozen=True):
+class Items(Struct, frozen=True, dict=True):
     """What one batch takes: events, timers, until when these profiles may be played, the position
     once they have been, and for which partitions."""
 
@@ -36,6 +37,11 @@ class Items(Struct, frozen=True):
     position: int
     scan: Scan
     part: Part = ""
+
+    @cached_property
+    def woken(self) -> frozenset[int]:
+        """The profiles whose timers these are."""
+        return frozenset([row[1] for row in self.timers])
 
 
 def next_items(

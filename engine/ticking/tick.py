@@ -6,7 +6,7 @@ refuses: to call a provider (`outbox`) or to accept an event (`ingest`). Read ne
 batch takes; `store.claims`, who may write it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,20 +16,22 @@ from msgspec import Struct
 from engine.core.errors import NotOwner, Outdated, Overtaken, StoreError
 from engine.core.model import Effect, Instant
 from engine.core.play import play
+from engine.core.roster import roster_of
 from engine.failpoints import hit
-from engine.release import drafts
 from engine.release.playbook import Playbook
 from engine.release.rebuild import rebuild_features
 from engine.store import claims, people
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, EventLog
-from engine.store.outcomes import Outcomes, write
+from engine.store.outcomes import write
 from engine.store.people import Loaded
 from engine.store.queue import still_queued
+from engine.store.states import Packer
+from engine.ticking.batch import Batch
 from engine.ticking.ids import Ids
 from engine.ticking.merging import close_loser, play_merge
-from engine.ticking.poison import Parked, isolate, park_unplayed, thaw, write_parked
+from engine.ticking.poison import isolate, park_unplayed, thaw, write_parked
 from engine.ticking.strangers import Strangers, require_newest
 from engine.ticking.taking import Items, loser_of
 from engine.ticking.tenure import TRIES_MAX, Tenure
@@ -96,6 +98,7 @@ class Ticker:
         self._tenure = Tenure(owner, lease_for=lease)
         self._failure = ""
         self._strangers = Strangers()
+        self._packer = Packer()
         self._follows_releases = follows_releases
         self._is_stores_fault = False
         self.n_refused = 0
@@ -212,10 +215,10 @@ class Ticker:
         playbook: Playbook,
         items: Items,
         floor: Instant,
-    ) -> "_Batch":
+    ) -> Batch:
         events, horizon = items.events, items.horizon
         if items.part == "close":
-            return _Batch(after=close_loser(events[0]).write)
+            return Batch(self._packer, after=close_loser(events[0]).write)
         if events and events[0][5] & MERGE:
             merged = play_merge(
                 connection,
@@ -224,45 +227,53 @@ class Ticker:
                 now=max(floor, events[0][4]),
                 is_closed=not items.scan.has(loser_of(events[0]), events[0][0]),
             )
-            batch = _Batch(release=playbook.program.release, after=merged.write)
+            batch = Batch(self._packer, release=playbook.program.release, after=merged.write)
             for it in merged.people:
                 batch.take(it, merged.effects)
             return batch
-        batch = _Batch(release=playbook.program.release)
+        batch = Batch(self._packer, release=playbook.program.release)
         own: dict[int, list[Decoded]] = {}
+        sealed: dict[int, list[Decoded]] = {}
         for row in events:
-            own.setdefault(row[1], []).append(decode(row))
-        ids = sorted({*own, *(row[1] for row in items.timers)})
-        for start in range(0, len(ids), PIECE):
-            piece = ids[start : start + PIECE]
-            self._play_piece(connection, playbook, batch, piece, own, floor, horizon, items)
+            decoded = decode(row)
+            own.setdefault(row[1], []).append(decoded)
+            if decoded.sealed:
+                sealed.setdefault(row[1], []).append(decoded)
+        ids = sorted(items.woken.union(own))
+        models = playbook.segments.news.models
+        with connection.pipelined():
+            for loaded in people.load_pieces(connection, ids, size=PIECE, models=models):
+                self._play_piece(
+                    connection, playbook, batch, loaded, own, sealed, floor, horizon, items
+                )
         return batch
 
     def _play_piece(
         self,
         connection: Connection,
         playbook: Playbook,
-        batch: "_Batch",
-        ids: Sequence[int],
+        batch: Batch,
+        loaded: dict[int, Loaded],
         own: dict[int, list[Decoded]],
+        sealed: dict[int, list[Decoded]],
         floor: Instant,
         horizon: Instant,
         items: Items,
     ) -> None:
-        """Load some people, play them, and keep of them only what is to be written."""
-        models = playbook.segments.news.models
-        loaded = people.load(connection, ids, models=models)
+        """Play some people, and keep of them only what is to be written."""
         self._strangers.look((it.person for it in loaded.values()), playbook.program)
         for position, group in items.scan.by_position(loaded):
             some = loaded if len(group) == len(loaded) else {it: loaded[it] for it in group}
             batch.met += rebuild_features(connection, some, playbook, up_to=position)
-        for _, profile_id in items.timers:
-            if profile_id in loaded:
+        sets_traits = roster_of(playbook.program).sets_traits
+        for profile_id in loaded.keys() & items.woken:
+            if loaded[profile_id].person.enrollments:
                 thaw(loaded[profile_id].person, horizon=horizon)
-        keys = contact_keys(own, loaded, self._vault)
+        keys = contact_keys(sealed, loaded, self._vault)
         known = people.contacts(connection, keys.values())
+        are_queued = partial(still_queued, connection)
         for profile_id, it in loaded.items():
-            decoded = own.get(profile_id, [])
+            decoded = own.get(profile_id, ())
             happened = [settle(each, it, keys, known, playbook) for each in decoded]
             try:
                 effects = play(
@@ -274,16 +285,17 @@ class Ticker:
                     horizon=horizon,
                     evaluate=playbook.evaluate,
                     new_id=self._ids,
-                    still_queued=partial(still_queued, connection),
+                    still_queued=are_queued,
                 )
             except StoreError:
                 raise  # the database's trouble is nobody's poison
             except Exception as error:
+                models = playbook.segments.news.models
                 again = people.load(connection, [profile_id], models=models)[profile_id]
                 for position, _ in items.scan.by_position([profile_id]):
                     rebuild_features(connection, {profile_id: again}, playbook, up_to=position)
                 again.sealed, again.addresses = it.sealed, it.addresses
-                again.zone_from = it.zone_from
+                again.zone_from, again.is_told = it.zone_from, it.is_told
                 it = again
                 effects, parked = isolate(
                     it,
@@ -295,7 +307,8 @@ class Ticker:
                     error=error,
                 )
                 batch.parked += parked
-            hide(it, effects, playbook, self._vault)
+            if sets_traits and effects:
+                hide(it, effects, playbook, self._vault)
             batch.take(it, effects)
             if self._observe is not None:
                 self._observe(effects)
@@ -303,20 +316,21 @@ class Ticker:
     def _commit(
         self,
         lease: claims.Lease,
-        batch: "_Batch",
+        batch: Batch,
         items: Items,
         *,
         now: Instant,
     ) -> None:
         def transaction(connection: Connection) -> None:
-            self._tenure.advance(connection, items, now=now)
-            claims.drop_timers(connection, items.timers)
-            people.save(connection, batch.people, now=now)
-            if batch.after is not None:
-                batch.after(connection)
-            write(connection, batch.outcomes, log=self._log, now=now)
-            write_parked(connection, batch.parked, now=now)
-            batch.note_played(connection)
+            with connection.pipelined():
+                self._tenure.advance(connection, items, now=now)
+                claims.drop_timers(connection, items.timers)
+                people.save(connection, batch.people, now=now)
+                if batch.after is not None:
+                    batch.after(connection)
+                write(connection, batch.outcomes, log=self._log, now=now)
+                write_parked(connection, batch.parked, now=now)
+                batch.note_played(connection)
             hit("step commit")
 
         self._write(transaction)
@@ -334,48 +348,12 @@ class Ticker:
         why = self._failure or "the process died while playing it"
         attempts = self._tenure.attempts(items.scan)
         parked = park_unplayed(items.events, items.timers, attempts=attempts, why=why)
-        self._commit(lease, _Batch(parked=parked), items, now=now)
+        self._commit(lease, Batch(self._packer, parked=parked), items, now=now)
         return Ticked(len(items.events), len(items.timers), 0, len(parked))
 
     def _in_own_transaction(self, function: Callable[[Connection], T]) -> T:
         with self._database.write() as connection:
             return function(connection)
-
-
-class _Batch:
-    """Everything a batch wants written."""
-
-    def __init__(
-        self,
-        *,
-        release: int = 0,
-        parked: Iterable[Parked] = (),
-        after: Callable[[Connection], None] | None = None,
-    ) -> None:
-        self.release = release
-        self.met: list[int] = []
-        self.people = people.Changes()
-        self.parked: list[Parked] = list(parked)
-        self.outcomes = Outcomes()
-        self.after = after
-
-    def take(self, it: Loaded, effects: Sequence[Effect]) -> None:
-        """Add one person as they are now, and what was decided about them."""
-        self.people.take(it)
-        if effects:
-            person = it.person
-            versions = {int(each.id): each.version for each in person.enrollments}
-            self.outcomes.take(effects, profile_id=person.profile.id, versions=versions)
-
-    def note_played(self, connection: Connection) -> None:
-        """Tell a backfill under way whom this batch has played."""
-        played = [row[0] for row in self.people.states]
-        drafts.follow(connection, played=played, met=self.met, release=self.release)
-
-
-def by_seq(each: Decoded) -> int:
-    """Events of one profile are played in the order they were committed."""
-    return each.event.seq
 
 
 def run_until_idle(

@@ -38,14 +38,17 @@ class Decoded(Struct):
 def decode(row: Row) -> Decoded:
     """Read (seq, profile_id, name, at, accepted_at, flags, properties, context, traits)."""
     seq, _, name, at, accepted_at, flags, properties, context, traits = row
-    changes: dict[str, Any] = _object.decode(traits) if traits else {}
-    consent = changes.pop("$consent", None)
+    changes: dict[str, Any] = {}
     sealed: dict[str, str] = {}
     blind: dict[str, str] = {}
-    for trait, value in changes.items():
-        if isinstance(value, dict) and "$sealed" in value:
-            sealed[trait] = value["$sealed"]
-            blind[trait] = changes[trait] = value["$blind"]
+    consent = None
+    if traits:
+        changes = _object.decode(traits)
+        consent = changes.pop("$consent", None)
+        for trait, value in changes.items():
+            if isinstance(value, dict) and "$sealed" in value:
+                sealed[trait] = value["$sealed"]
+                blind[trait] = changes[trait] = value["$blind"]
     event = Event(
         seq=seq,
         name=name,
@@ -68,9 +71,10 @@ def contact_keys(
     This is the one place of the loop that opens a sealed value; it keeps only the hash.
     """
     keys: dict[tuple[str, str], str] = {}
-    for profile_id, it in people.items():
-        for each in batch.get(profile_id, ()):
-            if not each.sealed:
+    for profile_id, decoded in batch.items():
+        it = people.get(profile_id)
+        for each in decoded:
+            if it is None or not each.sealed:
                 continue
             for trait, channel in ADDRESS_TRAITS.items():
                 token = each.sealed.get(trait)
@@ -91,6 +95,10 @@ def settle(
 ) -> Event:
     """The event as the core plays it; what the core must not see goes into `it` at once."""
     event = each.event
+    brings_zone = "timezone" in event.context or "country_zone" in event.context
+    if not (brings_zone or event.traits or each.consent):
+        return event  # as nearly every event
+    it.is_told = True
     addresses = _settle_traits(each, it, keys, known) if event.traits else {}
     zone, zone_from = zone_told(event, it.zone_from, playbook.workspace.settings.zones)
     if zone_from:
@@ -126,7 +134,10 @@ def hide(it: Loaded, effects: Iterable[Effect], playbook: Playbook, vault: Vault
     """Seal the pii traits that `update` steps computed: the core left them to us."""
     kinds: Mapping[str, str] = {}
     for effect in effects:
-        if not isinstance(effect, SetTrait) or effect.name not in playbook.program.pii_traits:
+        if not isinstance(effect, SetTrait):
+            continue
+        it.is_told = True
+        if effect.name not in playbook.program.pii_traits:
             continue
         if it.data_key is None:
             continue  # erased: there is nothing left to seal it with
