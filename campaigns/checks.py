@@ -84,11 +84,11 @@ def _check_settings(conditions: Conditions) -> None:
                 "backup",
                 f'channels.{name}: "backup" is not available in this version.',
             )
-    channels = {str(name) for name in settings.channels}
+    kinds = conditions.workspace.channel_kinds
     topics = {str(name) for name in settings.topics}
     for cap in settings.caps:
         if cap.channel is not None:
-            conditions.known("channel", cap.channel, channels, SETTINGS_FILE)
+            conditions.known("kind of channel", cap.channel, kinds, SETTINGS_FILE)
         if cap.topic is not None and conditions.known("topic", cap.topic, topics, SETTINGS_FILE):
             topic = settings.topics[cap.topic]
             if topic.transactional:
@@ -201,7 +201,7 @@ def _check_test(conditions: Conditions, test: TestFile) -> None:
     channels = {str(name) for name in workspace.settings.channels}
     topics = {str(name) for name in workspace.settings.topics}
     for channel, granted in test.given.profile.consent.items():
-        conditions.known("channel", channel, channels, file)
+        conditions.known("kind of channel", channel, workspace.channel_kinds, file)
         for topic in granted:
             conditions.known("topic", topic, topics, file)
     _check_force(conditions, test)

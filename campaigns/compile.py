@@ -92,9 +92,8 @@ def compile_workspace(
     }
     segments = compile_segment_files(conditions)
     lists = compile_lists(conditions)
-    facts = _by_channel(workspace, templates)
     if not is_checked:
-        problems.extend(unmet_templates(workspace, facts))
+        problems.extend(unmet_templates(workspace, templates))
     if problems:
         raise InvalidWorkspace(problems)
     experiments: dict[tuple[str, int], Experiment] = {}
@@ -115,7 +114,8 @@ def compile_workspace(
         experiments=experiments,
         phases=numbers,
         topics=_topics(settings),
-        templates=facts,
+        rooms=frozenset(str(name) for name, form in settings.channels.items() if form.is_room),
+        templates=dict(templates),
         caps=_caps(settings),
         quiet_hours=_quiet_hours(settings),
         collect=settings.collect or 0,
@@ -289,19 +289,6 @@ def _version(campaign: Campaign, experiments: list[Located]) -> str:
         for found in experiments
     }
     return digest({"campaign": pinned, "experiments": plans})
-
-
-def _by_channel(
-    workspace: Workspace, templates: Mapping[tuple[str, str], TemplateFacts]
-) -> dict[tuple[str, str], TemplateFacts]:
-    """Templates stand in the folder of their kind; steps name them by channel."""
-    found = dict(templates)
-    for channel in workspace.settings.channels:
-        kind = workspace.channel_kind(channel)
-        found |= {
-            (str(channel), name): facts for (its, name), facts in templates.items() if its == kind
-        }
-    return found
 
 
 def _topics(settings: SettingsForm) -> dict[str, Topic]:

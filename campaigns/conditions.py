@@ -44,7 +44,8 @@ Blind: TypeAlias = Callable[[str, str, object], str]
 OUR_EVENTS: Final = (
     "Segment Entered", "Segment Exited", "Message Sent", "Message Delivered", "Message Opened",
     "Message Clicked", "Message Bounced", "Message Complained", "Message Unsubscribed",
-    "Campaign Triggered", "Webhook Answered", "Send Time Explored",
+    "Message Deferred", "Message Undelivered", "Message Rejected", "Message Failed",
+    "Message Displayed", "Message Dismissed", "Message Replied", "Campaign Triggered", "Webhook Answered", "Send Time Explored",
 )  # fmt: skip
 """Events that the engine itself writes; no file needs to declare them."""
 

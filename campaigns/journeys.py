@@ -254,14 +254,16 @@ class Journeys:
                 "this message has no topic, and so no consent to ask for. Name one of "
                 f"antiphon.yaml for the campaign: topic: {min(topics, default='offers')}.",
             )
+        kind = self.workspace.channel_kind(facts.channel)
         return Send(
             step_id,
-            str(facts.channel),
+            kind,
             str(facts.template),
             str(facts.topic) if facts.topic else None,
             facts.expires,
             following,
             compile_hours(facts.send_window) if facts.send_window else None,
+            account=None if kind == facts.channel else str(facts.channel),
         )
 
     def _check_template(self, channel: Text, template: Text) -> None:

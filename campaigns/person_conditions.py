@@ -291,8 +291,8 @@ def _equals(name: str, value: Text) -> Filter:
 
 
 def _known_channel(conditions: "Conditions", channel: Text, file: str) -> None:
-    declared = {str(name) for name in conditions.workspace.settings.channels}
-    conditions.known("channel", channel, declared or set(CHANNEL_KINDS), file)
+    declared = conditions.workspace.channel_kinds
+    conditions.known("kind of channel", channel, declared or set(CHANNEL_KINDS), file)
 
 
 COMPILERS: Final[dict[type[Form], Callable[["Conditions", Any, str], Condition]]] = {

@@ -177,7 +177,8 @@ class ClusterForm(Form):
 
 
 REPORTS: Final = (
-    "sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed",
+    "sent", "delivered", "opened", "clicked", "bounced", "complained", "unsubscribed", "replied",
+    "deferred", "undelivered", "rejected", "failed",
 )  # fmt: skip
 ANY_CAMPAIGN: Final = "any"
 
@@ -190,6 +191,11 @@ class MessageFacts(WindowForm):
     bounced: Slug | None = None
     complained: Slug | None = None
     unsubscribed: Slug | None = None
+    replied: Slug | None = None
+    deferred: Slug | None = None
+    undelivered: Slug | None = None
+    rejected: Slug | None = None
+    failed: Slug | None = None
     channel: Slug | None = None
     template: Slug | None = None
     count: Compared | None = None

@@ -71,6 +71,11 @@ class ChannelForm(Form):
     rate: CallRate | None = None
 
     @property
+    def is_room(self) -> bool:
+        """Whether it writes to a team's chat, and not to the person that a message is about."""
+        return self.provider == "chat"
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The provider's settings by name, `${env:…}` filled in."""
         return {str(name): plain(value) for name, value in (self.model_extra or {}).items()}

@@ -74,7 +74,12 @@ class Workspace:
     def channel_kind(self, channel: str) -> str:
         """email, sms, push or web: what its messages are, and the folder of its templates."""
         form = self.settings.channels.get(channel)  # type: ignore[call-overload]
-        return (form.kind if form else None) or channel
+        return str((form.kind if form else None) or channel)
+
+    @property
+    def channel_kinds(self) -> frozenset[str]:
+        """The kinds of all channels: consent, caps and addresses go by kind."""
+        return frozenset(self.channel_kind(str(name)) for name in self.settings.channels)
 
     def template_hash(self, channel: str, name: str) -> str:
         """The hash of every locale's file of one template."""

@@ -160,11 +160,20 @@ class Identity(SQLModel, table=True):
 
 
 class ProfileState(SQLModel, table=True):
-    """What the core remembers of a profile (`engine.core.model.State` as msgpack)."""
+    """What the core remembers of a profile (`engine.core.model.State`, written by `states`)."""
 
     __tablename__ = "profile_state"
     profile_id: int = _key()
     state: bytes = _bytes()
+
+
+class StateDictionary(SQLModel, table=True):
+    """What long states are compressed with. `mark` is the hash of the content; never deleted."""
+
+    __tablename__ = "state_dictionary"
+    mark: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    content: bytes = _bytes()
+    made_at: int = _instant()
 
 
 class Timer(SQLModel, table=True):
@@ -189,7 +198,9 @@ class Membership(SQLModel, table=True):
 class Contact(SQLModel, table=True):
     """What may reach one address. Withdrawals update this row, attempts lock it first.
 
-    `withdrawn` is a JSON list of topics, ["*"] for all marketing. Found by keyed hash only.
+    `suppressed` is the reason, `suppressed_by` who gave it, `suppressed_until` its end if it has
+    one. `withdrawn` is a JSON list of topics, "*" for all marketing; `stopped_at` is set while "*"
+    stands there only because of a text STOP, which START takes back. Found by keyed hash only.
     The few that are not open are in an index of their own, the one that a batch asks.
     """
 
@@ -207,8 +218,33 @@ class Contact(SQLModel, table=True):
     channel: str = _text()
     suppressed: str | None = _text(optional=True)
     suppressed_at: int | None = _instant(optional=True)
+    suppressed_until: int | None = _instant(optional=True)
+    suppressed_by: str | None = _text(optional=True)
     withdrawn: str = _text()
+    stopped_at: int | None = _instant(optional=True)
     updated_at: int = _instant()
+
+
+class AddressHolder(SQLModel, table=True):
+    """Whose number a phone number is: all the profiles that had it, to know who texts us.
+
+    A pair stays when a profile gets another number; who reads it looks at the profile, too.
+    """
+
+    __tablename__ = "address_holder"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    address_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    profile_id: int = _key()
+
+
+class SoftBounce(SQLModel, table=True):
+    """A message that an address could not take for now; several in a row suppress it a while."""
+
+    __tablename__ = "soft_bounce"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+    address_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
+    message_id: int = _key()
+    at: int = _instant()
 
 
 class ConsentChange(SQLModel, table=True):
@@ -311,6 +347,7 @@ class Message(SQLModel, table=True):
     -> sent (the provider accepted) | unknown (no one can tell) | failed (refused for good);
     or ghost (held out), dropped (a gate said no, or it expired). Only the outbox moves a message
     that is queued or attempting. `lane` is 0 for transactional messages, which go first, else 1.
+    `channel` is the kind of channel, `account` the name of the channel that sends it.
     """
 
     __tablename__ = "message"
@@ -318,7 +355,7 @@ class Message(SQLModel, table=True):
         Index("message_step", "enrollment_id", "step", "visit", unique=True),
         Index(
             "message_queue",
-            "channel",
+            "account",
             "lane",
             "due_at",
             "id",
@@ -346,6 +383,7 @@ class Message(SQLModel, table=True):
     expires_at: int = _instant()
     context: str = _text()
     lane: int = Field(sa_column=Column(SmallInteger, nullable=False, server_default="1"))
+    account: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class Deferral(SQLModel, table=True):
@@ -365,6 +403,14 @@ class Attempt(SQLModel, table=True):
     back later is about that address, whichever the profile has by then."""
 
     __tablename__ = "attempt"
+    __table_args__ = (
+        Index(
+            "attempt_provider_id",
+            "provider_id",
+            sqlite_where=text("provider_id <> ''"),
+            postgresql_where=text("provider_id <> ''"),
+        ),
+    )
     message_id: int = _key()
     number: int = _key()
     provider: str = _text()
@@ -397,6 +443,29 @@ class DeliveryEvent(SQLModel, table=True):
     message_id: int = _number()
     kind: str = _text()
     at: int = _instant()
+
+
+class StrayReport(SQLModel, table=True):
+    """A verified report that is of no use yet: its kind has no name here, or its message is not
+    known by the provider's id (its own answer may be on the way). The newest are kept.
+
+    `body` is JSON of the report in our words, with the provider's own; addresses are masked.
+    """
+
+    __tablename__ = "stray_report"
+    __table_args__ = (
+        Index("stray_report_event", "event_hash", unique=True),
+        Index("stray_report_provider_id", "provider_id"),
+    )
+    id: int = _key()
+    event_hash: bytes = _bytes()
+    channel: str = _text()
+    provider: str = _text()
+    provider_id: str = _text()
+    message_id: int = _number()
+    kind: str = _text()
+    body: str = _text()
+    received_at: int = _instant()
 
 
 class Parked(SQLModel, table=True):

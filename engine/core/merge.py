@@ -12,11 +12,12 @@ as a redirect.
 
 from typing import Final, NoReturn
 
+from msgspec.structs import replace
+
 from engine.core.journeys.arming import rearm_dates
 from engine.core.journeys.holdouts import HELD_OUT, holder_of
 from engine.core.journeys.passage import leave
 from engine.core.model import (
-    Contact,
     Effect,
     Emit,
     Enrollment,
@@ -78,7 +79,7 @@ def _unite_profiles(winner: Profile, loser: Profile) -> None:
         winner.addresses[channel] = (
             contact
             if mine is None
-            else Contact(mine.suppressed, mine.withdrawn | contact.withdrawn)
+            else replace(mine, withdrawn=mine.withdrawn | contact.withdrawn)
         )
 
 

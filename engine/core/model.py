@@ -342,7 +342,8 @@ class Split(Struct, frozen=True, tag="split"):
 
 class Send(Struct, frozen=True, tag="send"):
     """`expires` counts from the instant the step is reached; `topic` and `send_window` None mean
-    the campaign's."""
+    the campaign's. `channel` is the kind, by which people are reached; `account` the channel's name
+    in antiphon.yaml where it is another."""
 
     id: StepId
     channel: str
@@ -351,6 +352,7 @@ class Send(Struct, frozen=True, tag="send"):
     expires: int | None = None
     next: StepId | None = None
     send_window: LocalTimeCondition | None = None
+    account: str | None = None
 
 
 class Update(Struct, frozen=True, tag="update"):
@@ -630,6 +632,7 @@ class Program(Struct, frozen=True):
     (campaign, version). `experiments` are by (name, phase); `phases` names each one's current.
     `collect` is the span in microseconds within which sends of one profile compete (rule 5).
     `moves` and `unenrolments` are for whoever has not met the release they came with, oldest first.
+    `rooms` are channels that write to a team's chat: the person's address is not asked for.
     """
 
     release: int
@@ -652,6 +655,7 @@ class Program(Struct, frozen=True):
     lists: dict[str, MemberList] = field(default_factory=dict)
     moves: tuple[Move, ...] = ()
     unenrolments: tuple[Unenrolment, ...] = ()
+    rooms: frozenset[str] = frozenset()
 
 
 # --- a person, as loaded for a batch ------------------------------------------------------------
@@ -681,13 +685,15 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class Contact(Struct, frozen=True):
-    """What may reach one address: why it is suppressed, and the topics its owner withdrew from.
+    """What may reach one address: why it is suppressed, until when, and the topics its owner
+    withdrew from.
 
     `withdrawn` holds topic names, or "*" for all marketing.
     """
 
     suppressed: str | None = None
     withdrawn: frozenset[str] = frozenset()
+    suppressed_until: Instant = NEVER
 
 
 class Score(Struct, frozen=True, gc=False):
@@ -734,6 +740,11 @@ class LedgerEntry(Struct, array_like=True, gc=False):
 
 
 class Membership(Struct, array_like=True, gc=False):
+    """The last verdict of one segment about a profile.
+
+    Whoever changes `matches` puts a new object in its place; `until` alone may be moved.
+    """
+
     matches: bool
     until: Instant
     since: Instant
@@ -842,6 +853,12 @@ class Draft(Struct, frozen=True):
     expires_at: Instant = NEVER
     requires: tuple[str, ...] = ()
     send_window: LocalTimeCondition | None = None
+    account: str | None = None
+
+    @property
+    def sent_by(self) -> str:
+        """The name of the channel in antiphon.yaml."""
+        return self.account or self.channel
 
 
 class Allow(Struct, frozen=True, tag="allow"):

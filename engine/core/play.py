@@ -42,9 +42,9 @@ from engine.core.model import (
     Program,
     Wake,
 )
-from engine.core.roster import roster_of
-from engine.core.scene import Happening, Scene
-from engine.core.segments import Segments
+from engine.core.roster import Crossing, roster_of
+from engine.core.scene import Scene
+from engine.core.segments import Segments, in_order
 
 DUE_ITEMS_MAX: Final = 1_000
 """Timers of one profile that may act at one instant; more means they set each other off."""
@@ -95,7 +95,7 @@ def play(
         _meet_release(scene)
         meets_release = False
         bound = _next_due(scene)
-    has_news = bool(segments.news) and not meets_release and scene.has_news()
+    has_news = segments.reads_news and not meets_release and scene.has_news()
     for event in events:
         if event.accepted_at > horizon:
             break
@@ -106,9 +106,12 @@ def play(
         if has_news:
             has_news = _meet_news(scene)
         scene.seq, scene.is_old, scene.emitted = event.seq, event.is_old, 0
-        _play_event(scene, Happening(event), meets_release=meets_release)
+        _play_one(scene, event, meets_release=meets_release)
+        if scene.queue:
+            _play_following(scene)
         meets_release = False
-        bound = min(bound, scene.earliest)
+        if scene.earliest < bound:
+            bound = scene.earliest
     if has_news:
         # Woken by whoever brought it: with nothing due meanwhile, that is at the horizon.
         scene.now = max(floor, min(bound, horizon))
@@ -121,31 +124,27 @@ def play(
     return scene.effects
 
 
-def _play_event(scene: Scene, happening: Happening, *, meets_release: bool = False) -> None:
-    """Play an event, then whatever of our own has followed from it."""
-    _play_one(scene, happening, meets_release=meets_release)
-    if scene.queue:
-        _play_following(scene)
-
-
 def _play_following(scene: Scene) -> None:
     """Play our own events, first come first served; `Scene.emit` bounds how many can come."""
     while scene.queue:
-        _play_one(scene, scene.queue.popleft())
+        event, crossing = scene.queue.popleft()
+        _play_one(scene, event, crossing)
 
 
-def _play_one(scene: Scene, happening: Happening, *, meets_release: bool = False) -> None:
-    event, crossing = happening
+def _play_one(
+    scene: Scene, event: Event, crossing: Crossing | None = None, *, meets_release: bool = False
+) -> None:
+    """Play one event alone; what follows from it waits in the scene's queue."""
     touched = scene.segments.touched_by(event)
     if event.consent or event.addresses or event.zone:
-        touched = {*touched, *scene.reveal(event)}
+        touched |= scene.reveal(event)
     if event.traits:
-        touched = {*touched, *scene.learn(event.traits)}
+        touched |= scene.learn(event.traits)
     scene.segments.observe(scene.state.features, event)
     if meets_release:
         _take_up_release(scene)
     elif touched:
-        scene.refresh(sorted(touched))
+        scene.refresh(in_order(touched))
     if scene.roster.dates and (event.traits or event.zone):
         rearm_dates(scene, traits=event.traits, has_moved=bool(event.zone))
     if crossing is not None:
@@ -207,16 +206,17 @@ def _play_due(scene: Scene, *, before: Instant, floor: Instant) -> Instant:
             )
         scene.now, scene.emitted = now, 0
         _play_due_item(scene, due)
-        _play_following(scene)
+        if scene.queue:
+            _play_following(scene)
     return due
 
 
 def _play_due_item(scene: Scene, due: Instant) -> None:
     """The first thing due at this instant; the rest follows when asked again."""
     state = scene.state
-    names = sorted(name for name, each in state.memberships.items() if each.until <= due)
+    names = [name for name, each in state.memberships.items() if each.until <= due]
     if names:
-        scene.refresh(names)
+        scene.refresh(sorted(names))
         return
     if any(until <= due for until in state.audiences.values()):
         check_audiences(scene)

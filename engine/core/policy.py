@@ -71,9 +71,9 @@ def gate(
     if now >= draft.expires_at:
         return Drop(EXPIRED)
     refusal = (
-        _suppression(draft, person)
+        _suppression(draft, person, program, now)
         or _consent(draft, person, program)
-        or _address(draft, person)
+        or _address(draft, person, program)
         or _missing_value(draft, person, values)
     )
     if refusal:
@@ -88,20 +88,24 @@ def gate(
     )
 
 
-def unreachable(draft: Draft, person: Person, *, program: Program) -> str | None:
+def unreachable(draft: Draft, person: Person, *, program: Program, now: Instant) -> str | None:
     """Why this person cannot be reached this way at all, now or later; None where they can.
 
     What passes by itself (caps, quiet hours) and what another channel would not mend (a missing
     value, expiry) is not asked.
     """
     return (
-        _suppression(draft, person) or _consent(draft, person, program) or _address(draft, person)
+        _suppression(draft, person, program, now)
+        or _consent(draft, person, program)
+        or _address(draft, person, program)
     )
 
 
-def _suppression(draft: Draft, person: Person) -> str | None:
+def _suppression(draft: Draft, person: Person, program: Program, now: Instant) -> str | None:
+    if draft.sent_by in program.rooms:
+        return None
     contact = person.profile.addresses.get(draft.channel)
-    if contact is None or contact.suppressed is None:
+    if contact is None or contact.suppressed is None or now >= contact.suppressed_until:
         return None
     return f"suppressed: {contact.suppressed}"
 
@@ -122,8 +126,8 @@ def _consent(draft: Draft, person: Person, program: Program) -> str | None:
     return None
 
 
-def _address(draft: Draft, person: Person) -> str | None:
-    if draft.channel in person.profile.addresses:
+def _address(draft: Draft, person: Person, program: Program) -> str | None:
+    if draft.channel in person.profile.addresses or draft.sent_by in program.rooms:
         return None
     return ADDRESS_MISSING.get(draft.channel, f"no address for {draft.channel}")
 

@@ -16,6 +16,7 @@ from engine.core.model import (
     DateTrigger,
     EventMatch,
     EventTrigger,
+    Experiment,
     Program,
     Repeat,
     ScheduleTrigger,
@@ -23,8 +24,23 @@ from engine.core.model import (
     SegmentTrigger,
     Send,
     StepId,
+    Update,
     WaitFor,
 )
+
+
+class Arms(NamedTuple):
+    """An experiment's current phase, as assignment asks for it.
+
+    Attributes:
+        shares: The planned share of each variant among those who take part.
+    """
+
+    experiment: Experiment
+    names: tuple[str, ...]
+    weights: tuple[int, ...]
+    shares: dict[str, float]
+
 
 Crossing = tuple[str, str]
 """A segment's name and "enter" or "exit"."""
@@ -64,7 +80,9 @@ class Roster:
         dates: Those of them that a trait's date starts.
         by_api: Live campaigns that the API starts, by name.
         backfills: Live campaigns that also enroll those already inside their segment.
+        sets_traits: Whether any step changes a trait.
         ledger_span: Microseconds that the longest cap looks back.
+        arms: The current phase of each experiment.
         mentioned: Every event name that any condition, wait or trigger is about.
     """
 
@@ -82,6 +100,11 @@ class Roster:
             if each.state == "paused" and program.campaigns.get(each.name, each).state == "paused"
         )
         self.segments = tuple(sorted(program.segments.keys() - read_when_asked(program)))
+        self.sets_traits = any(
+            isinstance(step, Update)
+            for campaign in self.versions.values()
+            for step in campaign.steps.values()
+        )
         self.ledger_span = max((cap.per for cap in program.caps), default=0)
         self.has_continuous = any(each.is_continuous for each in self.versions.values())
         self.triggers: dict[str, list[tuple[Campaign, EventTrigger]]] = {}
@@ -104,6 +127,11 @@ class Roster:
             if isinstance(campaign.audience, SegmentCondition):
                 self.schedules_of.setdefault(campaign.audience.segment, []).append(name)
         self.mentioned = frozenset(_event_names(program))
+        self.arms = {
+            name: _arms_of(experiment)
+            for (name, phase), experiment in program.experiments.items()
+            if phase == program.phases.get(name, 1)
+        }
 
     def is_followed(self, name: str, crossing: Crossing) -> bool:
         """Whether anything could react to this crossing of a segment's border."""
@@ -145,6 +173,16 @@ def roster_of(program: Program) -> Roster:
 def by_importance(campaigns: Iterable[Campaign]) -> list[Campaign]:
     """Campaigns by falling priority, then name: the one order in which they act."""
     return sorted(campaigns, key=lambda campaign: (-campaign.priority, campaign.name))
+
+
+def _arms_of(experiment: Experiment) -> Arms:
+    total = sum(each.weight for each in experiment.variants) or 1
+    return Arms(
+        experiment,
+        tuple(each.name for each in experiment.variants),
+        tuple(each.weight for each in experiment.variants),
+        {each.name: each.weight / total for each in reversed(experiment.variants)},
+    )
 
 
 def _ears_of(campaign: Campaign) -> Ears:

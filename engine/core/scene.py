@@ -6,7 +6,7 @@ Read next: `play`, which sets it; `journeys`, which acts on it.
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, NamedTuple, TypeAlias
 
@@ -27,7 +27,7 @@ from engine.core.model import (
     StepId,
 )
 from engine.core.roster import Crossing, Roster
-from engine.core.segments import Segments
+from engine.core.segments import NOBODY, Segments, in_order
 
 EMITTED_MAX = 32
 """Events of our own that one item may cause, beyond one for every segment."""
@@ -153,10 +153,11 @@ class Scene:
             elif known.matches == matches:
                 known.until = until
             else:
-                known.matches, known.until, known.since = matches, until, now
+                # Another object: who compares with what was read sees by identity what changed.
+                memberships[name] = Membership(matches, until, now)
                 self._cross(name, matches)
 
-    def reveal(self, event: Event) -> Collection[str]:
+    def reveal(self, event: Event) -> frozenset[str]:
         """Take over the consent, addresses and zone that an event brings.
 
         Returns:
@@ -186,16 +187,16 @@ class Scene:
         """Ask the segments again that it may have changed."""
         told, self.state.told = self.state.told, self.segments.news.of(self.person.profile)
         changed = self.segments.news.changed(told, self.state.told)
-        self.refresh(sorted(self.segments.touched_by_facts(changed)))
+        self.refresh(in_order(self.segments.touched_by_facts(changed)))
 
-    def learn(self, traits: Mapping[str, Any]) -> Collection[str]:
+    def learn(self, traits: Mapping[str, Any]) -> frozenset[str]:
         """Set traits; the names of segments that may have changed."""
         known = self.person.profile.traits
         changed = [
             name for name, value in traits.items() if name not in known or known[name] != value
         ]
         if not changed:
-            return ()
+            return NOBODY
         known.update((name, traits[name]) for name in changed)
         return self.segments.touched_by_traits(changed)
 

@@ -8,6 +8,7 @@ feature or looks at history. Read next: `conditions`, `features`, `docs/segments
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Final
 
 from engine.core.conditions import limits
@@ -36,8 +37,9 @@ from engine.core.model import (
     WaitFor,
 )
 
-__all__ = ["Segments", "compile_segments", "for_program", "matches_event"]
+__all__ = ["Segments", "compile_segments", "for_program", "in_order", "matches_event"]
 
+NOBODY: Final[frozenset[str]] = frozenset()
 _NO_EXTRA: Final[Mapping[str, Condition]] = {}
 _NO_LISTS: Final[Mapping[str, MemberList]] = {}
 
@@ -134,6 +136,7 @@ class Segments:
         everything = [*segments.values(), *(compiled for _, compiled in asked)]
         self.news = News(frozenset().union(*(one.facts for one in everything)))
         """What the conditions read of a profile that no event brings."""
+        self.reads_news = bool(self.news)
 
     def observe(
         self, features: Features, event: Event, *, only: frozenset[str] | None = None
@@ -178,32 +181,31 @@ class Segments:
                     limits.note(merged, key, until)
         return merged
 
-    def touched_by(self, event: Event) -> Collection[str]:
+    def touched_by(self, event: Event) -> frozenset[str]:
         """Segments whose verdict this event may change, those that refer to them included."""
         touched = self._touched.get(event.name)
         if touched is None:
             if event.name in NOT_BEHAVIOUR:
-                return ()
+                return NOBODY
             touched = self._touched[""]
-        always, filtered = touched
-        found: Collection[str] = always
+        found, filtered = touched
         for test, names in filtered:
-            if not names <= found and test(event):  # type: ignore[operator]
-                found = names.union(found)
+            if not names <= found and test(event):
+                found |= names
         return found
 
-    def touched_by_traits(self, names: Collection[str]) -> Collection[str]:
+    def touched_by_traits(self, names: Collection[str]) -> frozenset[str]:
         """Segments whose verdict a change of these traits may change."""
-        found: frozenset[str] = frozenset()
+        found = NOBODY
         for name in names:
-            found |= self._touched_by_trait.get(name, frozenset())
+            found |= self._touched_by_trait.get(name, NOBODY)
         return found
 
-    def touched_by_facts(self, facts: Iterable[str]) -> Collection[str]:
+    def touched_by_facts(self, facts: Iterable[str]) -> frozenset[str]:
         """Segments whose verdict a change of these facts (`Compiled.facts`) may change."""
-        found: frozenset[str] = frozenset()
+        found = NOBODY
         for fact in facts:
-            found |= self._touched_by_fact.get(fact, frozenset())
+            found |= self._touched_by_fact.get(fact, NOBODY)
         return found
 
     def evaluate(self, name: str, features: Features, profile: Profile, *, now: Instant) -> Answer:
@@ -259,6 +261,12 @@ class Segments:
             key = self._compiler.register.key_of(LastSeen(match))
         state = features.get(key)
         return None if state is None else (state[0], state[1])
+
+
+@lru_cache(maxsize=1024)
+def in_order(names: frozenset[str]) -> tuple[str, ...]:
+    """Segments in the one order in which they are asked; the same few sets come at every event."""
+    return tuple(sorted(names))
 
 
 @contextmanager

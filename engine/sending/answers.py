@@ -82,6 +82,7 @@ def judged(case: Case, receipt: Receipt, *, rng: Random, now: Instant) -> Outcom
                 detail=why,
                 suppress="hard bounce" if bounce == "hard" else "",
                 address_hash=case.address_hash,
+                is_opt_out=receipt.is_opt_out,
             )
         case Throttled(seconds, why):
             wait = backoff(number, rng=rng) if seconds is None else int(seconds * SECOND)

@@ -204,7 +204,9 @@ def _allowed(
 ) -> list[Ready]:
     """Those that every gate still lets pass, under the lock of their contact rows."""
     locked = queue.locked_contacts(
-        connection, [(channel, it.address_hash) for it in composed if it.address_hash], now=now
+        connection,
+        [(it.queued.channel, it.address_hash) for it in composed if it.address_hash],
+        now=now,
     )
     hit("gate check")
     doubts = queue.doubts(connection, [it.queued.id for it in composed])

@@ -14,9 +14,11 @@ from uuid import UUID, uuid5
 import msgspec
 
 from campaigns.secrets import fill_text
+from channels.addresses import e164
 from channels.base import OutMessage
 from channels.content.limits import RenderError
 from channels.content.render import Setting, render
+from channels.sms.opt_out import with_opt_out
 from channels.tokens import make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant
@@ -104,14 +106,18 @@ def compose(
     if template is None:
         raise Unsendable(f"template {it.channel}/{it.template} is no longer in the workspace")
     traits = open_traits(person, vault, keys)
-    to = str(traits.get(TRAIT_OF[it.channel], "")) if it.channel in TRAIT_OF else str(person.id)
+    is_at_person = it.channel in TRAIT_OF and it.account not in playbook.program.rooms
+    to = str(traits.get(TRAIT_OF[it.channel], "")) if is_at_person else str(person.id)
     if not to:
         raise Unsendable(f"no {it.channel} address")
+    if it.channel == "sms":
+        country = traits.get("country")
+        to = e164(to, region=country if isinstance(country, str) else None)
     workspace = playbook.workspace
     topic = playbook.program.topics.get(it.topic)
     is_marketing = topic is None or not topic.is_transactional
     unsubscribe = links.unsubscribe(it.id) if it.channel == "email" and is_marketing else ""
-    form = workspace.settings.channels.get(it.channel)  # type: ignore[call-overload]
+    form = workspace.settings.channels.get(it.account)  # type: ignore[call-overload]
     defaults = form.settings if form is not None else {}
     context = {**_object.decode(it.context), "profile": traits, "now": iso(now)}
     event = context.get("event", {})
@@ -129,15 +135,27 @@ def compose(
         content = render(template, context, setting=setting)
     except (LookupError, RenderError) as error:
         raise Unsendable(str(error.args[0] if error.args else error)) from error
+    sender = defaults.get("from", "")
+    text = content.text
+    if it.channel == "sms" and is_marketing:
+        # Before the digest: what the law adds is part of what was sent.
+        text = with_opt_out(
+            text,
+            to=to,
+            sender=sender,
+            setting=defaults.get("opt_out_text"),
+            unsubscribe_url=setting.unsubscribe_url,
+        )
     message = OutMessage(
         id=it.id,
         channel=it.channel,  # type: ignore[arg-type]
         to=to,
         subject=content.subject,
         html=content.html,
-        text=content.text,
+        text=text,
         data=content.data,
-        from_=content.from_ or str(defaults.get("from", "")),
+        # Of a list the provider chooses, by the person.
+        from_=content.from_ or (str(sender) if isinstance(sender, str) else ""),
         reply_to=content.reply_to or str(defaults.get("reply_to", "")),
         campaign=it.campaign,
         topic=it.topic,

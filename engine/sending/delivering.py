@@ -153,6 +153,11 @@ class Delivering:
     def _take_in(self, echoes: Echoes, due: Due, now: Instant) -> None:
         self.write(lambda connection: echoes.take_in(connection, due, now=now))
 
+    def _callback_url(self, channel: str) -> str:
+        """Where a provider of this channel reports to; "" while we have no public address."""
+        public = self.settings.public_url
+        return f"{public}/webhooks/{channel}" if public else ""
+
     def _providers(self, playbook: Playbook) -> dict[str, Provider]:
         rng = random.SystemRandom()
         opened = {
@@ -163,6 +168,7 @@ class Delivering:
                 directory=self.settings.directory / DIRECTORY,
                 rng=rng,
                 now=self.present,
+                callback_url=self._callback_url(str(channel)),
             )
             for channel, form in playbook.workspace.settings.channels.items()
         }

@@ -2,8 +2,9 @@
 
 A report is taken in once, whatever order and however often it comes: a hash of (provider, event
 id) is kept for ever, and `delivery.status` only moves forward along ORDER. Hard bounces and
-complaints suppress the address in the same transaction. Each report also becomes an event of the
-profile ("Message Clicked"), which campaigns can trigger on.
+complaints suppress the address in the same transaction, soft bounces when there were enough. Each
+report also becomes an event of the profile ("Message Clicked"), which campaigns can trigger on.
+What is told here is believed: `hearing` asks first whether a provider may speak of a message.
 """
 
 import hashlib
@@ -15,32 +16,42 @@ import msgspec
 from channels.base import DeliveryEvent
 from engine.core.model import Instant
 from engine.failpoints import hit
+from engine.sending.settling import settle
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog, message_hash
 from engine.store.people import text
-from engine.store.queue import Addressee, addressees, reached, suppress
+from engine.store.queue import Addressee, addressees, reached
+from engine.store.suppressions import Suppression, bounced_softly, suppress
 
 ORDER: Final[Mapping[str, int]] = {
-    "queued": 0, "sent": 1, "deferred": 2, "delivered": 3, "displayed": 4, "opened": 5,
-    "clicked": 6, "bounced": 10, "undelivered": 10, "rejected": 10, "failed": 10,
+    "queued": 0, "sent": 1, "deferred": 2, "delivered": 3, "displayed": 4, "dismissed": 4,
+    "opened": 5, "clicked": 6, "bounced": 10, "undelivered": 10, "rejected": 10, "failed": 10,
     "unsubscribed": 11, "complained": 12,
 }  # fmt: skip
 """How far each report says a message came. A later one of lower rank changes nothing."""
 
 EVENT_NAMES: Final[Mapping[str, str]] = {
     "delivered": "Message Delivered",
+    "deferred": "Message Deferred",
     "bounced": "Message Bounced",
+    "undelivered": "Message Undelivered",
+    "rejected": "Message Rejected",
+    "failed": "Message Failed",
+    "displayed": "Message Displayed",
+    "dismissed": "Message Dismissed",
     "opened": "Message Opened",
     "clicked": "Message Clicked",
     "complained": "Message Complained",
     "unsubscribed": "Message Unsubscribed",
 }
 
-SUPPRESSING: Final[Mapping[tuple[str, str | None], str]] = {
-    ("bounced", "hard"): "hard bounce",
-    ("complained", None): "complaint",
-}
+FAILURES: Final = frozenset({"bounced", "undelivered", "rejected", "failed"})
+"""Reports that may say something of the address: what, is said by their bounce class."""
+SOFT: Final = frozenset({"soft", "undetermined"})
+"""Not now. A block or a fault of our own (`message`) says nothing of the address."""
+WORDS_MAX: Final = 500
+"""Of a reason or an address of a link, in characters."""
 
 _addresses: Final = msgspec.json.Decoder(dict[str, str])
 _MESSAGES = "SELECT id, profile_id, campaign, step, variant, channel, topic, template FROM message"
@@ -59,7 +70,7 @@ def take_in(
     Reports about messages we do not know are kept (so that a repeat is a repeat) and otherwise
     ignored.
     """
-    fresh = _unseen(connection, reports, provider)
+    fresh = unseen(connection, reports, provider)
     if not fresh:
         return 0
     messages = {
@@ -71,8 +82,9 @@ def take_in(
     }
     known = [it for it in fresh if it.message in messages]
     _move_forward(connection, known)
+    settle(connection, known, now=now)
     people = addressees(connection, {messages[it.message][1] for it in known})
-    _suppress(connection, known, messages, people, now=now)
+    _suppress(connection, known, messages, people, provider=provider, now=now)
     log.append(
         connection,
         [
@@ -92,6 +104,7 @@ def _suppress(
     messages: Mapping[int, Row],
     people: Mapping[int, Addressee],
     *,
+    provider: str,
     now: Instant,
 ) -> None:
     """Suppress the addresses that bounces and complaints are about: those the messages went to.
@@ -99,25 +112,46 @@ def _suppress(
     The profile may have another address by now, which is innocent. Only a message from before
     attempts kept their address is looked up by its profile.
     """
-    reasons: dict[int, str] = {}
+    about: dict[int, list[DeliveryEvent]] = {}
     for it in reports:
-        why = SUPPRESSING.get((it.kind, it.bounce_class)) or SUPPRESSING.get((it.kind, None))
-        if why and it.message is not None:
-            reasons.setdefault(it.message, why)
-    went_to = reached(connection, list(reasons))
-    for message, why in reasons.items():
+        if _concerns_address(it) and it.message is not None:
+            about.setdefault(it.message, []).append(it)
+    went_to = reached(connection, list(about))
+    found: list[Suppression] = []
+    soft: list[tuple[str, str, int, Instant]] = []
+    for message, told in about.items():
         _, profile_id, _, _, _, channel, *_ = messages[message]
         address = went_to.get(message)
         if address is None and profile_id in people:
             address = _addresses.decode(people[profile_id].addresses).get(channel)
-        if address is not None:
-            suppress(connection, address, why=why, now=now)
+        if address is None:
+            continue
+        for it in told:
+            if it.kind == "complained" or it.bounce_class == "hard":
+                why = "complaint" if it.kind == "complained" else "hard bounce"
+                found.append(Suppression(address, channel, why, provider, it.at))
+            else:
+                soft.append((address, channel, message, it.at))
+    if found:
+        suppress(connection, found, now=now)
+    if soft:
+        bounced_softly(connection, soft, by=provider, now=now)
 
 
-def _unseen(
+def _concerns_address(it: DeliveryEvent) -> bool:
+    """Whether a report is a reason to reach an address less, or not at all."""
+    if it.kind == "bounced" and it.bounce_class is None:
+        return True  # a bounce that says nothing more counts as soft
+    return it.kind == "complained" or (
+        it.kind in FAILURES and (it.bounce_class == "hard" or it.bounce_class in SOFT)
+    )
+
+
+def unseen(
     connection: Connection, reports: Sequence[DeliveryEvent], provider: str
 ) -> list[DeliveryEvent]:
-    by_hash = {_event_hash(provider, it.event_id): it for it in reversed(reports)}
+    """Those that were never told before, each once; from now on they were."""
+    by_hash = {event_hash(provider, it.event_id): it for it in reversed(reports)}
     seen = {
         bytes(row[0])
         for row in connection.select_in(
@@ -135,7 +169,8 @@ def _unseen(
     return list(fresh.values())
 
 
-def _event_hash(provider: str, event_id: str) -> bytes:
+def event_hash(provider: str, event_id: str) -> bytes:
+    """What repeats of one report share."""
     return hashlib.sha256(f"{provider}\0{event_id}".encode()).digest()[:16]
 
 
@@ -198,7 +233,11 @@ def _event_row(
         "is_machine": it.is_machine,
     }
     if it.reason:
-        properties["reason"] = it.reason
+        properties["reason"] = it.reason[:WORDS_MAX]
+    if it.code:
+        properties["code"] = it.code[:WORDS_MAX]
+    if it.url:
+        properties["url"] = it.url[:WORDS_MAX]
     if it.bounce_class:
         properties["bounce_class"] = it.bounce_class
     return (

@@ -44,6 +44,14 @@ def last_look(
         ProfileId(person.id), person.zone, {}, _consent.decode(person.consent), addresses
     )
     topic = program.topics.get(it.topic) or Topic(it.topic)
-    draft = Draft(it.campaign, it.channel, it.template, topic, priority=0, expires_at=it.expires_at)
+    draft = Draft(
+        it.campaign,
+        it.channel,
+        it.template,
+        topic,
+        priority=0,
+        expires_at=it.expires_at,
+        account=it.account,
+    )
     capless = msgspec.structs.replace(program, caps=())
     return gate(draft, Person(profile, State()), program=capless, now=now, ghost=False)

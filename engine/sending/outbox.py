@@ -19,9 +19,12 @@ from engine.release.playbook import Playbook
 from engine.sending import answers
 from engine.sending.answers import Case
 from engine.sending.attempts import Beginning, Ready, is_transactional
+from engine.sending.attribution import Speaker
+from engine.sending.catching_up import catch_up
 from engine.sending.composing import Composed, Links
 from engine.sending.lanes import LANES, PLACES, Pace, Paces
 from engine.sending.sent_events import is_asked_for, record_sent
+from engine.sending.settling import settle_reported
 from engine.sending.webhook_answers import tell_journeys
 from engine.store import queue
 from engine.store.claims import Holding
@@ -130,6 +133,7 @@ class Outbox:
                     Outcome(message, number, "ambiguous", status, why, now, now, detail=why)
                 )
             queue.finish_attempts(connection, outcomes)
+            settle_reported(connection, [it.message for it in outcomes], now=now)
             self._tell(connection, [row[0] for row in rows if row[3] == WEBHOOK], now=now)
             return len(rows)
 
@@ -315,6 +319,10 @@ class Outbox:
     def _finish(self, channel: str, group: Sequence[Outcome]) -> None:
         def finish(connection: Connection) -> None:
             finished = queue.finish_attempts(connection, group)
+            if channel != WEBHOOK and self._log is not None:
+                provider = self._providers[channel]
+                speaker = Speaker(channel, provider.channel, provider.name)
+                catch_up(connection, finished, speaker=speaker, log=self._log)
             if self._records_sent and self._log is not None and channel != WEBHOOK:
                 now = max(it.at for it in group)
                 record_sent(connection, finished, log=self._log, now=now)

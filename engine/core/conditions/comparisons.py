@@ -8,6 +8,7 @@ neither null nor false. What each operator says of missing, null and other types
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from functools import lru_cache
+from operator import ge, gt, le, lt
 from typing import Any, Final, TypeAlias
 
 import re2
@@ -113,8 +114,8 @@ def _ordered(operator: str, compare: Callable[[Any, Any], bool]) -> Callable[[An
     return build
 
 
-_GTE: Final = _ordered("gte", lambda value, operand: bool(value >= operand))
-_LTE: Final = _ordered("lte", lambda value, operand: bool(value <= operand))
+_GTE: Final = _ordered("gte", ge)
+_LTE: Final = _ordered("lte", le)
 
 
 def _between(operand: Any) -> Test:
@@ -292,9 +293,9 @@ TESTS: Final[dict[str, Callable[[Any], Test]]] = {
     "is_not": _negation(_is),
     "in": _in,
     "not_in": _negation(_in),
-    "gt": _ordered("gt", lambda value, operand: bool(value > operand)),
+    "gt": _ordered("gt", gt),
     "gte": _GTE,
-    "lt": _ordered("lt", lambda value, operand: bool(value < operand)),
+    "lt": _ordered("lt", lt),
     "lte": _LTE,
     "between": _between,
     "contains": _contains,

@@ -29,7 +29,10 @@ NOT_BEHAVIOUR: Final = frozenset(
         "Message Deferred",
         "Message Complained",
         "Message Dropped",
+        "Message Failed",
+        "Message Rejected",
         "Message Sent",
+        "Message Undelivered",
         "Send Time Explored",
         "Webhook Answered",
     }

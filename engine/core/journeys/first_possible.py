@@ -29,7 +29,7 @@ def choose(scene: Scene, campaign: Campaign, step: FirstPossible) -> tuple[Send 
         candidate = campaign.steps[step_id]
         assert isinstance(candidate, Send)
         draft = draft_of(campaign, candidate, program=scene.program, reached_at=scene.now)
-        why = unreachable(draft, scene.person, program=scene.program)
+        why = unreachable(draft, scene.person, program=scene.program, now=scene.now)
         if why is None:
             return candidate, ""
         reasons.append(f"{candidate.channel}: {why}")

@@ -73,11 +73,10 @@ def split_way(scene: Scene, campaign: Campaign, step: Split) -> StepId | None:
 
 def allot(scene: Scene, name: str) -> Allotment:
     """The variant of this person: the one first exposed to, else the hash in the current phase."""
-    experiment = scene.program.experiments[name, scene.program.phases.get(name, 1)]
-    variants = experiment.variants
+    experiment, names, weights, shares = scene.roster.arms[name]
     known = scene.state.exposures.get(name)
     if known is not None:
-        return Allotment(experiment, known.variant, _share_of(known.variant, experiment), True)
+        return Allotment(experiment, known.variant, shares.get(known.variant, 0.0), True)
     unit = str(scene.person.profile.id)
     if experiment.layer is not None:
         seed, start, end = experiment.layer
@@ -86,13 +85,13 @@ def allot(scene: Scene, name: str) -> Allotment:
     given = assign(
         unit,
         seed=experiment.seed,
-        variants=tuple(each.name for each in variants),
-        weights=tuple(each.weight for each in variants),
+        variants=names,
+        weights=weights,
         coverage=experiment.coverage,
         version="s256" if experiment.hash_version == "s256" else 2,
     )
     variant = given.variant or OUTSIDE
-    return Allotment(experiment, variant, _share_of(variant, experiment), False)
+    return Allotment(experiment, variant, shares.get(variant, 0.0), False)
 
 
 def experiment_way(step: ExperimentStep, allotment: Allotment) -> StepId | None:
@@ -107,7 +106,8 @@ def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send |
 
     Of a `first_possible` it is the send that would be chosen now.
     """
-    current, entered = start, set[StepId]()
+    current = start
+    entered: set[StepId] = set()
     for _ in range(2 * len(campaign.steps)):
         step = campaign.steps[current] if current is not None else None
         match step:
@@ -138,8 +138,3 @@ def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send |
             case _:
                 return None
     return None
-
-
-def _share_of(variant: str, experiment: Experiment) -> float:
-    total = sum(each.weight for each in experiment.variants)
-    return next((e.weight / total for e in experiment.variants if e.name == variant), 0.0)

@@ -99,6 +99,7 @@ def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: In
         expires_at=NEVER if step.expires is None else reached_at + step.expires,
         requires=facts.requires,
         send_window=step.send_window or campaign.send_window,
+        account=step.account,
     )
 
 

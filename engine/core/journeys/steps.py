@@ -49,6 +49,7 @@ from engine.core.model import (
 )
 from engine.core.policy import gate
 from engine.core.scene import Onward, Outcome, Scene
+from engine.core.segments import in_order
 
 
 def delay(
@@ -131,7 +132,7 @@ def update(
         scene.effects += [SetTrait(name, value, scene.now) for name, value in values.items()]
         # A pii trait is known to the core only as a blind mark, which the shell alone can make.
         plain = {k: v for k, v in values.items() if k not in scene.program.pii_traits}
-        scene.refresh(sorted(scene.learn(plain)))
+        scene.refresh(in_order(scene.learn(plain)))
         rearm_dates(scene, traits=plain)
         # A continuous audience may turn on these traits: it is asked before anything else is due.
         if scene.state.audiences:
