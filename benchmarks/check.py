@@ -10,6 +10,7 @@ from time import perf_counter
 from campaigns.compile import compile_workspace
 from campaigns.load import load_bundle
 from engine.core.model import TemplateFacts
+from engine.release.checking import check_providers
 
 SECONDS_MAX = 2.0
 
@@ -113,6 +114,7 @@ def measure(n_campaigns: int) -> tuple[float, float]:
     files = generated(n_campaigns)
     started = perf_counter()
     workspace = load_bundle(files, environ={})
+    check_providers(workspace, {})
     loaded = perf_counter()
     facts = {key: TemplateFacts("") for key in workspace.templates}
     program = compile_workspace(

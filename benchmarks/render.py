@@ -13,7 +13,8 @@ from time import process_time
 from channels.base import OutMessage
 from channels.content.render import Content, Setting, render
 from channels.content.templates import CompiledTemplate, compile_template
-from channels.email.mime import Sender, build_email
+from channels.email.headers import Sender
+from channels.email.mime import build_email
 
 FLOOR_PER_SECOND = 10_000
 _PARAGRAPH = (

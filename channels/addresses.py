@@ -81,6 +81,78 @@ def normal_phone(text: str, *, region: str | None = None) -> str:
     return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
 
 
+def is_e164(text: str) -> bool:
+    """Whether this has the form of a number as we keep it: + and 7 to 15 digits."""
+    return _E164.fullmatch(text) is not None
+
+
+def e164(text: str, *, region: str | None = None) -> str:
+    """A number as vendors take it, however it was written; unchanged where nobody can tell.
+
+    Whether anybody has it is not asked: the vendor will say.
+
+    Args:
+        region: Two-letter country in which a number without its country code is read.
+
+    >>> e164("+49 (151) 1234-5678"), e164("0044 7700 900123"), e164("0151 12345678", region="DE")
+    ('+4915112345678', '+447700900123', '+4915112345678')
+    >>> e164("0151 12345678")
+    '0151 12345678'
+    """
+    bare = _SEPARATORS.sub("", text)
+    bare = f"+{bare[2:]}" if bare.startswith("00") else bare
+    if is_e164(bare) or not region:
+        return bare if is_e164(bare) else text
+    import phonenumbers
+
+    try:
+        number = phonenumbers.parse(text, region.upper())
+    except phonenumbers.NumberParseException:
+        return text
+    if not phonenumbers.is_possible_number(number):
+        return text
+    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+
+
+def deaf_kind(number: str) -> str | None:
+    """What a number in E.164 is if it is certain that no text message reaches it, in words.
+
+    Where mobiles and landlines share their numbers (the USA, Mexico), nothing is certain.
+
+    >>> deaf_kind("+493012345678"), deaf_kind("+4915112345678"), deaf_kind("+12125550123")
+    ('a landline', None, None)
+    """
+    import phonenumbers
+
+    try:
+        return _DEAF.get(phonenumbers.number_type(phonenumbers.parse(number)))
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def phone_country(number: str) -> str:
+    """The country of a number in E.164 as two letters, "" if its prefix belongs to none.
+
+    An area code of +1 that nobody knows counts as the United States, the strictest of its users.
+
+    >>> phone_country("+14165550123"), phone_country("+447700900123"), phone_country("+18765550123")
+    ('CA', 'GB', 'JM')
+    """
+    import phonenumbers
+
+    try:
+        parsed = phonenumbers.parse(number)
+    except phonenumbers.NumberParseException:
+        return ""
+    prefix = parsed.country_code or 0
+    found = phonenumbers.region_code_for_number(parsed)
+    found = str(found or phonenumbers.region_code_for_country_code(prefix))
+    return found if found.isalpha() and found != "ZZ" else ""
+
+
+_E164: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_SEPARATORS: Final = re.compile(r"[\s().\-/]")
+
 # phonenumbers.PhoneNumberType, as numbers so that importing this module stays cheap.
 _DEAF: Final = {
     0: "a landline",

@@ -77,12 +77,14 @@ class RefusedBy(Struct, frozen=True, tag="refused"):
     """It will never take this. Faults of config and account pause the channel, not the person.
 
     `bounce` says what a refused recipient means for the address; None when it says nothing.
+    `is_opt_out`: the person has said no at the vendor, and we have to remember it too.
     """
 
     scope: Scope
     code: str
     text: str
     bounce: BounceClass | None = None
+    is_opt_out: bool = False
 
 
 class Throttled(Struct, frozen=True, tag="throttled"):

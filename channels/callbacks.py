@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from channels.base import DeliveryEvent
 from engine.core.errors import Forged, Unreadable
@@ -66,6 +66,14 @@ class Echo(Struct, frozen=True):
 
     events: Sequence[DeliveryEvent] = ()
     reply: Reply = Reply()
+
+
+def opted_out(event: DeliveryEvent) -> tuple[DeliveryEvent, DeliveryEvent]:
+    """A refusal because the person has said no at the vendor, and that they did."""
+    gone = structs.replace(
+        event, kind="unsubscribed", event_id=f"{event.event_id}-opt-out", bounce_class=None
+    )
+    return event, gone
 
 
 def check_age(signed_at: Instant, *, now: Instant) -> None:

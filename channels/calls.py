@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-Found = TypeVar("Found")
+Found = TypeVar("Found", covariant=True)
 
 
 class Call(Struct, frozen=True):
@@ -64,4 +64,11 @@ class Question(Struct, Generic[Found], frozen=True):
 def json_call(url: str, body: Any, *, headers: Mapping[str, str]) -> Call:
     """A POST of JSON."""
     told = {"Content-Type": "application/json", "Accept": "application/json", **headers}
-    return Call(url, headers=told, body=msgspec.json.encode(body))
+    return Call(url, headers=told, body=msgspec.json.encode(body, enc_hook=_plain))
+
+
+def _plain(value: Any) -> str:
+    """A setting filled in from outside is a text of a class of its own, which hides itself."""
+    if not isinstance(value, str):
+        raise NotImplementedError(type(value).__name__)
+    return str(value)

@@ -4,9 +4,13 @@ Impure: it makes the calls. A vendor is pure and small: a request, a receipt, it
 table of their words and ours. Read next: `email.sendgrid`, a whole one.
 """
 
+import asyncio
 from typing import Final, Protocol, TypeVar
 
+from msgspec.structs import replace
+
 from channels.base import (
+    Accepted,
     Ambiguous,
     Capabilities,
     Channel,
@@ -14,12 +18,14 @@ from channels.base import (
     NotSent,
     OutMessage,
     Receipt,
+    RefusedBy,
+    Throttled,
 )
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Call, Question
 from channels.egress import EgressRules
-from channels.transport import exchange, open_client
-from engine.core.errors import Retryable, Unreadable
+from channels.transport import CONNECTIONS, exchange, open_client
+from engine.core.errors import Retryable, Unreadable, UsageError
 from engine.core.model import Instant
 
 Found = TypeVar("Found")
@@ -38,8 +44,13 @@ class Vendor(Protocol):
     channel: Channel
     capabilities: Capabilities
 
-    def call(self, message: OutMessage, *, now: Instant) -> "Call | Receipt | Question[Call]":
-        """The request that sends a message, or why there is none (it fits no request)."""
+    def call(
+        self, message: OutMessage, *, now: Instant
+    ) -> "Call | Receipt | Question[Call | Receipt]":
+        """The request that sends a message, or why there is none (it fits no request).
+
+        A question's answer is remembered by the vendor: it is asked again before it is called.
+        """
         ...
 
     def receipt(self, answer: Answer, *, now: Instant) -> Receipt:
@@ -58,6 +69,8 @@ class HttpProvider:
     Args:
         rules: What may be reached: `PUBLIC`, or `GATEWAY` where the settings name a `base_url`.
         connections: Calls at once; over HTTP/2 they share one connection.
+    Raises:
+        UsageError: There are no certificates in `ca_file`.
     """
 
     def __init__(
@@ -66,7 +79,7 @@ class HttpProvider:
         *,
         now: Clock,
         rules: EgressRules = PUBLIC,
-        connections: int = 8,
+        connections: int = CONNECTIONS,
         http2: bool = False,
         timeout_seconds: float = 10.0,
         ca_file: str | None = None,
@@ -76,21 +89,33 @@ class HttpProvider:
         self.channel: Channel = vendor.channel
         self.capabilities = vendor.capabilities
         self._now = now
-        self._client = open_client(
-            rules=rules,
-            connections=connections,
-            http2=http2,
-            timeout_seconds=timeout_seconds,
-            ca_file=ca_file,
-        )
+        self._asking = asyncio.Lock()
+        try:
+            self._client = open_client(
+                rules=rules,
+                connections=connections,
+                http2=http2,
+                timeout_seconds=timeout_seconds,
+                ca_file=ca_file,
+            )
+        except OSError as error:  # ssl's own errors are of this kind
+            why = f"channels.{vendor.channel}.ca_file holds no certificates: {error.strerror}"
+            raise UsageError(why) from None
 
     async def deliver(self, message: OutMessage) -> Receipt:
+        return _masked(await self._delivered(message), message.to)
+
+    async def _delivered(self, message: OutMessage) -> Receipt:
         asked = self.vendor.call(message, now=self._now())
         if isinstance(asked, Question):
-            try:
-                asked = await self._answered(asked)
-            except Retryable as error:
-                return NotSent(str(error))
+            # One asks for all: a hundred messages without a token need one token.
+            async with self._asking:
+                asked = self.vendor.call(message, now=self._now())
+                try:
+                    if isinstance(asked, Question):
+                        asked = await self._answered(asked)
+                except Retryable as error:
+                    return NotSent(str(error))
         if not isinstance(asked, Call):
             return asked
         answer = await exchange(self._client, asked)
@@ -128,3 +153,20 @@ class HttpProvider:
                 return found
             question = found
         raise Retryable(f"{self.name} asked for more than {QUESTIONS_MAX} calls before its own")
+
+
+def _masked(receipt: Receipt, to: str) -> Receipt:
+    """The receipt without the person's address: vendors repeat it, and receipts are kept."""
+
+    def without(text: str) -> str:
+        for shown in (to, to.removeprefix("+")):
+            text = text.replace(shown, "(address)") if len(shown) > 5 else text
+        return text
+
+    match receipt:
+        case RefusedBy():
+            return replace(receipt, text=without(receipt.text))
+        case Throttled() | NotSent() | Ambiguous():
+            return replace(receipt, why=without(receipt.why))
+        case Accepted():
+            return receipt

@@ -28,7 +28,8 @@ from channels.base import (
     RefusedBy,
 )
 from channels.callbacks import Callback, Echo
-from channels.email.mime import Refusal, Sender, build_email
+from channels.email.headers import Refusal, Sender
+from channels.email.mime import build_email
 from engine.core.errors import Unreadable, UsageError
 from engine.core.model import HOUR, MINUTE, SECOND, Instant
 
@@ -56,8 +57,12 @@ class Rates(Struct, frozen=True, forbid_unknown_fields=True):
 class SandboxSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """The channel's map in antiphon.yaml.
 
-    `write` says what is left behind: `eml` a file per e-mail, `log` one JSON line per message,
-    `none` nothing; only e-mail knows `eml`, and it is its default.
+    Args:
+        write: What is left behind: `eml` a file per e-mail, `log` one JSON line per message, `none`
+            nothing. Only e-mail knows `eml`, and it is its default; elsewhere it is `log`.
+        seed: With the message's id it decides everything that its people do.
+        rates: Shares in [0, 1] of those who do so.
+        from_, reply_to: Used where the template names none; e-mail only.
     """
 
     write: Literal["eml", "log", "none"] | None = None
@@ -93,9 +98,7 @@ class Sandbox:
     ) -> None:
         self.name = f"{channel}.sandbox"
         self.channel: Channel = channel
-        self.capabilities = Capabilities(
-            idempotency_hours=0, reports=_REPORTS[channel], is_sandbox=True
-        )
+        self.capabilities = capabilities_of(channel)
         self.settings = settings
         self.outbox = outbox
         self.now = now
@@ -182,6 +185,11 @@ _REPORTS: Final[dict[Channel, frozenset[EventKind]]] = {
     "push": frozenset({"delivered", "failed", "clicked", "dismissed"}),
     "web": frozenset({"displayed", "clicked", "dismissed"}),
 }
+
+
+def capabilities_of(channel: Channel) -> Capabilities:
+    """What the sandbox of a channel can do: it reports what its invented people do."""
+    return Capabilities(reports=_REPORTS[channel], is_sandbox=True)
 
 
 def echo(message: OutMessage, *, at: Instant, seed: str, rates: Rates) -> list[DeliveryEvent]:

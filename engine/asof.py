@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from engine.core.model import Contact, Instant, Profile, ProfileId
 from engine.core.segments import Segments
-from engine.sending.unsubscribe import SOURCE
+from engine.sending.unsubscribe import WITHDRAWN
 from engine.store import scores
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE
@@ -30,7 +30,7 @@ _LOG: Final = (
 )
 _WITHDRAWN: Final = (
     "SELECT profile_id, channel, topic FROM consent_change "
-    "WHERE profile_id IN (?) AND source = ? AND granted = 0 AND at <= ?"
+    f"WHERE profile_id IN (?) AND {WITHDRAWN} AND at <= ?"
 )
 
 
@@ -129,10 +129,10 @@ def _rebuilt(
 
 def _add_withdrawals(connection: Connection, batch: Sequence[Then], *, at: Instant) -> None:
     by_id = {int(then.profile.id): then.profile for then in batch}
-    for profile_id, channel, topic in connection.select_in(_WITHDRAWN, list(by_id), (SOURCE, at)):
+    for profile_id, channel, topic in connection.select_in(_WITHDRAWN, list(by_id), (at,)):
         addresses = by_id[profile_id].addresses
         known = addresses.get(channel, Contact())
-        addresses[channel] = Contact(known.suppressed, known.withdrawn | {topic})
+        addresses[channel] = replace(known, withdrawn=known.withdrawn | {topic})
 
 
 def _add_scores(connection: Connection, batch: Sequence[Then], *, at: Instant) -> None:

@@ -32,15 +32,17 @@ COMMANDS: Final = {
     "profile": "show one person: traits, segments, consent, timeline",
     "messages": "what was sent, held or dropped, and why",
     "explain": "the whole story of one message",
+    "suppressions": "addresses that are never reached: list, add, remove, import, export",
     "parked": "poison items that were put aside, and why",
     "experiment": "list, report, size",
     "analyze": "experiment statistics on any CSV, Parquet or JSONL file",
     "preview": "render a template for one profile",
+    "send-test": "send one step's message to one address, by its provider",
     "keys": "create, list and revoke keys of the tracking API",
     "migrate": "bring the database to this program's schema",
     "demo": "play a year of real shop orders and open the report",
 }
-"""Every command in the order of help; the module of each is engine.commands.<name>."""
+"""Every command in the order of help; the module of each is engine.commands.<name>, - as _."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,12 +52,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None or name not in COMMANDS or given[0] != name:
         return _help_or_refuse(given)
     parsed = parser_of(name).parse_args(given[1:])
-    return _answer(import_module(f"engine.commands.{name}").run, parsed)
+    return _answer(_module(name).run, parsed)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
     """What a command understands; each of its actions shows the examples that are about it."""
-    module = import_module(f"engine.commands.{name}")
+    module = _module(name)
     parser = _Parser(prog=f"antiphon {name}", description=module.HELP)
     parser.epilog = getattr(module, "EXAMPLE", None)
     module.add_arguments(parser)
@@ -66,6 +68,10 @@ def parser_of(name: str) -> argparse.ArgumentParser:
             "\n".join(f"example: antiphon {line}" for line in shown) if shown else parser.epilog
         )
     return parser
+
+
+def _module(name: str) -> Any:
+    return import_module(f"engine.commands.{name.replace('-', '_')}")
 
 
 def actions_of(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:

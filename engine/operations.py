@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from engine import write_keys
+from engine import suppressing, write_keys
 from engine.core.clocktime import iso
 from engine.core.errors import Overloaded, UsageError
 from engine.intake.prepare import Answer, Prepared
@@ -38,6 +38,7 @@ def operations(
         "campaign": lambda payload: _campaign(running, payload),
         "ingest": lambda payload: _ingest(running, payload),
         "scores_load": lambda payload: _scores_load(running, payload),
+        **{name: partial(_suppressions, running, name) for name in suppressing.OPERATIONS},
         "parked_replay": lambda payload: _parked_replay(running, payload),
         "tick": lambda payload: _tick(running, payload),
         "reload": lambda _payload: _reload(running),
@@ -145,6 +146,13 @@ def _parked_replay(running: Running, payload: Any) -> dict[str, Any]:
     )
     plain: dict[str, Any] = msgspec.to_builtins(done)
     return plain
+
+
+def _suppressions(running: Running, name: str, payload: Any) -> Any:
+    """Suppress addresses, or lift it: by their hashes alone."""
+    return running.write(
+        lambda connection: suppressing.OPERATIONS[name](connection, payload, now=running.present())
+    )
 
 
 def _tick(running: Running, payload: Any) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from engine.local import Address, engine_lock, read_address, write_address
 from engine.operations import operations
 from engine.release.playbook import Playbook
 from engine.running import Running
-from engine.settings import Settings, link_key, read_settings
+from engine.settings import DIRECTORY, Settings, link_key, read_settings
 from engine.steady import present
 from engine.store import keys as write_keys
 from engine.store.database import Database
@@ -37,6 +37,7 @@ from engine.vault import Vault
 from engine.web.app import create_app
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing
+from engine.web.readers import Readers
 from engine.web.services import Services
 
 log = logging.getLogger("antiphon.serve")
@@ -187,6 +188,13 @@ class _Process:
             destination=running.destination,
             make_room=running.reserve.release,
             lanes=lambda: running.paces.states(running.present),
+            public_url=running.links.public_url,
+            readers=Readers(
+                lambda: running.playbook,
+                directory=self._settings.directory / DIRECTORY,
+                now=running.present,
+            ),
+            address_hash=running.vault.address_hash,
             local_token=self._local_token,
             page_token=self._page_token,
             local=operations(running, keys_changed=self._keys.forget),

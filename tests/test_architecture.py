@@ -155,7 +155,7 @@ def test_every_command_says_what_it_does_and_how_to_start() -> None:
     missing = [
         name
         for name in COMMANDS
-        for module in [import_module(f"engine.commands.{name}")]
+        for module in [import_module(f"engine.commands.{name.replace('-', '_')}")]
         if not (module.HELP and callable(module.run) and getattr(module, "EXAMPLE", ""))
     ]
 

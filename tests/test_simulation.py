@@ -42,7 +42,6 @@ LIVELY = (40, 10, 59, 25, 28, 8)
 
 NOT_YET = {
     "erase commit": "erasure comes with the privacy issue",
-    "webhook verified": "signatures of real providers come with the channels issue",
 }
 OF_WORLDS = sorted(failpoints.NAMES - NOT_YET.keys() - set(POINTS))
 

@@ -83,7 +83,7 @@ def _page(page: Part) -> _Found:
 
 def _sms(version: Version, is_marketing: bool) -> _Found:
     part = version.parts["text"]
-    plain = measure(_spelled(part.source))
+    plain = measure(_spelled(part.source), transliterate=version.transliterate)
     if plain.forced_by:
         forced = " ".join(plain.forced_by[:10])
         yield part, "sms-encoding", f"these characters make every part 70 instead of 160: {forced}"

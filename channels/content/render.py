@@ -16,6 +16,7 @@ from channels.content.limits import RenderError
 from channels.content.templates import CompiledTemplate, Part
 from channels.content.templating import run
 from channels.content.values import call_names, iso_now
+from channels.sms.text import measure
 
 
 class Setting(Struct, frozen=True):
@@ -91,6 +92,8 @@ def render(template: CompiledTemplate, context: Mapping[str, Any], *, setting: S
         for name, part in version.parts.items()
         if name != "preheader"  # it is part of the page
     }
+    if version.transliterate:
+        parts["text"] = measure(parts["text"], transliterate=True).text
     data = {} if version.data is None else _run_tree(version.data, values)
     return Content(
         parts.get("subject", ""),

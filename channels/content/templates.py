@@ -34,6 +34,7 @@ _KEYS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
     ("email", "mjml"): ("subject", "preheader", "from", "reply_to"),
     ("email", "html"): ("subject", "preheader", "from", "reply_to"),
     ("email", "txt"): ("subject", "preheader", "from", "reply_to"),
+    ("sms", "txt"): ("transliterate",),
     ("push", "txt"): ("title", "url"),
 }
 _PATH: Final = re.compile(
@@ -57,11 +58,13 @@ class Part(Struct, frozen=True):
 class Version(Struct, frozen=True):
     """The parts in one language: subject, preheader, html, text, from, reply_to.
 
-    `data` is push's payload: a tree whose texts are parts.
+    `data` is push's payload: a tree whose texts are parts. `transliterate`: typographic signs of a
+    text message are written plainly where that makes it cheaper.
     """
 
     parts: dict[str, Part]
     data: Any = None
+    transliterate: bool = False
 
 
 class CompiledTemplate(Struct, frozen=True):
@@ -262,8 +265,14 @@ def _with_open_pixel(page: str) -> str:
 
 
 def _sms(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
-    front = split_front_matter(sources["txt"], where=paths["txt"], allowed=())
-    return Version({"text": _plain(front.body.strip(), paths["txt"], front.body_line, saved)})
+    path = paths["txt"]
+    front = split_front_matter(sources["txt"], where=path, allowed=_KEYS["sms", "txt"])
+    wanted = front.values.get("transliterate", "false")
+    if wanted not in ("true", "false"):
+        line = front.lines["transliterate"]
+        raise CampaignError(f'{path}:{line}: transliterate is true or false, not "{wanted}"')
+    part = _plain(front.body.strip(), path, front.body_line, saved)
+    return Version({"text": part}, transliterate=wanted == "true")
 
 
 def _web(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:

@@ -7,7 +7,6 @@ Sources: RFC 3464 (delivery status), RFC 3463 (codes), RFC 5965 (feedback report
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from datetime import UTC
 from email import message_from_bytes, policy
@@ -15,8 +14,8 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from channels.base import BounceClass, DeliveryEvent, EventKind
-from channels.email.smtp_replies import bounce_class, mask_addresses
+from channels.base import DeliveryEvent, EventKind
+from channels.email.bounces import mask_addresses, reported_class
 from engine.core.errors import Unreadable
 from engine.core.model import SECOND, Instant
 
@@ -88,24 +87,12 @@ def _status(
         status = _word(block.get("Status", ""))
         diagnostic = _diagnostic(block)
         kind = ACTIONS.get(action, "unknown")
-        found = _classed(status, diagnostic) if kind == "bounced" else None
+        found = reported_class(status, diagnostic) if kind == "bounced" else None
         yield _event(
             kind, message, raw, at,
             recipient=_address(block.get("Final-Recipient") or block.get("Original-Recipient")),
             code=status, bounce_class=found, reason=mask_addresses(diagnostic or status)[:500],
         )  # fmt: skip
-
-
-def _classed(status: str, diagnostic: str) -> BounceClass:
-    """By the status of the report, or by the server's words where it gives only x.0.0."""
-    reply = re.match(r"([45])\d\d\b", diagnostic)
-    code = int(reply.group()) if reply else 550
-    is_temporary = status.startswith("4.") if status else code < 500
-    if is_temporary:
-        # It was tried until the sending server gave up.
-        return "soft"
-    is_vague = not status or status.endswith(".0.0")
-    return bounce_class(code, diagnostic if is_vague else f"{status} {diagnostic}")
 
 
 def _diagnostic(block: Message) -> str:

@@ -1,20 +1,16 @@
 """E-mail through an SMTP server: `url: smtp://user:pass@host:587`.
 
-Impure: it opens connections. One recipient a transaction, so that every message has its own
-answer. aiosmtplib does not pipeline, so speed comes from several connections. What is certain is
-said so: before the body leaves us a failure is `not_sent`, after it `ambiguous`.
+Impure: it makes the connections' talk. One recipient a transaction, so that every message has its
+own answer. aiosmtplib does not pipeline, so speed comes from several connections. What is certain
+is said so: before the body leaves us a failure is `not_sent`, after it `ambiguous`.
 """
 
-import asyncio
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import aiosmtplib
-import msgspec
 from aiosmtplib import (
-    SMTPAuthenticationError,
     SMTPDataError,
     SMTPException,
     SMTPRecipientRefused,
@@ -23,7 +19,6 @@ from aiosmtplib import (
     SMTPServerDisconnected,
     SMTPTimeoutError,
 )
-from msgspec import Struct
 
 from channels.addresses import normal_email
 from channels.base import (
@@ -40,35 +35,54 @@ from channels.base import (
     Throttled,
 )
 from channels.callbacks import Callback, Echo
-from channels.email.mime import Refusal, Sender, address_of, build_email, message_id
-from channels.email.smtp_replies import mask_addresses, receipt_of_reply
+from channels.email.bounces import mask_addresses, receipt_of_reply
+from channels.email.dkim import DkimSigner
+from channels.email.headers import Refusal, mailbox_of, message_id
+from channels.email.mime import build_email
+from channels.email.sender import EmailSettings, sender_of
+from channels.email.smtp_pool import Connection, Pool, words_of
 from channels.email.smtp_url import Server, read_url
+from channels.email.verp import return_path
+from channels.settings import check_filled, read_settings
 from engine.core.errors import Unreadable, UsageError
 
+# SMTP has no keys: a retry after an ambiguous outcome may be a duplicate.
+CAPABILITIES: Final = Capabilities(
+    reports=frozenset({"bounced", "deferred", "complained", "autoresponded"}),
+    docs="https://www.rfc-editor.org/rfc/rfc5321",
+)
+"""What it reports comes back by mail: `returned` reads it."""
 
-class SmtpSettings(Struct, frozen=True, forbid_unknown_fields=True):
+
+class SmtpSettings(EmailSettings, frozen=True, kw_only=True):
     """The channel's map in antiphon.yaml.
 
     Args:
         url: smtp://[user:pass@]host[:587][?starttls=always|if_offered|never] or smtps:// (465).
             `starttls` is `always`, and `if_offered` for a server on this machine.
-        from_, reply_to: Used where the template names none: `Shop <hello@shop.example>`.
         pool: Connections at once.
+        messages_per_connection: Then a new one; also after 421.
+        idle_seconds: A connection unused for longer is closed.
         timeout_seconds: For each answer of the server.
+        ca_file: Certificates to trust instead of the system's.
+        bounce_domain: Bounces go to a signed address of each message there; "": to `from`.
+        bounce_secret: Signs those addresses.
+        dkim_domain: Every mail is signed for this domain; "": the server signs, or nobody.
+        dkim_selector: The name under `_domainkey` where the domain publishes the key.
+        dkim_key_file: The private key: RSA of 2,048 bits, PEM, without a password.
     """
 
     url: str
-    from_: str = msgspec.field(default="", name="from")
-    reply_to: str = ""
-    domain: str = ""
-    list_id: str = ""
-    feedback: str = ""
-    unsubscribe_mailbox: str = ""
     pool: int = 5
     messages_per_connection: int = 100
     idle_seconds: float = 60.0
     timeout_seconds: float = 60.0
     ca_file: str | None = None
+    bounce_domain: str = ""
+    bounce_secret: str = ""
+    dkim_domain: str = ""
+    dkim_selector: str = ""
+    dkim_key_file: str = ""
 
 
 def open_channel(
@@ -84,22 +98,32 @@ def open_channel(
     Raises:
         UsageError: The settings cannot be used. The message never holds the URL: it has a secret.
     """
-    try:
-        parsed = msgspec.convert(dict(settings), SmtpSettings)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"channels.{channel}: {error}") from None
-    if parsed.pool < 1 or parsed.messages_per_connection < 1 or parsed.timeout_seconds <= 0:
+    read = read_settings(SmtpSettings, settings, channel=channel)
+    if read.pool < 1 or read.messages_per_connection < 1 or read.timeout_seconds <= 0:
         raise UsageError(f"channels.{channel}: pool, limits and time-outs are above 0")
-    return Smtp(parsed, read_url(parsed.url), now=now)
+    if read.bounce_domain:
+        check_filled(read, "bounce_secret", channel=channel)
+        try:
+            normal_email(f"bounce@{read.bounce_domain}")
+        except ValueError as error:
+            raise UsageError(f"channels.{channel}.bounce_domain: {error}") from None
+    return Smtp(read, read_url(read.url), now=now, signer=_signer(read, channel))
 
 
-class _Connection:
-    """One connection and how much it was used; times are the event loop's seconds."""
-
-    def __init__(self, client: aiosmtplib.SMTP) -> None:
-        self.client = client
-        self.n_sent = 0
-        self.used_at = 0.0
+def _signer(settings: SmtpSettings, channel: Channel) -> DkimSigner | None:
+    if not settings.dkim_domain and not settings.dkim_key_file:
+        return None
+    check_filled(settings, "dkim_domain", "dkim_selector", "dkim_key_file", channel=channel)
+    try:
+        return DkimSigner(
+            domain=settings.dkim_domain,
+            selector=settings.dkim_selector,
+            pem=Path(settings.dkim_key_file).read_bytes(),
+        )
+    except OSError as error:
+        raise UsageError(f"channels.{channel}.dkim_key_file: {error.strerror}") from None
+    except ValueError as error:
+        raise UsageError(f"channels.{channel}: {error}") from None
 
 
 class Smtp:
@@ -107,130 +131,84 @@ class Smtp:
 
     name = "email.smtp"
     channel: Channel = "email"
-    # SMTP has no keys: a retry after an ambiguous outcome may be a duplicate. Bounces come by
-    # mail, which another part reads.
-    capabilities = Capabilities()
+    capabilities = CAPABILITIES
 
-    def __init__(self, settings: SmtpSettings, server: Server, *, now: Clock) -> None:
+    def __init__(
+        self, settings: SmtpSettings, server: Server, *, now: Clock, signer: DkimSigner | None
+    ) -> None:
         self.settings = settings
-        self.server = server
         self.now = now
-        self.sender = _sender(settings)
-        self._idle: list[_Connection] = []
-        self._room: asyncio.Semaphore | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._tls: ssl.SSLContext | None = None
+        self.signer = signer
+        self.sender = sender_of(settings, channel=self.channel)
+        self._pool = Pool(
+            server,
+            size=settings.pool,
+            messages_max=settings.messages_per_connection,
+            idle_seconds=settings.idle_seconds,
+            timeout_seconds=settings.timeout_seconds,
+            ca_file=settings.ca_file,
+        )
 
     async def deliver(self, message: OutMessage) -> Receipt:
         try:
             to = normal_email(message.to)
         except ValueError as error:
             return RefusedBy("recipient", "address", str(error))
+        at = self.now()
         try:
-            sender = address_of((message.from_ or self.sender.from_).rpartition("<")[2].rstrip(">"))
-            raw = build_email(message, sender=self.sender, at=self.now())
+            raw = build_email(message, sender=self.sender, at=at)
         except Refusal as error:
             return RefusedBy("message", "compose", str(error))
-        async with self._slot():
-            connection = await self._ready()
-            if not isinstance(connection, _Connection):
-                return connection
-            is_reusable = False
-            try:
-                receipt, is_reusable = await self._transact(connection, sender, to, raw)
-            finally:
-                # Also when cancelled: a connection in the middle of something is not reused.
-                self._give_back(connection, is_reusable)
+        if self.signer is not None:
+            raw = self.signer.signed(raw, at=at)
+        sender = self._return_path(message)
+        async with self._pool.slot():
+            receipt, was_used = await self._deliver_once(message, sender, to, raw)
+            if was_used and isinstance(receipt, NotSent):
+                # The server hung up on a connection that it had kept: that says nothing of this
+                # mail, which has not left us.
+                receipt, _ = await self._deliver_once(message, sender, to, raw)
         if isinstance(receipt, Accepted):
             return Accepted(message_id(message, domain=self.sender.domain).strip("<>"))
         return receipt
 
+    async def _deliver_once(
+        self, message: OutMessage, sender: str, to: str, raw: bytes
+    ) -> tuple[Receipt, bool]:
+        """What came of one connection, and whether it had carried a mail before."""
+        connection = await self._pool.take()
+        if not isinstance(connection, Connection):
+            return connection, False
+        was_used, is_reusable = connection.n_sent > 0, False
+        receipt: Receipt | None = None
+        try:
+            receipt, is_reusable = await self._transact(
+                connection, sender, to, raw, envelope=f"m{message.id}"
+            )
+        finally:
+            # Also when cancelled: a connection in the middle of something is not reused.
+            self._pool.give_back(
+                connection, is_reusable=is_reusable, is_clean=isinstance(receipt, Accepted)
+            )
+        return receipt, was_used
+
     async def close(self) -> None:
-        idle, self._idle = self._idle, []
-        for connection in idle:
-            try:
-                await connection.client.quit(timeout=2)
-            except (SMTPException, OSError):
-                connection.client.close()
+        await self._pool.close()
 
     async def read_callback(self, callback: Callback) -> Echo:
         raise Unreadable("email.smtp has no webhook; bounces come back by mail")
 
-    # --- the pool -------------------------------------------------------------------------------
-
-    def _slot(self) -> asyncio.Semaphore:
-        loop = asyncio.get_running_loop()
-        if self._room is None or self._loop is not loop:
-            # Connections of a loop that has ended cannot be used, nor closed politely.
-            self._idle.clear()
-            self._loop, self._room = loop, asyncio.Semaphore(self.settings.pool)
-        return self._room
-
-    async def _ready(self) -> _Connection | Receipt:
-        """A connection that has just answered, or a new one, or why there is none."""
-        loop = asyncio.get_running_loop()
-        while self._idle:
-            connection = self._idle.pop()
-            is_stale = loop.time() - connection.used_at > self.settings.idle_seconds
-            try:
-                if not is_stale and connection.client.is_connected:
-                    # Also clears the last transaction; a server that hung up is noticed here,
-                    # where nothing is at stake.
-                    await connection.client.rset()
-                    return connection
-            except (SMTPException, OSError):
-                pass
-            connection.client.close()
-        return await self._connect()
-
-    async def _connect(self) -> _Connection | Receipt:
-        server = self.server
-        client = aiosmtplib.SMTP(
-            hostname=server.host,
-            port=server.port,
-            username=server.user,
-            password=server.password,
-            use_tls=server.is_tls,
-            start_tls={"always": True, "if_offered": None, "never": False}[server.starttls]
-            if not server.is_tls
-            else False,
-            tls_context=self._tls_context(),
-            timeout=self.settings.timeout_seconds,
-        )
-        try:
-            await client.connect()
-        except SMTPAuthenticationError as error:
-            client.close()
-            text = mask_addresses(error.message)
-            if error.code < 500:
-                return Throttled(None, f"{error.code} {text}")
-            return RefusedBy("config", str(error.code), f"login refused: {text}")
-        except ssl.SSLCertVerificationError as error:
-            client.close()
-            return RefusedBy("config", "tls", f"the server's certificate: {error.verify_message}")
-        except (SMTPException, OSError) as error:
-            client.close()
-            return NotSent(f"cannot connect to {server.host}:{server.port}: {_words(error)}")
-        return _Connection(client)
-
-    def _tls_context(self) -> ssl.SSLContext:
-        # 20 ms to make: once a provider, never once a connection.
-        if self._tls is None:
-            self._tls = ssl.create_default_context(cafile=self.settings.ca_file)
-        return self._tls
-
-    def _give_back(self, connection: _Connection, is_reusable: bool) -> None:
-        connection.n_sent += 1
-        connection.used_at = asyncio.get_running_loop().time()
-        if is_reusable and connection.n_sent < self.settings.messages_per_connection:
-            self._idle.append(connection)
-        else:
-            connection.client.close()
+    def _return_path(self, message: OutMessage) -> str:
+        """Where a bounce of this message goes."""
+        domain, secret = self.settings.bounce_domain, self.settings.bounce_secret
+        if domain:
+            return return_path(message.id, domain=domain, secret=secret)
+        return mailbox_of(message.from_ or self.sender.from_).address
 
     # --- one transaction ------------------------------------------------------------------------
 
     async def _transact(
-        self, connection: _Connection, sender: str, to: str, raw: bytes
+        self, connection: Connection, sender: str, to: str, raw: bytes, *, envelope: str
     ) -> tuple[Receipt, bool]:
         """MAIL, RCPT, DATA: the outcome, and whether the connection can be used again."""
         client = connection.client
@@ -240,8 +218,13 @@ class Smtp:
             if isinstance(options, RefusedBy):
                 return options, True
             encoding = "utf-8" if "SMTPUTF8" in options else "ascii"
+            asked: list[str] = []
+            if client.supports_extension("dsn") and to.isascii():
+                # RFC 3461: the report names our message, and holds its headers only.
+                options += ["RET=HDRS", f"ENVID={envelope}"]
+                asked = ["NOTIFY=FAILURE,DELAY", f"ORCPT=rfc822;{_xtext(to)}"]
             await client.mail(sender, options=options, encoding=encoding)
-            await client.rcpt(to, encoding=encoding)
+            await client.rcpt(to, options=asked, encoding=encoding)
             with body:
                 await client.data(raw)
         except SMTPSenderRefused as error:
@@ -253,9 +236,9 @@ class Smtp:
         except SMTPResponseException as error:  # an answer we cannot place
             return (Ambiguous if body.has_left else NotSent)(_shown(error)), False
         except (SMTPServerDisconnected, SMTPTimeoutError, OSError) as error:
-            return (Ambiguous if body.has_left else NotSent)(_words(error)), False
+            return (Ambiguous if body.has_left else NotSent)(words_of(error)), False
         except (SMTPException, ValueError) as error:
-            return (Ambiguous if body.has_left else NotSent)(_words(error)), False
+            return (Ambiguous if body.has_left else NotSent)(words_of(error)), False
         return Accepted(""), True
 
     async def _mail_options(
@@ -312,28 +295,9 @@ def _shown(error: SMTPResponseException) -> str:
     return f"{error.code} {mask_addresses(error.message)}"
 
 
-def _words(error: Exception) -> str:
-    return mask_addresses(str(error)) or type(error).__name__
-
-
-def _sender(settings: SmtpSettings) -> Sender:
-    for name in ("domain", "list_id", "feedback", "unsubscribe_mailbox", "from_", "reply_to"):
-        value = getattr(settings, name)
-        if not value.isprintable():
-            raise UsageError(f"channels.email.{name.rstrip('_')} holds a control character")
-    if settings.feedback and not 5 <= len(settings.feedback) <= 15:
-        raise UsageError("channels.email.feedback has 5 to 15 characters")
-    domain = settings.domain
-    if not domain and settings.from_:
-        try:
-            domain = address_of(settings.from_.rpartition("<")[2].rstrip("> ")).split("@")[1]
-        except Refusal as error:
-            raise UsageError(f"channels.email.from: {error}") from None
-    return Sender(
-        domain=domain or "localhost.localdomain",
-        from_=settings.from_,
-        reply_to=settings.reply_to,
-        list_id=settings.list_id,
-        feedback=settings.feedback,
-        unsubscribe_mailbox=settings.unsubscribe_mailbox,
+def _xtext(text: str) -> str:
+    """RFC 3461, 4: everything outside the printable ASCII, "+" and "=" as +XX."""
+    return "".join(
+        character if "!" <= character <= "~" and character not in "+=" else f"+{ord(character):02X}"
+        for character in text
     )

@@ -28,6 +28,9 @@ _PLAIN: Final = str.maketrans({
 
 Encoding = Literal["gsm", "ucs2"]
 
+CHARS_MAX: Final = 1_600
+"""What Twilio and AWS take in one message, and more than any reader does: about ten parts."""
+
 
 class SmsText(Struct, frozen=True):
     """A text as the carrier will send it. `units` are septets, or UTF-16 units for UCS-2.

@@ -2,12 +2,17 @@
 
 import argparse
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Final
 
 HELP: Final = "read a workspace like a compiler: every error with file, line and what is allowed"
 EXAMPLE: Final = "example: antiphon check shop"
+NO_PUBLIC_URL: Final = (
+    "ANTIPHON_PUBLIC_URL is not set here. Where this is served it must be: links in messages lead "
+    "there, and providers call it."
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,8 @@ def run(arguments: argparse.Namespace) -> int:
     from campaigns.problems import InvalidWorkspace
     from engine.core.errors import UsageError
     from engine.release.checking import check
+    from engine.release.provider_checks import sends_for_real
+    from engine.settings import variable
 
     if not (arguments.directory / "antiphon.yaml").is_file():
         raise UsageError(
@@ -46,6 +53,8 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for notice in checked.workspace.notices:
         print(f"note: {notice}")
+    if sends_for_real(checked.workspace) and not os.environ.get(variable("public_url"), "").strip():
+        print(f"note: {NO_PUBLIC_URL}")
     counts = {
         "campaign": len(checked.program.campaigns),
         "segment": len(checked.program.segments),

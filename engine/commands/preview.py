@@ -110,5 +110,6 @@ def _shown(content: "Content", arguments: argparse.Namespace) -> str:
         size = measure(content.text)
         n_parts = len(size.parts)
         parts = "1 part" if n_parts == 1 else f"{n_parts} parts"
-        lines.append(f"({size.encoding}, {size.units} units, {parts})")
+        forced = f", because of {' '.join(size.forced_by[:10])}" if size.forced_by else ""
+        lines.append(f"({size.encoding}, {size.units} units, {parts}{forced})")
     return "\n".join(lines)

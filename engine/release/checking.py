@@ -14,6 +14,10 @@ from channels.content.templates import CompiledTemplate, compile_template, templ
 from engine.core.errors import CampaignError
 from engine.core.model import Program
 from engine.core.segments import Segments, for_program
+from engine.release.provider_checks import provider_problems
+from engine.release.push_checks import push_problems
+from engine.release.report_checks import report_problems
+from engine.release.send_checks import send_problems
 
 Templates = Mapping[tuple[str, str], CompiledTemplate]
 
@@ -55,6 +59,8 @@ def compiled(
         InvalidWorkspace: With every problem that was found.
     """
     templates = compile_templates(workspace)
+    if not is_checked:
+        check_providers(workspace, templates)
     program = compile_workspace(
         workspace,
         release=release,
@@ -64,6 +70,19 @@ def compiled(
         is_checked=is_checked,
     )
     return Checked(workspace, program, for_program(program), templates)
+
+
+def check_providers(workspace: Workspace, templates: Templates) -> None:
+    """Refuse what the providers of antiphon.yaml cannot do.
+
+    Raises:
+        InvalidWorkspace: With everything that was found.
+    """
+    problems = [*provider_problems(workspace), *report_problems(workspace)]
+    problems += send_problems(workspace, templates)
+    problems += push_problems(templates, workspace.files)
+    if problems:
+        raise InvalidWorkspace(problems)
 
 
 def compile_templates(workspace: Workspace) -> dict[tuple[str, str], CompiledTemplate]:

@@ -111,7 +111,10 @@ def prepare(
     """
     planned = plan(connection, workspace, now=now, blind=blind, is_rollback=kind == "rollback")
     phases = next_phases(connection, workspace)
-    program = compiled(workspace, release=planned.live + 1, phases=phases).program
+    # What goes back was live before: what a newer program has learnt to refuse must not stop it.
+    was_live = kind == "rollback"
+    release = planned.live + 1
+    program = compiled(workspace, release=release, phases=phases, is_checked=was_live).program
     return Ready(workspace, planned, program, phases, kind)
 
 

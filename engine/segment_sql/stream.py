@@ -15,7 +15,7 @@ from engine.core.features.sessions import NOT_BEHAVIOUR
 from engine.core.model import NEVER, Instant
 from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
-from engine.sending.unsubscribe import SOURCE
+from engine.sending.unsubscribe import WITHDRAWN
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE, EventLog, event_tables
 from engine.tables import CONTACT_CLOSED
@@ -192,8 +192,7 @@ def _pour_withdrawals(connection: Connection, lake: Lake, present: Instant) -> N
     for rows in _by_id(
         connection,
         "SELECT id, profile_id, channel, topic, at FROM consent_change "
-        "WHERE source = ? AND granted = 0 AND id > ? ORDER BY id LIMIT ?",
-        (SOURCE,),
+        f"WHERE {WITHDRAWN} AND id > ? ORDER BY id LIMIT ?",
     ):
         lake.append("withdrawn", [row[1:] for row in rows])
     after = b""

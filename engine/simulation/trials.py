@@ -115,7 +115,7 @@ def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: P
     replay.close()
     with database.read() as connection:
         rows = connection.execute(
-            "SELECT at, channel, template, campaign, status, reason FROM message "
+            "SELECT at, account, template, campaign, status, reason FROM message "
             "WHERE channel <> 'webhook' ORDER BY at, id"
         )
     got = [tuple(row[:4]) for row in rows if row[4] == "sent"]
@@ -258,13 +258,13 @@ def _with_holdout(program: Program, *, is_in: bool) -> Program:
 def _in_words(it: Effect) -> str | None:
     match it:
         case Ghost():
-            return f"held out   {it.draft.channel}/{it.draft.template}: {it.held_by}"
+            return f"held out   {it.draft.sent_by}/{it.draft.template}: {it.held_by}"
         case SendMessage():
-            return f"send       {it.draft.channel}/{it.draft.template} ({it.draft.campaign})"
+            return f"send       {it.draft.sent_by}/{it.draft.template} ({it.draft.campaign})"
         case Hold():
-            return f"held       {it.draft.channel}/{it.draft.template}: {it.why}"
+            return f"held       {it.draft.sent_by}/{it.draft.template}: {it.why}"
         case Discard():
-            what = f"{it.draft.channel}/{it.draft.template}" if it.draft else it.step or "entry"
+            what = f"{it.draft.sent_by}/{it.draft.template}" if it.draft else it.step or "entry"
             return f"dropped    {what}: {it.why}"
         case Expose():
             return f"assigned   {it.experiment}: {it.variant}"

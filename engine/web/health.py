@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from engine.core.model import SECOND, Instant
 from engine.sending.lanes import PaceState
+from engine.web.callbacks import Ears
 from engine.web.gauges import Overview
 from engine.web.problem import Refusal
 from engine.web.services import in_reader, services_of
@@ -65,6 +66,7 @@ async def metrics(request: Request) -> Response:
         "Features of profiles that passed a limit: their verdicts are approximate for a while.",
         {"": overview.approximate},
     )
+    lines += _callbacks(request.app.state.ears)
     lines += _lanes(overview, services.lanes(), now=services.clock())
     return Response("\n".join(lines) + "\n", media_type=METRICS_TYPE)
 
@@ -80,6 +82,22 @@ _EVENTS: Final = {
     "duplicates": "Events whose messageId was known.",
     "rejected": "Events refused, each with its reason.",
 }
+
+
+def _callbacks(ears: Ears) -> Iterator[str]:
+    """What providers told us since this process began."""
+    yield from _family(
+        "antiphon_callbacks_total",
+        "counter",
+        "Callbacks of providers by what they were answered.",
+        {_labels(channel=c, outcome=it): n for (c, it), n in sorted(ears.answers.items())},
+    )
+    yield from _family(
+        "antiphon_callback_events_total",
+        "counter",
+        "Events in callbacks: kinds, and those that were repeated, foreign or stray.",
+        {_labels(channel=c, event=it): n for (c, it), n in sorted(ears.events.items())},
+    )
 
 
 def _lanes(overview: Overview, paces: Sequence[PaceState], *, now: Instant) -> Iterator[str]:

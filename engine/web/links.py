@@ -4,6 +4,7 @@ A GET never unsubscribes: scanners open every link. The one-click POST of RFC 80
 and no body that we would have to read; whoever holds the token may say no, as often as they like.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import Request
@@ -12,14 +13,16 @@ from starlette.routing import Route
 
 from channels.base import DeliveryEvent, EventKind
 from channels.tokens import Kind, Token, read_token
-from engine.sending.feedback import take_in
+from engine.sending.hearing import note
 from engine.sending.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
 from engine.store.connection import Connection
 from engine.web.body import read_body
+from engine.web.gathering import Gathering
 from engine.web.html import page
 from engine.web.services import Services, committed, in_reader, services_of, written_with_reserve
 
 FORM_BYTES_MAX: Final = 16_384
+LOOK_UPS_MAX: Final = 25
 
 # 43 bytes: the smallest GIF that every mail reader takes, one transparent pixel.
 PIXEL: Final = bytes.fromhex(
@@ -112,9 +115,7 @@ async def clicked(request: Request) -> Response:
     token = _token(request, services, "click")
     if token is None:
         return _invalid()
-    destination = await in_reader(
-        services, lambda: services.destination(token.message, token.index)
-    )
+    destination = await _destinations(request, services).add(token)
     if destination is None or not destination.startswith(("https://", "http://")):
         return _invalid()
     await _note(request, services, "clicked", token)
@@ -171,11 +172,39 @@ async def _note(request: Request, services: Services, kind: EventKind, token: To
     report = DeliveryEvent(
         kind=kind, message=token.message, event_id=event_id, at=now, is_machine=is_machine
     )
+    await _notes(request, services).add(report)
 
-    def change(connection: Connection) -> int:
-        return take_in(connection, [report], provider="link", log=services.log, now=now)
 
-    await committed(request, services.write(change))
+def _notes(request: Request, services: Services) -> Gathering[DeliveryEvent, None]:
+    """Clicks and opens of many people are committed together."""
+    state = request.app.state
+    found: Gathering[DeliveryEvent, None] | None = getattr(state, "notes", None)
+    if found is None:
+
+        async def commit(reports: Sequence[DeliveryEvent]) -> Sequence[None]:
+            def change(connection: Connection) -> None:
+                note(connection, reports, log=services.log, now=services.clock())
+
+            await committed(request, services.write(change))
+            return [None] * len(reports)
+
+        found = state.notes = Gathering(commit)
+    return found
+
+
+def _destinations(request: Request, services: Services) -> Gathering[Token, str | None]:
+    """Links are looked up by a few at a time: handing each to a thread costs more than the work."""
+    state = request.app.state
+    found: Gathering[Token, str | None] | None = getattr(state, "destinations", None)
+    if found is None:
+
+        async def look_up(tokens: Sequence[Token]) -> Sequence[str | None]:
+            return await in_reader(
+                services, lambda: [services.destination(it.message, it.index) for it in tokens]
+            )
+
+        found = state.destinations = Gathering(look_up, group_max=LOOK_UPS_MAX)
+    return found
 
 
 def _is_machine(request: Request) -> bool:

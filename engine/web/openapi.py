@@ -62,6 +62,8 @@ def describe(title: str, description: str) -> dict[str, Any]:
     paths["/v1/placements"] = {
         "get": _reading("Stored web messages of a visitor.", "profile", "query")
     }
+    callback = _callback()
+    paths["/webhooks/{channel}"] = {"post": callback, "get": callback}
     for path, summary in (
         ("/healthz", "Is the process alive?"),
         ("/readyz", "Does it play a release?"),
@@ -97,6 +99,20 @@ def _triggering() -> dict[str, Any]:
     ]
     operation["responses"] |= {str(status): _PROBLEM for status in (403, 404, 409, 422)}
     return operation
+
+
+def _callback() -> dict[str, Any]:
+    """No key: what a provider says is proved by its signature, or by the channel's token."""
+    text = {"type": "string"}
+    return {
+        "summary": "What a channel's provider reports later; signed by the provider.",
+        "parameters": [{"name": "channel", "in": "path", "required": True, "schema": text}],
+        "requestBody": {"required": True, "content": {"*/*": {"schema": {}}}},
+        "responses": {
+            "200": {"description": "Committed; or known already."},
+            **{str(status): _PROBLEM for status in (400, 403, 404, 413, 503)},
+        },
+    }
 
 
 def _operation(summary: str, properties: dict[str, Any]) -> dict[str, Any]:

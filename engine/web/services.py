@@ -22,6 +22,7 @@ from engine.store.keys import KeyKind
 from engine.web.bridge import Bridge
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing
+from engine.web.readers import Readers
 
 T = TypeVar("T")
 
@@ -38,6 +39,8 @@ class Services:
     commands of this machine may ask for by name, with `local_token`; `page_token` opens the pages.
     `make_room` frees what is kept on a full disk for opt-outs; `lanes` says how channels are doing.
     `destination` gives where a link of a message leads, by its position.
+    `public_url` is where providers reach us; `readers` understand their callbacks; `address_hash`
+    gives the key of a contact row for a (channel, address).
     """
 
     settings: Settings
@@ -65,6 +68,9 @@ class Services:
     make_room: Callable[[], bool] = lambda: False
     lanes: Callable[[], Sequence[PaceState]] = lambda: ()
     segments: Callable[[], Segments | None] = lambda: None
+    public_url: str = ""
+    readers: Readers | None = None
+    address_hash: Callable[[str, str], bytes] = lambda channel, address: b""
 
 
 def services_of(request: Request) -> Services:

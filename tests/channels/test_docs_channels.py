@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 import channels
+from channels.chat.http import SHAPES
 from channels.content.filters import _TOKENS, FILTERS
 from channels.content.template_checks import CALLS, NAMES
 from channels.content.templating import TESTS
+from channels.email.bounces import BLOCK, HARD, MESSAGE, VAGUE
 from channels.email.smtp import SmtpSettings
-from channels.email.smtp_replies import BLOCK, HARD, MESSAGE, VAGUE
+from channels.push.content import KEYS
 from channels.sandbox import Rates, SandboxSettings
 
 ROOT = Path(channels.__file__).parent.parent
@@ -26,9 +28,9 @@ def words(text: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "names",
-    [FILTERS, _TOKENS, set(TESTS) - COMPARISONS, NAMES, channels.PROVIDERS,
+    [FILTERS, _TOKENS, set(TESTS) - COMPARISONS, NAMES,
      SmtpSettings.__struct_encode_fields__, SandboxSettings.__struct_encode_fields__,
-     Rates.__struct_fields__],
+     Rates.__struct_fields__, KEYS, SHAPES],
 )  # fmt: skip
 def test_every_name_a_user_may_write_is_documented(names: object) -> None:
     assert isinstance(names, dict | set | tuple)

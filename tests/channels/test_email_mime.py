@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.base import OutMessage
-from channels.email.mime import Refusal, Sender, build_email, id_in
+from channels.email.headers import Refusal, Sender, id_in
+from channels.email.mime import build_email
 
 NOW = 1_772_445_600_000_000
 SENDER = Sender(domain="mail.shop.example", from_="Shop <hello@shop.example>")

@@ -164,8 +164,11 @@ def test_events_are_possible_and_in_order(channel: Channel, tmp_path: Path) -> N
     assert seen == reports
 
 
-def test_every_provider_opens_by_its_name_or_says_what_it_lacks(tmp_path: Path) -> None:
-    for key in PROVIDERS:
+def test_a_provider_that_hears_nothing_back_opens_by_its_name_and_says_so(tmp_path: Path) -> None:
+    # The others need settings, and are opened by the contract of test_provider_contract.py.
+    deaf = [key for key in PROVIDERS if key.split(".")[1] in ("sandbox", "smtp", "http")]
+    assert len(deaf) > 5
+    for key in deaf:
         channel, name = key.split(".")
         settings = {"url": "smtp://localhost"} if name == "smtp" else {}
         provider = open_provider(

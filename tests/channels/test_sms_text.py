@@ -5,7 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from channels.content.lint import lint
+from channels.content.render import Setting, render
+from channels.content.templates import CompiledTemplate, compile_template
 from channels.sms.text import measure
+from engine.core.errors import CampaignError
 
 CODEC = gsm0338.Codec()
 GSM = "".join(
@@ -86,3 +90,31 @@ def test_what_forces_the_dearer_encoding_is_named_and_can_be_replaced() -> None:
     assert measure(text).forced_by == "’–…"
     assert measure(text, transliterate=True).text == "Don't miss it - 20 % off..."
     assert measure("Привет – ok", transliterate=True).text == "Привет – ok"
+
+
+def a_template(text: str) -> CompiledTemplate:
+    return compile_template("sms", "sale", {"templates/sms/sale.txt": text.encode()})
+
+
+def test_a_template_may_ask_for_plain_signs() -> None:
+    body = "Don’t miss it – {{ profile.what }}…"
+    asked = a_template(f"---\ntransliterate: true\n---\n{body}")
+    plain = a_template(f"---\ntransliterate: false\n---\n{body}")
+
+    def text(template: CompiledTemplate, what: str) -> str:
+        return render(template, {"profile": {"what": what}}, setting=Setting()).text
+
+    assert text(asked, "20 % “off”") == 'Don\'t miss it - 20 % "off"...'
+    assert text(plain, "20 % off") == "Don’t miss it – 20 % off…"
+    assert text(a_template(body), "x") == "Don’t miss it – x…"
+    # Letters carry meaning: where they force UCS-2 anyway, nothing is gained by plain quotes.
+    assert text(asked, "Привет") == "Don’t miss it – Привет…"
+    # What costs nothing any more is not warned of.
+    assert [it.rule for it in lint(asked, is_marketing=False)] == []
+    assert [it.rule for it in lint(plain, is_marketing=False)] == ["sms-encoding"]
+
+
+@pytest.mark.parametrize("value", ["yes", "True", "", "1"])
+def test_what_is_neither_true_nor_false_is_refused_on_its_line(value: str) -> None:
+    with pytest.raises(CampaignError, match=r"sale\.txt:2: transliterate is true or false"):
+        a_template(f"---\ntransliterate: {value}\n---\nHi")

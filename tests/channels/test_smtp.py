@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from channels import open_provider
 from channels.base import Accepted, Ambiguous, NotSent, OutMessage, Receipt, RefusedBy, Throttled
-from channels.email.mime import id_in
+from channels.email.headers import id_in
 from engine.core.errors import UsageError
 
 NOW = 1_772_445_600_000_000

@@ -1,7 +1,9 @@
 """HTTP out: where it may go, and what came of it, against a real server on this machine."""
 
 import asyncio
+import gzip
 import socket
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -115,6 +117,43 @@ def test_an_answer_without_end_is_cut_off() -> None:
     result, _ = asyncio.run(served(endless))
 
     assert result == Ambiguous("the answer is larger than 1 MB")
+
+
+def test_an_answer_without_end_is_cut_off_also_when_it_comes_packed() -> None:
+    packed = gzip.compress(b"x" * 20_000_000)
+
+    async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n"
+        writer.write(head.encode() + packed)
+        await writer.drain()
+
+    tracemalloc.start()
+    result, _ = asyncio.run(served(handler))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert result == Ambiguous("the answer is larger than 1 MB")
+    assert peak < 6_000_000
+
+
+def test_a_packed_answer_is_read_and_a_broken_one_is_in_doubt() -> None:
+    whole = gzip.compress(b'{"id": "7"}')
+
+    def packed(body: bytes) -> Handler:
+        async def handler(request: bytes, writer: asyncio.StreamWriter) -> None:
+            head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(body)}\r\n"
+            writer.write(head.encode() + b"\r\n" + body)
+            await writer.drain()
+
+        return handler
+
+    good, requests = asyncio.run(served(packed(whole)))
+    broken, _ = asyncio.run(served(packed(b"no gzip at all")))
+
+    assert isinstance(good, Answer)
+    assert good.json() == {"id": "7"}
+    assert b"Accept-Encoding: gzip, deflate\r\n" in requests[0]
+    assert broken == Ambiguous("the answer cannot be unpacked")
 
 
 def test_nobody_listening_means_not_sent() -> None:

@@ -56,6 +56,8 @@ class VendorCases:
         forge: Takes a genuine callback and gives it with one byte of what is signed changed.
         unknown: A genuine callback of an event type nobody has documented.
         questions: Answers to calls made before the real one (a token), by a part of their URL.
+        sign: Makes a genuine callback of any body, as the vendor would at NOW, so that garbage
+            gets past the signature; None where that takes a key that only the vendor has.
     """
 
     provider: str
@@ -68,3 +70,4 @@ class VendorCases:
     forge: Callable[[Callback], Callback] | None = None
     unknown: Callback | None = None
     questions: Mapping[str, Answer] = field(default_factory=dict)
+    sign: Callable[[bytes], Callback] | None = None

@@ -53,6 +53,19 @@ def test_a_suppressed_address_stops_everything_even_transactional_messages():
     assert answers == [Drop("suppressed: hard bounce")] * 2
 
 
+def test_a_room_is_written_to_whatever_address_the_person_has_and_only_about_what_they_allow():
+    nowhere, suppressed = a_person(channels=()), a_person(channels=("push",))
+    suppressed.profile.addresses["push"] = Contact(suppressed="hard bounce")
+    draft = a_draft(channel="push", account="alerts", topic=ORDERS)
+
+    for person in (nowhere, suppressed):
+        assert ask(draft, person, rooms=frozenset({"alerts"})) == Allow()
+        assert isinstance(ask(draft, person), Drop)
+    offer = a_draft(channel="push", account="alerts")
+    answer = ask(offer, nowhere, rooms=frozenset({"alerts"}))
+    assert answer == Drop("consent for offers by push is unknown")
+
+
 def test_refused_consent_stops_marketing_but_not_transactional_messages():
     person = a_person(consent=False)
 

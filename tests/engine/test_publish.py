@@ -7,7 +7,7 @@ import pytest
 from campaigns.problems import InvalidWorkspace
 from engine.core.errors import UsageError
 from engine.core.model import DAY, HOUR, MINUTE
-from engine.release import releases
+from engine.release import checking, releases
 from engine.release.publish import Outrun, go_live, prepare
 from tests.engine.publishing import CART, FILES, Published, with_cart
 from tests.engine.test_migrate import LONGER, MIGRATE, RENAMED
@@ -121,6 +121,24 @@ def test_a_rollback_plays_the_files_of_before_as_a_new_release(house: Published)
     assert "~ campaign" in done["plan"]
     assert the_releases(house) == [(3, "rollback"), (2, "apply"), (1, "apply")]
     assert sorted(house.standing()) == sorted([(first, "settle", 1), (second, "settle", 1)])
+
+
+def test_what_a_provider_cannot_do_is_refused_at_apply_and_not_on_the_way_back(
+    house: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = FILES["antiphon.yaml"]
+    assert "email: {" in settings
+    unknown = {**FILES, "antiphon.yaml": settings.replace("email: {", "email: {seeed: 7, ", 1)}
+
+    with pytest.raises(InvalidWorkspace, match='has no setting "seeed"'):
+        house.apply(unknown)
+
+    # It went live under a program that had not learnt to ask.
+    with monkeypatch.context() as before:
+        before.setattr(checking, "check_providers", lambda *_: None)
+        house.apply(unknown)
+    house.apply(with_cart(LONGER))
+    assert house.roll_back()["to"] == 2
 
 
 def test_a_rollback_moves_and_strands_nobody(house: Published) -> None:

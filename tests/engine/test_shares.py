@@ -398,7 +398,7 @@ def _left(stage: Stage) -> list[Any]:
             "SELECT campaign, key, status, step, entered_at, step_at, due_at, reason, variants "
             f"FROM enrollment WHERE profile_id = {id}"
         )
-        inside = sorted(people.members_of(it.person.state))
+        inside = sorted(people.members_of(it.person.state.memberships))
         state = (_numbered(it.person.state.features, order), sorted(it.person.state.exposures))
         found.append((names[id], inside, str(state), sorted(map(str, enrollments))))
     messages = stage.rows(

@@ -35,7 +35,8 @@ def a_message(connection: Connection, id: int, *, profile: int, **changes: Any) 
     row = dict.fromkeys(MESSAGE_COLUMNS, "")
     row |= {
         "id": id, "profile_id": profile, "enrollment_id": id, "campaign": "cart", "step": "send",
-        "visit": 1, "channel": "email", "topic": "offers", "template": "cart", "status": "queued",
+        "visit": 1, "channel": "email", "account": "email", "topic": "offers", "template": "cart",
+        "status": "queued",
         "at": NOW, "due_at": NOW, "expires_at": NEVER, "context": "{}", "lane": 1,
         **changes,
     }  # fmt: skip

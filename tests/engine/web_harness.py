@@ -31,6 +31,7 @@ from engine.vault import Vault
 from engine.web.app import create_app
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing
+from engine.web.readers import Readers
 from engine.web.services import Services
 
 PAGE_TOKEN = "page-token-of-the-test"
@@ -70,6 +71,7 @@ def an_app(
     local: dict[str, Callable[[Any], Any]] | None = None,
     is_open: bool = False,
     destination: str | None = None,
+    readers: Readers | None = None,
 ) -> Iterator[App]:
     """An app over the database of the test."""
     settings = read_settings(
@@ -130,6 +132,9 @@ def an_app(
         page_token=PAGE_TOKEN,
         local=local or {},
         is_open=is_open,
+        public_url="https://shop.example",
+        readers=readers,
+        address_hash=vault.address_hash,
     )
     client = TestClient(create_app(services), raise_server_exceptions=False, follow_redirects=False)
     with client:

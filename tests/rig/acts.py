@@ -12,7 +12,8 @@ from engine.core.errors import NotOwner
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.intake.prepare import Answer, prepare
 from engine.release.operating import Action, Order
-from engine.sending.feedback import take_in
+from engine.sending.attribution import Speaker
+from engine.sending.hearing import Heard, hear
 from engine.sending.unsubscribe import Scope, withdraw
 from tests.rig.clients import Batch
 from tests.rig.shop import VERSIONS, the_names
@@ -129,13 +130,17 @@ def report(world: "World") -> None:
     if names:
         name = world.rng.choice(names)
         known = world.ledger.reports[name]
-        take_reports(world, name, world.rng.choices(known, k=world.rng.randint(1, 2 * len(known))))
+        told = world.rng.choices(known, k=world.rng.randint(1, 2 * len(known)))
+        take_reports(world, name, told)
 
 
 def take_reports(world: "World", provider: str, reports: list[DeliveryEvent]) -> None:
     log, now = world.process.log, world.now
+    channel = provider.removeprefix("double-")
+    told = Heard(Speaker(channel, channel, provider), reports)
+    hash_of = world.process.vault.address_hash
     world.process.write(
-        lambda connection: take_in(connection, reports, provider=provider, log=log, now=now)
+        lambda connection: hear(connection, [told], address_hash=hash_of, log=log, now=now)
     )
 
 

@@ -70,7 +70,8 @@ class Crowd:
         row = given | {
             "id": id, "profile_id": self._people[id % len(self._people)], "enrollment_id": id,
             "campaign": "cart", "version": "v1", "step": "last", "visit": 1,
-            "channel": kind.channel, "topic": kind.topic, "template": kind.template,
+            "channel": kind.channel, "account": kind.channel, "topic": kind.topic,
+            "template": kind.template,
             "status": "queued", "at": at, "due_at": at, "expires_at": expires_at,
             "context": kind.context, "lane": kind.lane,
         }  # fmt: skip

@@ -12,6 +12,7 @@ import msgspec
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.model import NEVER
 from engine.sending.feedback import ORDER
+from engine.sending.settling import WHY as SETTLED
 from engine.store import people
 from engine.store.connection import Connection
 from engine.store.database import Database
@@ -129,7 +130,7 @@ def nobody_is_stuck(world: World, connection: Connection) -> Found:
         state, id = it.person.state, it.person.profile.id
         if state.armed_at < timers.get(id, NEVER):
             found.append(f"profile {id} believes in a timer that is not there")
-        if people.members_of(state) != inside[id]:
+        if people.members_of(state.memberships) != inside[id]:
             found.append(f"memberships of profile {id} differ from its state")
     return found
 
@@ -214,17 +215,31 @@ def the_ledger_agrees(world: World, connection: Connection) -> Found:
         (row[0], row[1]): row[2]
         for row in connection.execute("SELECT message_id, number, outcome FROM attempt")
     }
-    accepted: Counter[int] = Counter()
+    settled = {
+        (row[0], row[1])
+        for row in connection.execute(
+            "SELECT message_id, number FROM attempt WHERE detail = ?", (SETTLED,)
+        )
+    }
+    accepted = Counter(call.message for call in world.ledger.calls if call.is_accepted)
+    found += [
+        f"message {message}: a report is said to have settled it, and nobody accepted it"
+        for message, _ in settled
+        if not accepted[message]
+    ]
     for call in world.ledger.calls:
-        accepted[call.message] += call.is_accepted
         outcome = attempts.get((call.message, call.attempt))
         if not call.attempt or outcome is None:
             found.append(f"message {call.message}: a call without an attempt row before it")
-        elif outcome not in (call.reply, "ambiguous"):
+        elif (
+            outcome not in (call.reply, "ambiguous") and (call.message, call.attempt) not in settled
+        ):
             found.append(
                 f"message {call.message}: the provider said {call.reply}, we wrote {outcome}"
             )
-    ambiguous = Counter(key[0] for key, outcome in attempts.items() if outcome == "ambiguous")
+    ambiguous = Counter(
+        key[0] for key, outcome in attempts.items() if outcome == "ambiguous" or key in settled
+    )
     said = Counter(key[0] for key, outcome in attempts.items() if outcome == "accepted")
     for id, channel, topic, status in connection.execute(
         "SELECT id, channel, topic, status FROM message"

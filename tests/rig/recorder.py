@@ -16,6 +16,7 @@ from engine.core.model import Contact, Effect, Event, Instant, Person, Program
 from engine.core.play import play
 from engine.core.segments import Segments
 from engine.failpoints import Crash
+from engine.store import people
 from engine.ticking.wire import settle
 
 
@@ -121,8 +122,18 @@ def replaced(*changes: tuple[object, str, Any]) -> Iterator[None]:
 
 
 def recording(recorder: Recorder) -> Any:
-    """A block in which the engine's calls of the core are recorded."""
+    """A block in which the engine's calls of the core are recorded.
+
+    Whoever is saved without being told anything must have the row that was read: it is not written.
+    """
+    take = people.Changes.take
+
+    def take_in(changes: people.Changes, it: people.Loaded) -> None:
+        assert it.is_told or people.profile_row(it) == it.was_profile, "a change nobody told of"
+        take(changes, it)
+
     return replaced(
+        (people.Changes, "take", take_in),
         (engine.ticking.tick, "play", recorder.play),
         (engine.ticking.poison, "play", recorder.play),
         (engine.ticking.tick, "settle", recorder.settle),

@@ -1,4 +1,4 @@
-"""What an SMTP server's answer means, as a table.
+"""What a mail server's refusal means, as a table: for our own SMTP and for what vendors report.
 
 Enhanced codes (RFC 3463) decide where a server gives one; bare codes are vaguer than they look.
 """
@@ -6,7 +6,10 @@ Enhanced codes (RFC 3463) decide where a server gives one; bare codes are vaguer
 import re
 from typing import Final
 
+from msgspec import structs
+
 from channels.base import BounceClass, Receipt, RefusedBy, Throttled
+from channels.calls import Answer
 
 _ENHANCED: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 
@@ -54,6 +57,21 @@ def bounce_class(code: int, text: str) -> BounceClass:
     return "undetermined"
 
 
+def reported_class(status: str, text: str) -> BounceClass:
+    """What somebody else's report of a bounce says: its status, or the server's own words.
+
+    Args:
+        status: "5.1.1", as the report gives it; "" and x.0.0 say too little, then `text` decides.
+        text: What the server said, with or without its code in front.
+    """
+    reply = re.match(r"\s*([45]\d\d)\b", text)
+    code = int(reply[1]) if reply else 550
+    if status.startswith("4") if status else code < 500:
+        return "soft"  # it was tried until the sending server gave up
+    is_vague = not status or status.endswith(".0.0")
+    return bounce_class(code, text if is_vague else f"{status} {text}")
+
+
 def receipt_of_reply(code: int, text: str) -> Receipt:
     """The receipt of a negative answer to RCPT or DATA: 4xx is later, 5xx is never.
 
@@ -72,3 +90,8 @@ def receipt_of_reply(code: int, text: str) -> Receipt:
 def mask_addresses(text: str) -> str:
     """The text with every e-mail address replaced, on one line, at most 300 characters."""
     return re.sub(r"[^\s<>()@]+@[^\s<>()@]+", "<address>", " ".join(text.split()))[:300]
+
+
+def masked(answer: Answer) -> Answer:
+    """A vendor's answer with every e-mail address replaced, to be stored and shown."""
+    return structs.replace(answer, body=mask_addresses(answer.text).encode())
