@@ -4,7 +4,7 @@ Enhanced codes (RFC 3463) decide where a server gives one; bare codes are vaguer
 """
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import structs
 
@@ -79,12 +79,22 @@ def receipt_of_reply(code: int, text: str) -> Receipt:
     """
     shown = mask_addresses(text)
     if code < 500:
-        return Throttled(None, f"{code} {shown}")
+        return Throttled(None, f"{code} {shown}", _busy(code, text))
     if code in (530, 535, 538):
         return RefusedBy("config", str(code), shown)
     kind = bounce_class(code, text)
     name = enhanced_code(text) or str(code)
     return RefusedBy("message" if kind == "message" else "recipient", name, shown, kind)
+
+
+def _busy(code: int, text: str) -> Literal["account", "domain", "recipient"]:
+    """Whom a "not now" is about. 421 is said before the connection is closed: to us."""
+    subject = (enhanced_code(text) or "").split(".")[1:2]
+    if code == 421 or not subject:
+        return "account"
+    if subject in (["4"], ["7"]):
+        return "domain"  # their host does not answer, or their policy slows us down
+    return "recipient" if subject in (["1"], ["2"]) else "account"
 
 
 def mask_addresses(text: str) -> str:

@@ -86,8 +86,8 @@ def head_of(message: OutMessage, *, sender: Sender) -> Head:
     if not message.text and not message.html:
         raise Refusal("the e-mail has neither a text nor an HTML part")
     try:
-        for text in (message.subject, message.text, message.html, *message.headers.values()):
-            text.encode()
+        message.text.encode()
+        message.html.encode()
     except UnicodeEncodeError:
         raise Refusal("the e-mail holds half a character: a lone surrogate") from None
     reply_to = message.reply_to or sender.reply_to
@@ -120,7 +120,7 @@ OURS: Final = frozenset({
 
 _AUTOMATIC: Final = {"Auto-Submitted": "auto-generated"}
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,76}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 @lru_cache(maxsize=256)

@@ -34,24 +34,26 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
-from channels.callbacks import Callback, Echo
+from channels.callbacks import Callback, Echo, check_token
 from channels.email.bounces import mask_addresses, receipt_of_reply
 from channels.email.dkim import DkimSigner
 from channels.email.headers import Refusal, mailbox_of, message_id
 from channels.email.mime import build_email
+from channels.email.returned import read_returned
 from channels.email.sender import EmailSettings, sender_of
 from channels.email.smtp_pool import Connection, Pool, words_of
 from channels.email.smtp_url import Server, read_url
-from channels.email.verp import return_path
+from channels.email.verp import messages_in_mail, return_path
 from channels.settings import check_filled, read_settings
-from engine.core.errors import Unreadable, UsageError
+from engine.core.errors import Forged, UsageError
 
 # SMTP has no keys: a retry after an ambiguous outcome may be a duplicate.
 CAPABILITIES: Final = Capabilities(
+    webhook="token",
     reports=frozenset({"bounced", "deferred", "complained", "autoresponded"}),
     docs="https://www.rfc-editor.org/rfc/rfc5321",
 )
-"""What it reports comes back by mail: `returned` reads it."""
+"""What it reports comes back by mail, which a mail server hands on to `/webhooks/{channel}`."""
 
 
 class SmtpSettings(EmailSettings, frozen=True, kw_only=True):
@@ -67,6 +69,7 @@ class SmtpSettings(EmailSettings, frozen=True, kw_only=True):
         ca_file: Certificates to trust instead of the system's.
         bounce_domain: Bounces go to a signed address of each message there; "": to `from`.
         bounce_secret: Signs those addresses.
+        webhook_token: What the mail server shows when it hands a returned mail on to us.
         dkim_domain: Every mail is signed for this domain; "": the server signs, or nobody.
         dkim_selector: The name under `_domainkey` where the domain publishes the key.
         dkim_key_file: The private key: RSA of 2,048 bits, PEM, without a password.
@@ -80,6 +83,7 @@ class SmtpSettings(EmailSettings, frozen=True, kw_only=True):
     ca_file: str | None = None
     bounce_domain: str = ""
     bounce_secret: str = ""
+    webhook_token: str = ""
     dkim_domain: str = ""
     dkim_selector: str = ""
     dkim_key_file: str = ""
@@ -196,7 +200,17 @@ class Smtp:
         await self._pool.close()
 
     async def read_callback(self, callback: Callback) -> Echo:
-        raise Unreadable("email.smtp has no webhook; bounces come back by mail")
+        """A mail that came back, as its bytes: believed only about messages whose signed return
+        path is in it."""
+        settings = self.settings
+        if not settings.webhook_token:
+            raise Forged("email.smtp takes no returned mail: set webhook_token and bounce_domain")
+        check_token(callback, settings.webhook_token)
+        ours = messages_in_mail(
+            callback.body, domain=settings.bounce_domain, secrets=[settings.bounce_secret]
+        )
+        message = ours[0] if len(ours) == 1 else None
+        return Echo(read_returned(callback.body, message=message, now=self.now()))
 
     def _return_path(self, message: OutMessage) -> str:
         """Where a bounce of this message goes."""

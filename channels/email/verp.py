@@ -9,6 +9,9 @@ from base64 import b32encode
 from collections.abc import Sequence
 from typing import Final
 
+PATHS_MAX: Final = 50
+"""More return paths than this are no honest mail."""
+_ANYWHERE: Final = re.compile(rb"bounce\+\d{1,19}=[A-Za-z2-7]{10}@[A-Za-z0-9.-]{1,253}")
 _LOCAL: Final = re.compile(r"bounce\+(\d{1,19})=([a-z2-7]{10})@(.+)", re.IGNORECASE)
 
 
@@ -38,6 +41,20 @@ def message_in(address: str, *, domain: str, secrets: Sequence[str]) -> int | No
         if secret
     ]
     return int(found[1]) if any(is_ours) else None
+
+
+def messages_in_mail(raw: bytes, *, domain: str, secrets: Sequence[str]) -> list[int]:
+    """The messages whose return path stands anywhere in a mail, in order.
+
+    A bounce is addressed to it, a complaint encloses the mail that bore it: wherever it stands, its
+    signature proves that whoever wrote this had our mail in hand.
+    """
+    found: dict[int, None] = {}
+    for each in _ANYWHERE.findall(raw)[:PATHS_MAX]:
+        message = message_in(each.decode("ascii"), domain=domain, secrets=secrets)
+        if message is not None:
+            found[message] = None
+    return list(found)
 
 
 def _signature(message: int, domain: str, secret: str) -> str:

@@ -18,6 +18,7 @@ from channels.calls import Answer, Call
 from engine.core.errors import UsageError
 from tests.channels.contract_bench import (
     Exchange,
+    bench,
     listening,
     opened,
     recording,
@@ -32,6 +33,8 @@ ENCRYPTED: Final = {"push.webpush": "only the browser can read it; its own tests
 """Requests whose texts nobody between us and the person can read."""
 NO_BASE_URL: Final[dict[str, str]] = {}
 MARK: Final = "injected-mark"
+SMALL_BYTES: Final = 20_000
+"""Forty megabytes would take seconds to write, and prove no more."""
 
 # --- what the request carries -------------------------------------------------------------------
 
@@ -112,6 +115,27 @@ def _injections(message: OutMessage) -> list[tuple[str, OutMessage]]:
     for headers in ({"X-Ours": f"a{tail}"}, {f"X-Ours{tail}": "a"}, {"X-Ours": f"a\0{MARK}"}):
         found.append((f"headers {headers!r}", structs.replace(message, headers=headers)))
     return found
+
+
+async def a_message_beyond_the_limit_is_refused_before_any_call(cases: VendorCases) -> None:
+    async with bench(cases, saying(cases.accepted.answer)) as tried:
+        can = tried.provider.capabilities
+        if not can.bytes_max:
+            return
+        most = min(can.bytes_max, SMALL_BYTES)
+        tried.provider.capabilities = structs.replace(can, bytes_max=most)
+        receipt = await tried.provider.deliver(_enlarged(cases.message, "ü" * (most // 2 + 1)))
+
+    assert isinstance(receipt, RefusedBy), receipt
+    assert receipt.scope == "message", receipt
+    assert f"{most:,}" in receipt.text, f"it does not say what is allowed: {receipt.text}"
+    assert tried.server.arrived == []
+
+
+def _enlarged(message: OutMessage, text: str) -> OutMessage:
+    if message.channel == "push":
+        return structs.replace(message, data={**message.data, "body": text})
+    return structs.replace(message, html=f"<p>{text}</p>", text=text)
 
 
 # --- what nobody may read -----------------------------------------------------------------------
@@ -202,6 +226,7 @@ CLAIMS: Final[tuple[Claim, ...]] = (
     a_repeat_bears_the_same_key_where_keys_are_honoured,
     every_letter_of_every_script_survives,
     a_line_break_is_refused_before_any_call,
+    a_message_beyond_the_limit_is_refused_before_any_call,
     no_secret_is_shown_told_or_logged,
     no_receipt_repeats_the_address,
     settings_are_refused_by_name_and_never_by_value,

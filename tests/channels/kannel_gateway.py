@@ -57,8 +57,7 @@ concatenation = true
 group = sms-service
 keyword = default
 get-url = "{answers}&from=%p&to=%P&text=%a&id=%I&at=%T"
-max-messages = 1
-omit-empty = true
+max-messages = 0
 """
 
 

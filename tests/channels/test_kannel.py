@@ -90,6 +90,7 @@ def test_texts_arrive_whole_and_the_gateway_reports_them(tmp_path: Path) -> None
     (answer,) = (event for event in events if event.kind == "inbound")
     assert (answer.recipient, answer.text, answer.message) == ("+15550001", "STOP now", None)
     assert intent_of_event(answer) == Intent("stop")
+    assert "<13013 +15550001 " not in carried  # nobody is texted back what we answer Kannel
 
 
 @needs_kannel

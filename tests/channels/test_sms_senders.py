@@ -74,6 +74,7 @@ def test_a_sender_that_leaves_moves_nobody_but_its_own(number: int) -> None:
         ("+4915112345678", None, "DE"),
         ("+12125550123", None, "US"),  # landlines and mobiles share area codes
         ("+14165550123", None, "CA"),
+        ("+18005550123", None, "US"),  # toll-free, which businesses have enabled for texts
         ("+18765550123", None, "JM"),
         ("+15005550006", None, "US"),  # nobody's: the strictest of +1
         ("+999123456789", None, ""),
