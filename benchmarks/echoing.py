@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -87,17 +87,19 @@ def a_shop(folder: Path, channel: str, *, n_messages: int, provider: str) -> Non
             ]  # fmt: skip
             body = msgspec.json.encode({"batch": batch})
             facts = prepare(body, kind="batch", terms=terms, received_at=now)
-            it.write(lambda connection, facts=facts: ingest.commit(connection, [facts], now=now))
+            with it.database.write() as connection:
+                ingest.commit(connection, [facts], now=now)
         it.database.claim()
         ticker = Ticker(it.database, vault=it.vault, log=log)
         ticker.claim(now=now)
         while not ticker.tick(playbook, floor=now, horizon=now, limit=1_000).is_idle:
             pass
-        it.write(lambda connection: _send(connection, n_messages, provider, now=now))
+        with it.database.write() as connection:
+            _send(connection, n_messages, provider, now=now)
 
 
 def _send(connection: Connection, n: int, provider: str, *, now: int) -> None:
-    row = dict.fromkeys(MESSAGE_COLUMNS, "")
+    row: dict[str, Any] = dict.fromkeys(MESSAGE_COLUMNS, "")
     row |= {
         "campaign": "cart-reminder", "step": "remind", "channel": "email", "account": "email",
         "topic": "offers", "template": "cart_reminder", "status": "sent", "at": now,

@@ -54,7 +54,7 @@ T = TypeVar("T")
 
 START = parse_instant("2026-03-02T10:00:00Z")
 SPAN = 6 * HOUR
-TICK = 1_000
+TICK = 2_000
 GROUP = 5_000
 HISTORY_SHARE = 1.0
 """Events of the day before, per profile: nobody is new and every state has something in it."""

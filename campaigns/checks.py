@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
+from campaigns.channel_checks import check_channels
 from campaigns.compile import compile_campaign, compile_segment_files
 from campaigns.condition_forms import (
     AllForm,
@@ -77,13 +78,7 @@ def _check_settings(conditions: Conditions) -> None:
                 f'the channel "{name}" needs its kind, one of {", ".join(CHANNEL_KINDS)}: '
                 "kind: email.",
             )
-        if "backup" in channel.settings:
-            conditions.report(
-                SETTINGS_FILE,
-                channel.line,
-                "backup",
-                f'channels.{name}: "backup" is not available in this version.',
-            )
+    check_channels(conditions)
     kinds = conditions.workspace.channel_kinds
     topics = {str(name) for name in settings.topics}
     for cap in settings.caps:
@@ -262,7 +257,12 @@ def _check_expected(
 
 
 def _notices(workspace: Workspace) -> Iterator[Problem]:
-    """Arms whose first message comes after a wait: what the gate would say is not known yet."""
+    """Arms whose first message comes after a wait: what the gate would say is not known yet.
+    Partials and layouts that nothing uses.
+    """
+    for path in workspace.unused_pieces():
+        message = "no template uses this. Delete it, or write its name into one."
+        yield Problem(path, 0, path, message)
     for found in located(workspace):
         for name, variant in found.step.variants.items():
             if _waits_before_sending(variant.do) is True:

@@ -293,7 +293,14 @@ def _version(campaign: Campaign, experiments: list[Located]) -> str:
 
 def _topics(settings: SettingsForm) -> dict[str, Topic]:
     return {
-        str(name): Topic(str(name), str(form.title or name), form.transactional)
+        str(name): Topic(
+            str(name),
+            str(form.title or name),
+            form.transactional,
+            titles={str(language): str(title) for language, title in form.titles.items()},
+            is_tracked=form.track,
+            is_double=form.opt_in == "double",
+        )
         for name, form in settings.topics.items()
     }
 

@@ -10,6 +10,14 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from campaigns.catalog import (
+    CATALOG_BYTES_MAX,
+    CATALOG_EXTENSIONS,
+    CATALOG_FOLDER,
+    CatalogFile,
+    catalog_name,
+    read_catalog,
+)
 from campaigns.checks import check_workspace
 from campaigns.forms import Form, FormT, Named
 from campaigns.lists import (
@@ -33,13 +41,16 @@ from campaigns.workspace import (
     Workspace,
     template_of,
 )
+from engine.core.inclusion import PIECE_PATH
 
-LATER_FOLDERS: Final = ("models", "catalog")
+LATER_FOLDERS: Final = ("models",)
 FILES_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 2_000_000
 """Templates may hold inlined images; YAML has a smaller limit of its own (`reading`)."""
 
 _YAML: Final = (".yaml", ".yml")
+_BYTES_MAX: Final = {CATALOG_FOLDER: CATALOG_BYTES_MAX, LIST_FOLDER: LIST_BYTES_MAX}
+_SUFFIXES: Final = {CATALOG_FOLDER: CATALOG_EXTENSIONS, LIST_FOLDER: (LIST_EXTENSION,)}
 
 
 def load_workspace(directory: Path, *, environ: Mapping[str, str] | None) -> Workspace:
@@ -78,7 +89,7 @@ def read_bundle(directory: Path) -> dict[str, bytes]:
     for path in _paths(directory):
         name = path.relative_to(directory).as_posix()
         size = path.stat().st_size
-        most = LIST_BYTES_MAX if path.suffix == LIST_EXTENSION else FILE_BYTES_MAX
+        most = _BYTES_MAX.get(name.partition("/")[0], FILE_BYTES_MAX)
         if size > most:
             message = f"the file has {size:,} bytes; at most {most:,} are read."
             problems.append(Problem(name, 0, f"{size:,} bytes", message))
@@ -150,6 +161,7 @@ class _Reader:
                 self._named(path, folder, FILES[folder], named[folder])
         templates = self._templates(settings)
         lists = self._lists()
+        catalog = self._catalog()
         if settings is None:
             return None, self.names
         workspace = Workspace(
@@ -162,6 +174,7 @@ class _Reader:
             tests=named["tests"],
             templates=templates,
             lists=lists,
+            catalog=catalog,
             files=self.files,
             trees=self.trees,
         )
@@ -260,9 +273,12 @@ class _Reader:
         for path in sorted(self.files):
             if not path.startswith(f"{TEMPLATE_FOLDER}/"):
                 continue
+            if PIECE_PATH.fullmatch(path):
+                continue
             parts = template_of(path)
             if parts is None:
-                self._stray_template(path, "templates/<channel>/<name>[.<locale>].<ext>")
+                names = "<name>[.<locale>].<ext>, _partials/<name>… and _layouts/<name>…"
+                self._stray_template(path, f"templates/<channel>/ and {names}")
                 continue
             channel, name, file = parts
             extensions = TEMPLATE_EXTENSIONS.get(kinds.get(channel, channel), ())
@@ -284,6 +300,25 @@ class _Reader:
                     found[name] = one
         return found
 
+    def _catalog(self) -> dict[str, CatalogFile]:
+        found: dict[str, CatalogFile] = {}
+        for path in sorted(self.files):
+            if not path.startswith(f"{CATALOG_FOLDER}/"):
+                continue
+            name = catalog_name(path)
+            if name is None:
+                message = "a feed is catalog/NAME.csv or .jsonl, its name of a-z, 0-9, - and _."
+                self.problems.append(Problem(path, 0, path, message))
+                continue
+            one, problems = read_catalog(path, self.files[path])
+            self.problems.extend(problems)
+            if name in found:
+                message = f'the feed "{name}" is in {found[name].file} already. Keep one.'
+                self.problems.append(Problem(path, 0, name, message))
+            elif one is not None:
+                found[name] = one
+        return found
+
     def _stray_template(self, path: str, allowed: str) -> None:
         self.problems.append(
             Problem(path, 0, path, f"this is not the name of a template. Allowed: {allowed}.")
@@ -296,12 +331,12 @@ def _belongs_to(tree: Map) -> str | None:
 
 def _paths(directory: Path) -> Iterator[Path]:
     yield directory / SETTINGS_FILE
-    for folder in (*FILES, TEMPLATE_FOLDER, LIST_FOLDER):
+    for folder in (*FILES, TEMPLATE_FOLDER, LIST_FOLDER, CATALOG_FOLDER):
         for path in sorted((directory / folder).rglob("*")):
             is_hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
             if is_hidden or path.is_symlink() or not path.is_file():
                 continue
-            suffixes = (LIST_EXTENSION,) if folder == LIST_FOLDER else _YAML
+            suffixes = _SUFFIXES.get(folder, _YAML)
             if folder == TEMPLATE_FOLDER or path.suffix in suffixes:
                 yield path
 
@@ -316,8 +351,8 @@ def _strays(directory: Path) -> tuple[Problem, ...]:
         if first is None or path.name == TEMPLATE_FOLDER:
             continue
         name = first.relative_to(directory).as_posix()
-        if path.name == LIST_FOLDER:
-            problems += _stray_lists(directory, path)
+        if path.name in _SUFFIXES:
+            problems += _stray_files(directory, path)
             continue
         if path.name in LATER_FOLDERS:
             problems.append(Problem(name, 0, path.name, f'the folder "{path.name}" {LATER}.'))
@@ -327,10 +362,13 @@ def _strays(directory: Path) -> tuple[Problem, ...]:
     return tuple(problems)
 
 
-def _stray_lists(directory: Path, folder: Path) -> list[Problem]:
-    """What stands among the lists and is none."""
+def _stray_files(directory: Path, folder: Path) -> list[Problem]:
+    """What stands among the lists, or the feeds, and is none."""
+    is_list = folder.name == LIST_FOLDER
+    message = "a list is lists/NAME.csv." if is_list else "a feed is catalog/NAME.csv or .jsonl."
+    allowed = _SUFFIXES[folder.name]
     return [
-        Problem(path.relative_to(directory).as_posix(), 0, path.name, "a list is lists/NAME.csv.")
+        Problem(path.relative_to(directory).as_posix(), 0, path.name, message)
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.suffix != LIST_EXTENSION and not path.name.startswith(".")
+        if path.is_file() and path.suffix not in allowed and not path.name.startswith(".")
     ]

@@ -57,6 +57,7 @@ def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) 
         changes += _constructs(folder, old, new)
     changes += _templates(old, new)
     changes += _lists(old, new)
+    changes += _catalog(old, new)
     changes += _campaigns(old, new, may_move=may_move)
     changes += _experiments(old, new)
     changes += _constructs("tests", old, new)
@@ -128,7 +129,7 @@ def _templates(old: Workspace | None, new: Workspace) -> Iterator[Change]:
         elif key not in new.templates:
             yield Change("-", "template", name)
         elif old is not None and old.template_hash(*key) != new.template_hash(*key):
-            paths = {file.path for file in (*before[key], *new.templates[key])}
+            paths = old.template_files(*key) | new.template_files(*key)
             differing = sorted(path for path in paths if old.files.get(path) != new.files.get(path))
             yield Change("~", "template", name, tuple(f"{path} changed" for path in differing))
 
@@ -148,6 +149,24 @@ def _lists(old: Workspace | None, new: Workspace) -> Iterator[Change]:
             if left != here:
                 detail = f"{len(here - left):,} values come, {len(left - here):,} go"
                 yield Change("~", "list", name, (detail,))
+
+
+def _catalog(old: Workspace | None, new: Workspace) -> Iterator[Change]:
+    before = {} if old is None else old.catalog
+    for name in sorted({*before, *new.catalog}):
+        if name not in before:
+            yield Change("+", "feed", name, (f"{len(new.catalog[name].rows):,} products",))
+        elif name not in new.catalog:
+            yield Change("-", "feed", name)
+        elif before[name].rows != new.catalog[name].rows:
+            left = {str(row["id"]): row for row in before[name].rows}
+            here = {str(row["id"]): row for row in new.catalog[name].rows}
+            n_changed = sum(left[key] != row for key, row in here.items() if key in left)
+            detail = (
+                f"{len(here.keys() - left.keys()):,} products come, "
+                f"{len(left.keys() - here.keys()):,} go, {n_changed:,} change"
+            )
+            yield Change("~", "feed", name, (detail,))
 
 
 def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iterator[Change]:

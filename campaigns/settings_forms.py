@@ -26,6 +26,7 @@ from campaigns.forms import (
     one_of,
 )
 from campaigns.reading import Map, Text, plain
+from campaigns.sending_forms import Domain, LimitsForm, WarmUpForm
 from engine.core.model import HOUR, MINUTE
 
 CHANNEL_KINDS: Final = ("email", "sms", "push", "web")
@@ -46,8 +47,22 @@ class ConsentForm(Form):
 
 
 class TopicForm(Form):
+    """What people agree to. `titles` are by language; with `track` false neither opens nor clicks
+    are counted; `opt_in: double` lets a consent count once its person has confirmed it."""
+
     title: Words | None = None
+    titles: dict[Key, Words] = Field(default_factory=dict)
     transactional: Flag = False
+    track: Flag = True
+    opt_in: Annotated[Literal["single", "double"], BeforeValidator(one_of("single", "double"))] = (
+        "single"
+    )
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> "TopicForm":
+        if self.transactional and self.opt_in == "double":
+            raise ValueError("nobody agrees to a transactional topic: opt_in does not fit it")
+        return self
 
 
 class TraitDeclaration(Form):
@@ -60,7 +75,8 @@ class TraitDeclaration(Form):
 class ChannelForm(Form):
     """A channel and the provider's own settings, which the provider checks.
 
-    `rate` is the most that its provider takes, as (calls, microseconds).
+    `rate` is the most that its provider takes, as (calls, microseconds); `domains` the most for
+    recipients of one domain. `backup` is another channel of its kind, called while this is down.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -69,6 +85,9 @@ class ChannelForm(Form):
         Literal["email", "sms", "push", "web"] | None, BeforeValidator(one_of(*CHANNEL_KINDS))
     ] = None
     rate: CallRate | None = None
+    backup: Slug | None = None
+    domains: dict[Domain, CallRate] = Field(default_factory=dict)
+    warm_up: WarmUpForm | None = None
 
     @property
     def is_room(self) -> bool:
@@ -186,3 +205,4 @@ class SettingsForm(Form):
     )
     connections: dict[Key, Free] = Field(default_factory=dict)
     test_mode: TestModeForm | None = None
+    limits: LimitsForm = Field(default_factory=LimitsForm)

@@ -67,7 +67,7 @@ def unmet_templates(
     """Templates that need what their campaign's trigger, or any webhook before them, never brings.
 
     Args:
-        templates: By the channel's name in antiphon.yaml and the template's.
+        templates: By the channel's kind and the template's name.
     """
     everywhere = frozenset().union(*map(_saved_in, workspace.campaigns.values()))
     for form in workspace.campaigns.values():
@@ -77,15 +77,33 @@ def unmet_templates(
             if not isinstance(step, SendStep):
                 continue
             send = step.send
-            facts = templates.get((str(send.channel), str(send.template)))
+            kind = workspace.channel_kind(str(send.channel))
+            facts = templates.get((kind, str(send.template)))
             for path in facts.requires if facts is not None else ():
                 root, _, rest = path.partition(".")
                 why = brought.lacks(rest) if root == "event" and brought is not None else ""
+                if root == "profile":
+                    why = _undeclared(rest, workspace)
                 if root in elsewhere:
                     why = "no webhook of this campaign saves it"
                 if why:
                     message = f'the template "{send.template}" needs {path}, but {why}'
                     yield Problem(form.file, send.template.line, path, sentence(message))
+
+
+def _undeclared(path: str, workspace: Workspace) -> str:
+    """Why a trait is never there, or "". Where none is declared anybody may have any."""
+    traits = frozenset(map(str, workspace.settings.traits))
+    if not traits or any(
+        path == known or path.startswith(f"{known}.") or known.startswith(f"{path}.")
+        for known in traits
+    ):
+        return ""
+    top = path.split(".")[0]
+    return (
+        f'the trait "{top}" is not declared in antiphon.yaml.{advice(top, traits)} Declare it, or '
+        "give it a default"
+    )
 
 
 def _saved_in(form: CampaignFile) -> frozenset[str]:

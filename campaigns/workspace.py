@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Final
 
+from campaigns.catalog import CatalogFile
 from campaigns.lists import ListFile
 from campaigns.problems import Problem
 from campaigns.reading import Map
@@ -19,6 +20,7 @@ from campaigns.schema import (
     TestFile,
 )
 from campaigns.settings_forms import SettingsForm
+from engine.core.inclusion import PIECE_PATH, pieces_of
 
 SETTINGS_FILE: Final = "antiphon.yaml"
 TEMPLATE_FOLDER: Final = "templates"
@@ -59,6 +61,7 @@ class Workspace:
     tests: Mapping[str, TestFile] = field(default_factory=dict)
     templates: Mapping[tuple[str, str], tuple[TemplateFile, ...]] = field(default_factory=dict)
     lists: Mapping[str, ListFile] = field(default_factory=dict)
+    catalog: Mapping[str, CatalogFile] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)
     trees: Mapping[str, Map] = field(default_factory=dict)
     notices: tuple[Problem, ...] = ()
@@ -81,10 +84,26 @@ class Workspace:
         """The kinds of all channels: consent, caps and addresses go by kind."""
         return frozenset(self.channel_kind(str(name)) for name in self.settings.channels)
 
-    def template_hash(self, channel: str, name: str) -> str:
-        """The hash of every locale's file of one template."""
+    def template_files(self, channel: str, name: str) -> frozenset[str]:
+        """Every file of a template: each locale's, with their partials and layouts."""
         found = self.templates.get((self.channel_kind(channel), name), ())
-        return content_hash({file.path: self.files[file.path] for file in found})
+        paths = {file.path for file in found}
+        for file in found:
+            paths.update(pieces_of(file.path, self.files, locale=file.locale))
+        return frozenset(paths)
+
+    def template_hash(self, channel: str, name: str) -> str:
+        """The hash of every file of one template."""
+        return content_hash({path: self.files[path] for path in self.template_files(channel, name)})
+
+    def unused_pieces(self) -> list[str]:
+        """Partials and layouts that no template is put together from."""
+        pieces = {path for path in self.files if PIECE_PATH.fullmatch(path)}
+        for channel, name in self.templates if pieces else ():
+            found = self.templates[channel, name]
+            for file in found:
+                pieces.difference_update(pieces_of(file.path, self.files, locale=file.locale))
+        return sorted(pieces)
 
 
 def content_hash(files: Mapping[str, bytes]) -> str:

@@ -31,6 +31,7 @@ PROVIDERS: Final[dict[str, str]] = {
     "push.apns": "channels.push.apns",
     "push.webpush": "channels.push.webpush",
     "push.chat": "channels.chat.http",
+    "web.placement": "channels.web.placement",
     "web.sandbox": "channels.sandbox",
     "webhook.http": "channels.webhook.http",
     "webhook.sandbox": "channels.webhook.sandbox",

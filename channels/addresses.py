@@ -109,15 +109,15 @@ def e164(text: str, *, region: str | None = None) -> str:
         number = phonenumbers.parse(text, region.upper())
     except phonenumbers.NumberParseException:
         return text
-    if not phonenumbers.is_possible_number(number):
-        return text
-    return str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    found = str(phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164))
+    return found if is_e164(found) and phonenumbers.is_possible_number(number) else text
 
 
 def deaf_kind(number: str) -> str | None:
     """What a number in E.164 is if it is certain that no text message reaches it, in words.
 
-    Where mobiles and landlines share their numbers (the USA, Mexico), nothing is certain.
+    Where mobiles and landlines share their numbers (the USA, Mexico), nothing is certain; nor is
+    it of toll-free numbers of +1, which businesses have enabled for texts.
 
     >>> deaf_kind("+493012345678"), deaf_kind("+4915112345678"), deaf_kind("+12125550123")
     ('a landline', None, None)
@@ -125,9 +125,12 @@ def deaf_kind(number: str) -> str | None:
     import phonenumbers
 
     try:
-        return _DEAF.get(phonenumbers.number_type(phonenumbers.parse(number)))
+        parsed = phonenumbers.parse(number)
     except phonenumbers.NumberParseException:
         return None
+    kind = phonenumbers.number_type(parsed)
+    is_open = kind == phonenumbers.PhoneNumberType.TOLL_FREE and parsed.country_code == 1
+    return None if is_open else _DEAF.get(kind)
 
 
 def phone_country(number: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
-from engine.core.model import NEVER, Instant
+from engine.core.model import NEVER, Instant, Placement
 
 if TYPE_CHECKING:
     from channels.callbacks import Callback, Echo
@@ -66,11 +66,13 @@ class OutMessage(Struct, frozen=True):
 class Accepted(Struct, frozen=True, tag="accepted"):
     """The provider took responsibility; `provider_id` is its name for the message.
 
-    `reply` is the JSON a webhook's receiver answered with, where its step wants it.
+    `reply` is the JSON a webhook's receiver answered with, where its step wants it. `placement` is
+    what our own store keeps for the visitor, where the provider is none but that store.
     """
 
     provider_id: str
     reply: str = ""
+    placement: Placement | None = None
 
 
 class RefusedBy(Struct, frozen=True, tag="refused"):
@@ -88,10 +90,15 @@ class RefusedBy(Struct, frozen=True, tag="refused"):
 
 
 class Throttled(Struct, frozen=True, tag="throttled"):
-    """Not now; nothing was sent. None seconds: the provider named no time."""
+    """Not now; nothing was sent. None seconds: the provider named no time.
+
+    `scope` is what is busy: our `account` (so everybody waits), the recipient's `domain`, or this
+    one `recipient`.
+    """
 
     retry_after_seconds: float | None = None
     why: str = ""
+    scope: Literal["account", "domain", "recipient"] = "account"
 
 
 class NotSent(Struct, frozen=True, tag="not_sent"):

@@ -118,6 +118,11 @@ class HttpProvider:
                     return NotSent(str(error))
         if not isinstance(asked, Call):
             return asked
+        if self.channel == "email" and 0 < self.capabilities.bytes_max < len(asked.body):
+            # Refused at once, not after an upload that may well time out and leave us in doubt.
+            most = self.capabilities.bytes_max
+            text = f"the mail has {len(asked.body):,} bytes; {self.name} takes {most:,}"
+            return RefusedBy("message", "size", text, "message")
         answer = await exchange(self._client, asked)
         if not isinstance(answer, Answer):
             return answer

@@ -14,10 +14,15 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-Kind: TypeAlias = Literal["unsubscribe", "click", "open", "preferences"]
+Kind: TypeAlias = Literal["unsubscribe", "click", "open", "preferences", "confirm"]
+
+TRAP: Final = 0xFFFF
+"""The index of the link that stands in a mail for machines to follow; no other link has it."""
 
 _FORMAT: Final = 1
-_KINDS: Final[dict[Kind, int]] = {"unsubscribe": 1, "click": 2, "open": 3, "preferences": 4}
+_KINDS: Final[dict[Kind, int]] = {
+    "unsubscribe": 1, "click": 2, "open": 3, "preferences": 4, "confirm": 5,
+}  # fmt: skip
 _BODY: Final = struct.Struct(">BBBqH")
 _MAC_BYTES: Final = 16
 _PREFIX: Final = b"antiphon token\x00"

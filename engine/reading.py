@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct, field
 
+from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.store.connection import Connection
 from engine.vault import is_sealed
@@ -204,15 +205,17 @@ def _channels(connection: Connection, addresses: dict[str, str]) -> dict[str, st
     """Channel -> whether and why (not) its address may be reached, in words."""
     hashes = {bytes.fromhex(digest): channel for channel, digest in addresses.items()}
     found = connection.select_in(
-        "SELECT address_hash, suppressed, withdrawn FROM contact WHERE address_hash IN (?)",
+        "SELECT address_hash, suppressed, withdrawn, suppressed_until FROM contact "
+        "WHERE address_hash IN (?)",
         list(hashes),
     )
     words = dict.fromkeys(addresses, "can be reached")
-    for digest, suppressed, withdrawn in found:
+    for digest, suppressed, withdrawn, until in found:
         topics = json.loads(withdrawn or "[]")
         channel = hashes[bytes(digest)]
         if suppressed:
-            words[channel] = f"suppressed: {suppressed}"
+            end = "" if until is None else f" until {iso(until)[:10]}"
+            words[channel] = f"suppressed{end}: {suppressed}"
         elif "*" in topics:
             words[channel] = "withdrew from all marketing"
         elif topics:

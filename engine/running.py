@@ -25,6 +25,7 @@ from engine.intake.validate import Limits
 from engine.release.backfill import Backfilling, outcome
 from engine.release.playbook import Playbook
 from engine.release.publish import Built
+from engine.release.safeguard import Safeguard
 from engine.reserve import Reserve
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
@@ -44,6 +45,7 @@ log = logging.getLogger("antiphon.engine")
 Role = Literal["alone", "web", "worker"]
 TROUBLE_SECONDS_MAX: Final = 30.0
 BACKFILL_LOOK_SECONDS: Final = 0.1
+LIMITS_SECONDS: Final = 30.0
 QUIET: Final = MINUTE
 """A loop that ran this long before it failed starts over with the shortest pause."""
 
@@ -115,6 +117,7 @@ class Running:
             present=self.present,
             write=self.write,
         )
+        self._safeguard = Safeguard()
         self._is_idle = True
         self.declared = Declared()
         self._terms = self._terms_of(self.declared)
@@ -144,6 +147,9 @@ class Running:
         if self._database_clock is not None:
             ask = self._database_clock.ask
             self._scheduler.add_job(ask, "interval", seconds=ASK_EVERY // SECOND, id="clock")
+        if self.role != "web":
+            job = self.keep_limits
+            self._scheduler.add_job(job, "interval", seconds=LIMITS_SECONDS, id="limits")
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -195,6 +201,16 @@ class Running:
             newest = connection.execute("SELECT max(number) FROM release")[0][0]
         playbook = self.playbook
         if newest is not None and (playbook is None or playbook.program.release != newest):
+            self.reload()
+
+    def keep_limits(self) -> None:
+        """Pause campaigns that too many people complain about; of workers one is enough."""
+        holding = self.ticker.holding()
+        playbook = self.playbook
+        if playbook is None or (holding is not None and 0 not in holding.numbers):
+            return
+        now = self.present()
+        if self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now):
             self.reload()
 
     def optimize(self) -> None:

@@ -182,6 +182,7 @@ class _Process:
             link_keys={1: link_key(self._settings)},
             waiting=running.waiting,
             program=lambda: running.playbook.program if running.playbook else None,
+            kinds=lambda: running.playbook.kinds if running.playbook else frozenset(),
             segments=lambda: running.playbook.segments if running.playbook else None,
             not_ready=running.not_ready,
             tick_lag_seconds=running.tick_lag_seconds,

@@ -93,7 +93,10 @@ class Settings:
         "Open HTTP connections; one more is answered 503.", default=2_000, smallest=1
     )
     tick_batch: int = _setting(
-        "Profiles' events and timers played in one transaction.", default=1_000, smallest=1
+        "Events and timers played in one transaction at most: larger ones are cheaper, and a "
+        "commit of the API waits for no longer than one takes.",
+        default=2_000,
+        smallest=1,
     )
     tick_idle_seconds: float = _setting(
         "How long the engine rests when nothing is due.", default=0.05, smallest=0.001

@@ -44,6 +44,7 @@ class AttemptRow(Struct, frozen=True):
     outcome: str
     provider_id: str
     detail: str
+    account: str
 
 
 class DeferralRow(Struct, frozen=True):
@@ -103,7 +104,7 @@ def message_story(
     campaign = _campaign(program, row)
     profile = int(passages[0][14]) if passages else None
     attempts = connection.execute(
-        "SELECT number, provider, started_at, finished_at, outcome, provider_id, detail "
+        "SELECT number, provider, started_at, finished_at, outcome, provider_id, detail, account "
         "FROM attempt WHERE message_id = ? ORDER BY number",
         (message,),
     )
@@ -186,7 +187,8 @@ def _exposure_told(exposure: dict[str, Any]) -> Moment:
 
 def _attempt_told(it: AttemptRow) -> Moment:
     outcome = it.outcome or "no answer recorded"
-    title = f"Attempt {it.number} through {it.provider}: {outcome}"
+    by = f" by {it.account}" if it.account else ""
+    title = f"Attempt {it.number}{by} through {it.provider}: {outcome}"
     detail = " · ".join(word for word in (it.provider_id, it.detail) if word)
     return Moment(it.started_at, "attempt", title, detail, status=it.outcome or "unknown")
 

@@ -28,6 +28,9 @@ EVENTS_PER_PART = 500_000
 CONTACT_CLOSED = "(suppressed IS NOT NULL OR withdrawn <> '[]')"
 """Of a contact: something may not be sent to it. Word for word in queries, or no index is used."""
 
+TROUBLE = "(kind = 'complained' OR bounce = 'hard')"
+"""Of a delivery event: what pauses a campaign when there is much of it. Word for word, too."""
+
 Id = BigInteger().with_variant(Integer, "sqlite")
 """SQLite makes only an INTEGER primary key the row's own number; a BIGINT costs a second tree."""
 
@@ -238,17 +241,20 @@ class AddressHolder(SQLModel, table=True):
 
 
 class SoftBounce(SQLModel, table=True):
-    """A message that an address could not take for now; several in a row suppress it a while."""
+    """When an address could not take a message for now; several messages make it rest a while."""
 
     __tablename__ = "soft_bounce"
     __table_args__ = ({"sqlite_with_rowid": False},)
     address_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     message_id: int = _key()
-    at: int = _instant()
+    at: int = _key()
 
 
 class ConsentChange(SQLModel, table=True):
-    """The ledger of consent: who, channel, topic, when, and what proves it. Never changed."""
+    """The ledger of consent: who, channel, topic, when, and what proves it. Never changed.
+
+    `text_version` names the words that the person read, where they read ours.
+    """
 
     __tablename__ = "consent_change"
     __table_args__ = (Index("consent_change_profile", "profile_id"),)
@@ -260,6 +266,22 @@ class ConsentChange(SQLModel, table=True):
     at: int = _instant()
     source: str = _text()
     proof: str = _text()
+    text_version: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+
+
+class ConsentRequest(SQLModel, table=True):
+    """A consent that counts once its person has confirmed it by the link they were sent.
+
+    `asked_at` is the last request, `mailed_at` the last that led to a message; the row goes when
+    it is confirmed.
+    """
+
+    __tablename__ = "consent_request"
+    profile_id: int = _key()
+    channel: str = _text_key()
+    topic: str = _text_key()
+    asked_at: int = _instant()
+    mailed_at: int = _instant()
 
 
 # --- events -------------------------------------------------------------------------------------
@@ -400,7 +422,9 @@ class Deferral(SQLModel, table=True):
 class Attempt(SQLModel, table=True):
     """One call of a provider, committed before the call. `outcome` is "" until it is known:
     accepted, refused, throttled, not_sent or ambiguous. `address_hash` is where it went: what comes
-    back later is about that address, whichever the profile has by then."""
+    back later is about that address, whichever the profile has by then. `account` is the channel
+    that was called ("" before 0.3: the message's own), `domain` a well-known mailbox provider's or
+    `other`, `bounce` the class of a refusal that said something of the address."""
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -409,6 +433,13 @@ class Attempt(SQLModel, table=True):
             "provider_id",
             sqlite_where=text("provider_id <> ''"),
             postgresql_where=text("provider_id <> ''"),
+        ),
+        Index("attempt_account", "account", "started_at"),
+        Index(
+            "attempt_hard",
+            "started_at",
+            sqlite_where=text("bounce = 'hard'"),
+            postgresql_where=text("bounce = 'hard'"),
         ),
     )
     message_id: int = _key()
@@ -421,6 +452,9 @@ class Attempt(SQLModel, table=True):
     detail: str = _text()
     body_digest: str = _text()
     address_hash: bytes | None = _bytes(optional=True)
+    account: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    domain: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    bounce: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 class Delivery(SQLModel, table=True):
@@ -435,14 +469,72 @@ class Delivery(SQLModel, table=True):
 
 
 class DeliveryEvent(SQLModel, table=True):
-    """Provider callbacks already taken in, by hash of (provider, their event id)."""
+    """Provider callbacks already taken in, by hash of (provider, their event id). `bounce` is the
+    class that a failure gave."""
 
     __tablename__ = "delivery_event"
-    __table_args__ = (Index("delivery_event_message", "message_id"),)
+    __table_args__ = (
+        Index("delivery_event_message", "message_id"),
+        Index(
+            "delivery_event_trouble",
+            "at",
+            sqlite_where=text(TROUBLE),
+            postgresql_where=text(TROUBLE),
+        ),
+    )
     event_hash: bytes = Field(sa_column=Column(LargeBinary, primary_key=True))
     message_id: int = _number()
     kind: str = _text()
     at: int = _instant()
+    bounce: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+
+
+class LinkClick(SQLModel, table=True):
+    """A link of ours that somebody or something followed, for as long as it is not clear which.
+
+    `second` is that of `at`: the same link within one is the same click. `sign` is what its
+    request showed of a machine, "" for nothing. `is_told`: its event has been written.
+    """
+
+    __tablename__ = "link_click"
+    __table_args__ = (
+        Index(
+            "link_click_waiting",
+            "at",
+            sqlite_where=text("is_told = 0"),
+            postgresql_where=text("is_told = 0"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
+    message_id: int = _key()
+    link: int = _key()
+    second: int = _key()
+    sign: str = _text_key()
+    at: int = _instant()
+    is_told: int = Field(sa_column=Column(SmallInteger, nullable=False))
+
+
+class Placement(SQLModel, table=True):
+    """A web message that its visitor may be shown until `expires_at` (0.3).
+
+    `placement` is the slot of the page, `kind` in-page, banner or modal. `body` is the cleaned
+    HTML, sealed under the profile's data key. What ends it before its time stands in
+    `delivery_event`, `delivery` and the consent ledger, and is asked when it is read.
+    """
+
+    __tablename__ = "placement"
+    __table_args__ = (
+        Index("placement_profile", "profile_id"),
+        Index("placement_expires", "expires_at"),
+    )
+    message_id: int = _key()
+    profile_id: int = _number()
+    placement: str = _text()
+    kind: str = _text()
+    priority: int = Field(sa_column=Column(SmallInteger, nullable=False))
+    at: int = _instant()
+    expires_at: int = _instant()
+    body: str = _text()
 
 
 class StrayReport(SQLModel, table=True):

@@ -32,7 +32,10 @@ MAY_IMPORT = {
     "experiments": {"experiments"},
     "engine/core": {"engine.core", "experiments.assignment"},
     "campaigns": {"campaigns", "engine.core", "experiments"},
-    "channels": {"channels", "engine.core.model", "engine.core.errors"},
+    "channels": {
+        "channels", "engine.core.model", "engine.core.errors",
+        "engine.core.inclusion",  # what a template is put together from, which `plan` asks too
+    },
 }
 """Which of our own modules each pure package may import."""
 

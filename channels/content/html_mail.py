@@ -10,14 +10,9 @@ import re
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from channels.content.partials import BLOCK, Composed
 from engine.core.errors import CampaignError
 
-_BLOCK: Final = re.compile(
-    r"\{\{(?:[^\"'}]|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|\}(?!\}))*\}\}"
-    r"|\{%(?:[^\"'%]|\"(?:\\.|[^\"\\])*\"|'(?:\\.|[^'\\])*'|%(?!\}))*%\}"
-    r"|\{#.*?#\}",
-    re.DOTALL,
-)
 _MARK: Final = re.compile(r"<!--ATPHx(\d+)x-->|ATPHx(\d+)x")
 _CONTEXT: Final = re.compile(
     r"(?P<comment><!--)|(?P<end>-->)|(?P<raw><(?:style|mj-style|title|mj-title|mj-preview)\b)"
@@ -27,32 +22,44 @@ _CONTEXT: Final = re.compile(
 
 
 class Protected:
-    """A source whose template blocks are placeholders, and the blocks."""
+    """A source whose template blocks are placeholders, and the blocks with their `file:line`."""
 
-    def __init__(self, source: str, *, where: str, first_line: int) -> None:
-        self.where = where
-        self.first_line = first_line
+    def __init__(self, source: Composed) -> None:
+        self.source = source
         self.blocks: list[str] = []
-        self.lines: list[int] = []
-        if "ATPHx" in source:
-            raise CampaignError(f'{where}:{first_line}: "ATPHx" is a word we use ourselves')
-        text = _BLOCK.sub(lambda found: self._store(found, source), source)
+        self.places: list[str] = []
+        self.comments: list[tuple[int, int]] = []
+        if "ATPHx" in source.text:
+            raise CampaignError(f'{source.place(0)}: "ATPHx" is a word we use ourselves')
+        text = BLOCK.sub(self._store, source.text)
         self.text = _comments_for_statements(text, self.blocks)
 
-    def _store(self, found: re.Match[str], source: str) -> str:
+    def _store(self, found: re.Match[str]) -> str:
         block = found.group()
         if block.startswith("{#"):
-            return "\n" * block.count("\n")
+            lines = "\n" * block.count("\n")
+            self.comments.append((found.start(), len(block) - len(lines)))
+            return lines
         self.blocks.append(block)
-        self.lines.append(self.first_line + source.count("\n", 0, found.start()))
+        self.places.append(self.source.place(found.start()))
         return f"ATPHx{len(self.blocks) - 1}x"
 
     def restore(self, text: str) -> str:
         return _MARK.sub(lambda found: self.blocks[int(found[1] or found[2])], text)
 
-    def line_at(self, offset: int) -> int:
-        """The author's line of a position in the protected text."""
-        return self.first_line + self.restore(self.text[:offset]).count("\n")
+    def place_at(self, offset: int) -> str:
+        """The author's `file:line` of a position in the protected text."""
+        at = len(self.restore(self.text[:offset]))
+        for start, n_removed in self.comments:
+            if start <= at:
+                at += n_removed
+        return self.source.place(min(at, len(self.source.text)))
+
+    def add(self, block: str, *, place: str = "") -> str:
+        """A block of our own; gives its placeholder."""
+        self.blocks.append(block)
+        self.places.append(place or self.source.place(0))
+        return f"ATPHx{len(self.blocks) - 1}x"
 
     def check_all_kept(self, text: str) -> None:
         """Refuse a template of which the HTML tools dropped a block: it would vanish silently."""
@@ -60,7 +67,7 @@ class Protected:
         for number, block in enumerate(self.blocks):
             if number not in kept:
                 raise CampaignError(
-                    f"{self.where}:{self.lines[number]}: {block} stands where MJML or the CSS "
+                    f"{self.places[number]}: {block} stands where MJML or the CSS "
                     "inliner drops it; move it into a text or an attribute"
                 )
 
@@ -99,9 +106,7 @@ def _comments_for_statements(text: str, blocks: list[str]) -> str:
 # --- MJML and CSS -------------------------------------------------------------------------------
 
 
-def to_mail_html(
-    source: str, *, is_mjml: bool, preheader: str, where: str, first_line: int
-) -> tuple[Protected, str]:
+def to_mail_html(source: Composed, *, is_mjml: bool, preheader: str) -> tuple[Protected, str]:
     """The finished page with placeholders still in it, and what they stand for.
 
     Args:
@@ -109,11 +114,16 @@ def to_mail_html(
     Raises:
         CampaignError: MJML or a style cannot be read; the message names the line.
     """
-    protected = Protected(source, where=where, first_line=first_line)
-    page = _from_mjml(protected) if is_mjml else protected.text
+    protected = Protected(source)
+    page = _from_mjml(protected) if is_mjml else _inside_body(protected.text)
     page = _with_inlined_css(page, protected)
     protected.check_all_kept(page)
     return protected, _with_preheader(page, preheader, protected)
+
+
+def _inside_body(page: str) -> str:
+    """A piece of a page that begins with a statement, whose comment would end before <html>."""
+    return f"<body>{page}</body>" if page.lstrip().startswith("<!--ATPHx") else page
 
 
 def _from_mjml(protected: Protected) -> str:
@@ -124,8 +134,8 @@ def _from_mjml(protected: Protected) -> str:
         return str(mrml.to_html(protected.text).content)
     except OSError as error:
         position = re.search(r"position (\d+):", str(error))
-        line = protected.line_at(int(position[1])) if position else protected.first_line
-        raise CampaignError(f"{protected.where}:{line}: MJML: {error}") from None
+        place = protected.place_at(int(position[1]) if position else 0)
+        raise CampaignError(f"{place}: MJML: {error}") from None
 
 
 def _with_inlined_css(page: str, protected: Protected) -> str:
@@ -136,13 +146,11 @@ def _with_inlined_css(page: str, protected: Protected) -> str:
     try:
         return str(inliner.inline(page))
     except css_inline.InlineError as error:
-        line = _line_of_bad_style(protected, inliner)
-        raise CampaignError(
-            f"{protected.where}:{line}: a style cannot be read as CSS ({error})"
-        ) from None
+        place = _place_of_bad_style(protected, inliner)
+        raise CampaignError(f"{place}: a style cannot be read as CSS ({error})") from None
 
 
-def _line_of_bad_style(protected: Protected, inliner: Any) -> int:
+def _place_of_bad_style(protected: Protected, inliner: Any) -> str:
     """css-inline does not say where: try each style of the source by itself."""
     import css_inline
 
@@ -154,8 +162,8 @@ def _line_of_bad_style(protected: Protected, inliner: Any) -> int:
         try:
             inliner.inline(probe)
         except css_inline.InlineError:
-            return protected.line_at(found.start())
-    return protected.first_line
+            return protected.place_at(found.start())
+    return protected.place_at(0)
 
 
 _HIDDEN: Final = (
@@ -166,9 +174,7 @@ _HIDDEN: Final = (
 def _with_preheader(page: str, preheader: str, protected: Protected) -> str:
     if not preheader:
         return page
-    protected.blocks.append(preheader)
-    protected.lines.append(protected.first_line)
-    hidden = f'<div style="{_HIDDEN}">ATPHx{len(protected.blocks) - 1}x</div>'
+    hidden = f'<div style="{_HIDDEN}">{protected.add(preheader)}</div>'
     return re.sub(r"<body[^>]*>", lambda body: body.group() + hidden, page, count=1)
 
 
@@ -207,9 +213,8 @@ def _tracked(anchor: str, protected: Protected) -> str:
     for block, literal in zip(blocks, literals[1:], strict=True):
         terms += f"({_inside(block)})", _quoted(literal)
     wrapped = f"{{{{ link({' ~ '.join(term for term in terms if term != _quoted(''))}) }}}}"
-    protected.blocks.append(wrapped)
-    protected.lines.append(protected.lines[numbers[0]] if numbers else protected.first_line)
-    mark = f'href="ATPHx{len(protected.blocks) - 1}x"'
+    place = protected.places[numbers[0]] if numbers else ""
+    mark = f'href="{protected.add(wrapped, place=place)}"'
     return anchor[: found.start()] + mark + anchor[found.end() :]
 
 

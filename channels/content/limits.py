@@ -35,6 +35,10 @@ class TooCostly(RenderError):
     """The template wants more time or memory than a message may take."""
 
 
+class TooFew(RenderError):
+    """A block has fewer products than it needs, and says that the message is not worth it."""
+
+
 class MissingValue(RenderError, LookupError):
     """A value that the template needs is missing; `path` names it."""
 

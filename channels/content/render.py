@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from msgspec import Struct
 
+from channels.content.feeds import Feed
 from channels.content.filters import Manner
 from channels.content.limits import RenderError
 from channels.content.templates import CompiledTemplate, Part
@@ -29,6 +30,9 @@ class Setting(Struct, frozen=True):
         link_url: (index, destination) -> the address to print, so that clicks can be counted;
             None prints destinations as they are.
         open_url: The picture that counts opens; "" for none.
+        trap_url: A link that no reader sees: what follows it is a machine; "" for none.
+        confirm_url: Where a consent is confirmed, in the message that asks for it.
+        feeds: The products that `{% feed %}` may choose from, by name.
     """
 
     locale: str | None = None
@@ -38,7 +42,10 @@ class Setting(Struct, frozen=True):
     unsubscribe_url: str = ""
     preferences_url: str = ""
     open_url: str = ""
+    trap_url: str = ""
+    confirm_url: str = ""
     link_url: Callable[[int, str], str] | None = None
+    feeds: Mapping[str, Feed] = {}
 
 
 class Content(Struct, frozen=True):
@@ -81,17 +88,22 @@ def render(template: CompiledTemplate, context: Mapping[str, Any], *, setting: S
         "now": iso_now(context),
         "_manner": Manner(locale, setting.zone, setting.currency),
         "_open_url": setting.open_url,
+        "_feeds": setting.feeds,
     }
     # Absent rather than blank, so that a template which needs one fails by name.
     if setting.unsubscribe_url:
         values["unsubscribe_url"] = setting.unsubscribe_url
     if setting.preferences_url:
         values["preferences_url"] = setting.preferences_url
+    if setting.confirm_url:
+        values["confirm_url"] = setting.confirm_url
     parts = {
         name: _run_part(name, part, values)
         for name, part in version.parts.items()
         if name != "preheader"  # it is part of the page
     }
+    if setting.trap_url and "html" in parts:
+        parts["html"] = _with_trap(parts["html"], setting.trap_url)
     if version.transliterate:
         parts["text"] = measure(parts["text"], transliterate=True).text
     data = {} if version.data is None else _run_tree(version.data, values)
@@ -104,6 +116,16 @@ def render(template: CompiledTemplate, context: Mapping[str, Any], *, setting: S
         data,
         tuple(links),
     )
+
+
+def _with_trap(page: str, url: str) -> str:
+    """The page with a link that neither eyes, keyboards nor screen readers come upon."""
+    trap = (
+        f'<a href="{escape(url)}" rel="nofollow" tabindex="-1" aria-hidden="true" '
+        'style="display:none;font-size:0;line-height:0;max-height:0;overflow:hidden"></a>'
+    )
+    head, end, tail = page.rpartition("</body>")
+    return head + trap + end + tail if end else page + trap
 
 
 def _run_part(name: str, part: Part, values: Mapping[str, Any]) -> str:

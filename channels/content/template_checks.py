@@ -4,7 +4,7 @@ An allow-list of nodes, names, filters and tests; what is not on it is refused w
 checked tree then has its loops counted and is handed to Jinja's compiler.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from difflib import get_close_matches
 from typing import Final, NoReturn
 
@@ -12,8 +12,10 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2 import Template as JinjaTemplate
 from msgspec import Struct
 
+from channels.content.blocks import FeedUse, feed_uses, is_block_call
 from channels.content.filters import FILTERS
 from channels.content.limits import DEPTH, LOOP_DEPTH, NODES, SOURCE_CHARS
+from channels.content.partials import Composed
 from channels.content.templating import LOOP_FIELDS, TESTS, dotted
 from engine.core.errors import CampaignError
 
@@ -33,66 +35,95 @@ _ALLOWED: Final = (
     nodes.Assign, nodes.CondExpr, nodes.Compare, nodes.Operand, nodes.And, nodes.Or, nodes.Not,
     nodes.Neg, nodes.Pos, nodes.Add, nodes.Sub, nodes.Mul, nodes.Div, nodes.FloorDiv, nodes.Mod,
     nodes.Concat, nodes.List, nodes.Tuple,
+    nodes.EnvironmentAttribute, nodes.ContextReference,  # only `blocks` can write these two
 )  # fmt: skip
 _WORDS: Final[dict[type[nodes.Node], str]] = {
     nodes.Pow: "** (power)", nodes.Dict: "a map in braces", nodes.Slice: "a slice [a:b]",
-    nodes.Macro: "macro", nodes.Include: "include", nodes.Import: "import",
+    nodes.Macro: "macro", nodes.Import: "import",
     nodes.FromImport: "from ... import", nodes.Extends: "extends", nodes.Block: "block",
     nodes.AssignBlock: "set ... endset", nodes.CallBlock: "call", nodes.FilterBlock: "filter block",
     nodes.With: "with", nodes.NSRef: "namespace",
 }  # fmt: skip
 
 
+_INCLUDE: Final = (
+    "include takes the name of a partial in quotes, in the body of a template: "
+    '{% include "footer" %} is _partials/footer beside it'
+)
+
+
 class Checked(Struct, frozen=True):
-    """A template that passed, compiled, and the dotted paths it reads and requires."""
+    """A template that passed, compiled, the dotted paths it reads and requires, and its feeds."""
 
     template: JinjaTemplate
     reads: tuple[str, ...]
     requires: tuple[str, ...]
+    feeds: tuple[FeedUse, ...] = ()
+
+
+Place = Callable[[int], str]
+"""The author's `file:line` of a line of the text that is read."""
 
 
 def check_and_compile(
-    source: str,
-    environment: Environment,
-    *,
-    where: str,
-    first_line: int = 1,
-    ours: bool = False,
-    saved: Collection[str] = (),
+    source: Composed, environment: Environment, *, ours: bool = False, saved: Collection[str] = ()
 ) -> Checked:
     """Compile a template's text.
 
     Args:
-        where: The file, for messages.
-        first_line: The line of the file on which the text starts.
         ours: We completed this text ourselves and it may read the names in INNER.
         saved: Names under which webhooks save their answers: data, as that of the person.
     Raises:
         CampaignError: `file:line: what was found and what is allowed`.
     """
-    tree = parse(source, environment, where=where, first_line=first_line)
-    _Checker(where, first_line, ours, saved).check(tree)
-    return compiled(tree, environment, saved=saved)
+    feeds: tuple[FeedUse, ...] = ()
+    if len(source.stretches) > 1:
+        # Jinja knows lines only: first with each stretch on its own, for the place of a fault.
+        for alone in source.by_file():
+            text, places = alone.parted()
+            _parse(text, environment, _listed(places))
+        text, places = source.parted()
+        feeds = _checked_tree(text, environment, _listed(places), ours, saved)[1]
+    tree, found = _checked_tree(source.text, environment, _place_of(source), ours, saved)
+    return compiled(tree, environment, saved=saved, feeds=feeds or found)
 
 
-def parse(
-    source: str, environment: Environment, *, where: str, first_line: int = 1
-) -> nodes.Template:
-    """The template's tree, unchecked."""
+def _checked_tree(
+    text: str, environment: Environment, place: Place, ours: bool, saved: Collection[str]
+) -> tuple[nodes.Template, tuple[FeedUse, ...]]:
+    tree = _parse(text, environment, place)
+    _Checker(place, ours, saved).check(tree)
+    return tree, tuple(feed_uses(tree, place))
+
+
+def _listed(places: tuple[str, ...]) -> Place:
+    return lambda line: places[min(line, len(places)) - 1]
+
+
+def _place_of(source: Composed) -> Place:
+    stretch = source.stretches[0]
+    return lambda line: f"{stretch.file}:{stretch.line + line - 1}"
+
+
+def parse(source: str, environment: Environment, *, where: str) -> nodes.Template:
+    """The tree of an expression, unchecked."""
+    return _parse(source, environment, _place_of(Composed.of(source, file=where)))
+
+
+def _parse(source: str, environment: Environment, place: Place) -> nodes.Template:
     if len(source) > SOURCE_CHARS:
         raise CampaignError(
-            f"{where}:{first_line}: the template has {len(source):,} characters; "
+            f"{place(1)}: the template has {len(source):,} characters; "
             f"at most {SOURCE_CHARS:,} are allowed"
         )
     try:
         return environment.parse(source)
     except TemplateSyntaxError as error:
-        line = first_line + error.lineno - 1
-        raise CampaignError(f"{where}:{line}: {error.message}") from None
+        raise CampaignError(f"{place(error.lineno)}: {error.message}") from None
     except RecursionError:
-        raise CampaignError(f"{where}:{first_line}: the template is nested too deeply") from None
+        raise CampaignError(f"{place(1)}: the template is nested too deeply") from None
     except ValueError as error:  # an integer of more than 4,300 digits
-        raise CampaignError(f"{where}:{first_line}: {error}") from None
+        raise CampaignError(f"{place(1)}: {error}") from None
 
 
 def names_read(tree: nodes.Template) -> frozenset[str]:
@@ -102,11 +133,15 @@ def names_read(tree: nodes.Template) -> frozenset[str]:
 
 def check_expression(tree: nodes.Template, *, where: str, saved: Collection[str] = ()) -> None:
     """Refuse what an expression of YAML may not contain."""
-    _Checker(where, 1, False, saved).check(tree)
+    _Checker(_place_of(Composed.of("", file=where)), False, saved).check(tree)
 
 
 def compiled(
-    tree: nodes.Template, environment: Environment, *, saved: Collection[str] = ()
+    tree: nodes.Template,
+    environment: Environment,
+    *,
+    saved: Collection[str] = (),
+    feeds: tuple[FeedUse, ...] = (),
 ) -> Checked:
     """Count the loops of a checked tree and compile it."""
     roots = frozenset((*DATA, "campaign", *saved))
@@ -119,7 +154,7 @@ def compiled(
         )
     tree.set_environment(environment)
     tree.set_lineno(1)
-    return Checked(environment.from_string(tree), reads, requires)
+    return Checked(environment.from_string(tree), reads, requires, feeds)
 
 
 def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
@@ -129,9 +164,8 @@ def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 class _Checker:
-    def __init__(self, where: str, first_line: int, ours: bool, saved: Collection[str]) -> None:
-        self.where = where
-        self.first_line = first_line
+    def __init__(self, place: Place, ours: bool, saved: Collection[str]) -> None:
+        self.place = place
         self.saved = tuple(sorted(saved))
         self.names = {*NAMES, *saved, *(INNER if ours else ())}
         self.count = 0
@@ -141,12 +175,14 @@ class _Checker:
         self._visit(tree, 0, 0)
 
     def refuse(self, node: nodes.Node, message: str) -> NoReturn:
-        raise CampaignError(f"{self.where}:{self.first_line + node.lineno - 1}: {message}")
+        raise CampaignError(f"{self.place(node.lineno)}: {message}")
 
     def _visit(self, node: nodes.Node, depth: int, loops: int) -> None:
         self.count += 1
         if self.count > NODES or depth > DEPTH:
             self.refuse(node, "the template is nested too deeply or has too many parts")
+        if isinstance(node, nodes.Include):
+            self.refuse(node, _INCLUDE)
         if not isinstance(node, _ALLOWED):
             word = _WORDS.get(type(node), type(node).__name__.lower())
             self.refuse(node, f"{word} is not part of the template language")
@@ -196,6 +232,8 @@ class _Checker:
             self.refuse(node, "a plain value has no fields")
 
     def _call(self, node: nodes.Call) -> None:
+        if is_block_call(node):
+            return
         if not isinstance(node.node, nodes.Name) or node.node.name not in CALLS:
             found = dotted(node.node)
             self.refuse(node, self._unknown("function", found, list(CALLS)))

@@ -1,8 +1,9 @@
 """Files of a template -> one compiled template: all its parts in all its languages.
 
 A template is `templates/<channel>/<name>[.<locale>].<ext>`; the file without a locale is what a
-reader of any other language gets. Everything that costs is done here, once per content: MJML, CSS,
-the text part, analysis. Per message there is only `render`.
+reader of any other language gets. Its partials and its layout (`partials`) are part of it.
+Everything that costs is done here, once per content: MJML, CSS, the text part, analysis. Per
+message there is only `render`.
 """
 
 import hashlib
@@ -12,16 +13,21 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct, field
+from msgspec.structs import replace
 
 from channels.base import Channel
-from channels.content.front_matter import split_front_matter
-from channels.content.html_mail import text_of, to_mail_html, with_tracked_links
+from channels.content.blocks import FeedUse
+from channels.content.front_matter import FrontMatter, split_front_matter
+from channels.content.html_mail import Protected, text_of, to_mail_html, with_tracked_links
+from channels.content.partials import Composed, put_together, read_text
 from channels.content.template_checks import Checked, check_and_compile
 from channels.content.templating import HTML, PLAIN
+from channels.content.web_pages import FRONT, place_of
 from engine.core.errors import CampaignError
+from engine.core.inclusion import pieces_of
 from engine.core.model import TemplateFacts
 
-FORMAT: Final = "1"
+FORMAT: Final[Mapping[str, str]] = {"email": "1", "sms": "1", "push": "1", "web": "2"}
 """Part of every hash: raised when the same files begin to compile to something else."""
 
 EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
@@ -31,11 +37,12 @@ EXTENSIONS: Final[dict[str, tuple[str, ...]]] = {
     "web": ("html",),
 }
 _KEYS: Final[dict[tuple[str, str], tuple[str, ...]]] = {
-    ("email", "mjml"): ("subject", "preheader", "from", "reply_to"),
-    ("email", "html"): ("subject", "preheader", "from", "reply_to"),
-    ("email", "txt"): ("subject", "preheader", "from", "reply_to"),
-    ("sms", "txt"): ("transliterate",),
-    ("push", "txt"): ("title", "url"),
+    ("email", "mjml"): ("subject", "preheader", "from", "reply_to", "layout"),
+    ("email", "html"): ("subject", "preheader", "from", "reply_to", "layout"),
+    ("email", "txt"): ("subject", "preheader", "from", "reply_to", "layout"),
+    ("sms", "txt"): ("transliterate", "layout"),
+    ("push", "txt"): ("title", "url", "layout"),
+    ("web", "html"): FRONT,
 }
 _PATH: Final = re.compile(
     r"(?:.*/)?templates/(?P<channel>email|sms|push|web)/(?P<name>[A-Za-z0-9_-]+)"
@@ -44,15 +51,27 @@ _PATH: Final = re.compile(
 
 
 class Part(Struct, frozen=True):
-    """One text of a template, compiled; `source` is what its author wrote.
+    """One text of a template, compiled; `written` is what its author wrote, partials and all.
 
-    `size` is in bytes, of the page after MJML and CSS inlining.
+    `page` is the whole page as it was compiled, after MJML and CSS inlining; "" without one.
     """
 
     checked: Checked
-    source: str
-    where: str
-    size: int = 0
+    written: Composed
+    page: str = ""
+
+    @property
+    def source(self) -> str:
+        return self.written.text
+
+    @property
+    def where(self) -> str:
+        return self.written.file
+
+    @property
+    def size(self) -> int:
+        """Of the page, in bytes."""
+        return len(self.page.encode())
 
 
 class Version(Struct, frozen=True):
@@ -77,6 +96,7 @@ class CompiledTemplate(Struct, frozen=True):
     requires: tuple[str, ...]
     reads: tuple[str, ...]
     files: tuple[str, ...] = field(default=())
+    feeds: tuple[FeedUse, ...] = ()
 
     def facts(self) -> TemplateFacts:
         """What the core must know of it."""
@@ -112,7 +132,8 @@ def compile_template(
         CampaignError: `file:line: …`, or there is no such template.
     """
     own = _files_of(channel, name, files)
-    digest = _hash(channel, name, files, own.values())
+    pieces = {it for (locale, _), path in own.items() for it in _pieces(path, files, locale)}
+    digest = _hash(channel, name, files, own.values(), pieces)
     known = _COMPILED.get((digest, saved))
     if known is not None:
         return known
@@ -123,9 +144,7 @@ def compile_template(
         paths = ", ".join(sorted(own.values()))
         raise CampaignError(f"{paths}:1: {channel}/{name} needs a file without a locale as well")
     locales = {
-        locale: _VERSIONS[channel](
-            {end: _source(files, path) for end, path in paths.items()}, paths, saved
-        )
+        locale: _VERSIONS[channel](_Sheets(locale, paths, files, saved))
         for locale, paths in sorted(by_locale.items())
     }
     template = CompiledTemplate(
@@ -136,6 +155,7 @@ def compile_template(
         requires=_united(locales, "requires"),
         reads=_united(locales, "reads"),
         files=tuple(sorted(own.values())),
+        feeds=_united(locales, "feeds"),
     )
     if len(_COMPILED) >= 1024:
         _COMPILED.pop(next(iter(_COMPILED)))
@@ -168,91 +188,123 @@ def _files_of(channel: str, name: str, files: Mapping[str, bytes]) -> dict[tuple
     return own
 
 
-def _hash(channel: str, name: str, files: Mapping[str, bytes], paths: Iterable[str]) -> str:
+def _pieces(path: str, files: Mapping[str, bytes], locale: str) -> tuple[str, ...]:
+    return pieces_of(path, files, locale=locale)
+
+
+def _hash(
+    channel: str, name: str, files: Mapping[str, bytes], paths: Iterable[str], pieces: Iterable[str]
+) -> str:
     """Of the content and nothing else: the same template in another folder hashes alike."""
-    digest = hashlib.sha256(f"{FORMAT}\0{channel}\0{name}\0".encode())
-    for path in sorted(paths):
+    digest = hashlib.sha256(f"{FORMAT[channel]}\0{channel}\0{name}\0".encode())
+    named = [(path.rsplit("/", 1)[-1], path) for path in sorted(paths)]
+    named += [("/".join(path.rsplit("/", 2)[-2:]), path) for path in sorted(pieces)]
+    for short, path in named:
         content = files[path]
-        digest.update(f"{path.rsplit('/', 1)[-1]}\0{len(content)}\0".encode() + content)
+        digest.update(f"{short}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:32]
 
 
-def _source(files: Mapping[str, bytes], path: str) -> str:
-    try:
-        return files[path].decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = files[path].count(b"\n", 0, error.start) + 1
-        raise CampaignError(f"{path}:{line}: this is not UTF-8 text") from None
-
-
-def _united(locales: Mapping[str, Version], what: str) -> tuple[str, ...]:
-    found: dict[str, None] = {}
+def _united(locales: Mapping[str, Version], what: str) -> tuple[Any, ...]:
+    found: dict[Any, None] = {}
     for version in locales.values():
-        for part in [*version.parts.values(), *_leaves(version.data)]:
+        for part in [*version.parts.values(), *leaves(version.data)]:
             found.update(dict.fromkeys(getattr(part.checked, what)))
     return tuple(found)
 
 
-def _leaves(data: Any) -> list[Part]:
+def leaves(data: Any) -> list[Part]:
+    """Every text of a push."""
     if isinstance(data, Part):
         return [data]
     values = data.values() if isinstance(data, dict) else data if isinstance(data, list) else ()
-    return [leaf for value in values for leaf in _leaves(value)]
+    return [leaf for value in values for leaf in leaves(value)]
 
 
-# --- one function per channel: {extension: source}, {extension: path} -> Version -----------------
-
-_Saved = frozenset[str]
+# --- one function per channel: the files of one language -> Version ------------------------------
 
 
-def _email(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
-    if "mjml" in sources and "html" in sources:
-        raise CampaignError(f"{paths['html']}:1: there is an .mjml of this template too; keep one")
-    parts: dict[str, Part] = {}
-    bodies: dict[str, tuple[str, int]] = {}
-    for extension, source in sources.items():
-        front = split_front_matter(
-            source, where=paths[extension], allowed=_KEYS["email", extension]
+class _Sheets(Struct, frozen=True):
+    """A template's files in one language: extension to path, and all files for its partials."""
+
+    locale: str
+    paths: dict[str, str]
+    files: Mapping[str, bytes]
+    saved: frozenset[str]
+
+    def front(self, channel: str, extension: str) -> FrontMatter:
+        path = self.paths[extension]
+        allowed = _KEYS[channel, extension]
+        return split_front_matter(read_text(self.files, path), where=path, allowed=allowed)
+
+    def body(self, front: FrontMatter, extension: str, *, strips: bool = False) -> Composed:
+        """The body with its partials in its layout. `strips`: without blank lines around it."""
+        path, text, line = self.paths[extension], front.body, front.body_line
+        if strips:
+            line += text[: len(text) - len(text.lstrip())].count("\n")
+            text = text.strip()
+        composed = self.together(
+            Composed.of(text, file=path, line=line),
+            path,
+            layout=front.values.get("layout", ""),
+            layout_line=front.lines.get("layout", 1),
         )
-        bodies[extension] = (front.body, front.body_line)
-        for key, value in front.values.items():
-            parts.setdefault(key, _plain(value, paths[extension], front.lines[key], saved))
+        return Composed(composed.text.rstrip(), composed.stretches) if strips else composed
+
+    def together(
+        self, text: Composed, path: str, *, layout: str = "", layout_line: int = 1
+    ) -> Composed:
+        return put_together(
+            text, self.files, path=path, locale=self.locale, layout=layout, layout_line=layout_line
+        )
+
+    def plain(self, text: Composed) -> Part:
+        return Part(check_and_compile(text, PLAIN, saved=self.saved), text)
+
+    def line(self, front: FrontMatter, key: str, extension: str) -> Part:
+        """A value of the front matter."""
+        path, line = self.paths[extension], front.lines[key]
+        return self.plain(Composed.of(front.values[key], file=path, line=line))
+
+
+def _email(it: _Sheets) -> Version:
+    if "mjml" in it.paths and "html" in it.paths:
+        raise CampaignError(
+            f"{it.paths['html']}:1: there is an .mjml of this template too; keep one"
+        )
+    parts: dict[str, Part] = {}
+    fronts = {extension: it.front("email", extension) for extension in it.paths}
+    for extension, front in fronts.items():
+        for key in front.values:
+            if key not in parts and key != "layout":
+                parts[key] = it.line(front, key, extension)
     if "subject" not in parts or not parts["subject"].source:
-        path = next(iter(paths.values()))
+        path = next(iter(it.paths.values()))
         raise CampaignError(f"{path}:1: an e-mail needs a subject: `---`, `subject: …`, `---`")
     for extension in ("mjml", "html"):
-        if extension in bodies:
-            _add_html(
-                parts,
-                *bodies[extension],
-                path=paths[extension],
-                is_mjml=extension == "mjml",
-                saved=saved,
-            )
-    if "txt" in bodies:
-        parts["text"] = _plain(*_body_and(paths["txt"], bodies["txt"]), saved)
+        if extension in fronts:
+            body = it.body(fronts[extension], extension)
+            _add_html(parts, body, is_mjml=extension == "mjml", saved=it.saved)
+    if "txt" in fronts:
+        parts["text"] = it.plain(it.body(fronts["txt"], "txt"))
     return Version(parts)
 
 
 def _add_html(
-    parts: dict[str, Part], body: str, line: int, *, path: str, is_mjml: bool, saved: _Saved
+    parts: dict[str, Part], body: Composed, *, is_mjml: bool, saved: frozenset[str]
 ) -> None:
     # First as written, so that a fault is reported on the author's line and not on MJML's output.
-    check_and_compile(body, HTML, where=path, first_line=line, saved=saved)
+    written = check_and_compile(body, HTML, saved=saved)
     preheader = parts["preheader"].source if "preheader" in parts else ""
-    protected, page = to_mail_html(
-        body, is_mjml=is_mjml, preheader=preheader, where=path, first_line=line
-    )
+    protected, page = to_mail_html(body, is_mjml=is_mjml, preheader=preheader)
     page = with_tracked_links(page, protected)
-    text = protected.restore(text_of(page))
-    html = protected.restore(_with_open_pixel(page))
-    parts["html"] = Part(
-        check_and_compile(html, HTML, where=path, ours=True, saved=saved),
-        body,
-        path,
-        len(html.encode()),
-    )
-    parts["text"] = Part(check_and_compile(text, PLAIN, where=path, saved=saved), text, path)
+    text = Composed.of(protected.restore(text_of(page)), file=body.file)
+    html = Composed.of(protected.restore(_with_open_pixel(page)), file=body.file)
+    checked = check_and_compile(html, HTML, ours=True, saved=saved)
+    # A feed is read where its author wrote it.
+    parts["html"] = Part(replace(checked, feeds=written.feeds), body, html.text)
+    checked = check_and_compile(text, PLAIN, saved=saved)
+    parts["text"] = Part(replace(checked, feeds=()), text)
 
 
 def _with_open_pixel(page: str) -> str:
@@ -264,40 +316,44 @@ def _with_open_pixel(page: str) -> str:
     return head + pixel + body_end + tail if body_end else page + pixel
 
 
-def _sms(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
-    path = paths["txt"]
-    front = split_front_matter(sources["txt"], where=path, allowed=_KEYS["sms", "txt"])
+def _sms(it: _Sheets) -> Version:
+    front = it.front("sms", "txt")
     wanted = front.values.get("transliterate", "false")
     if wanted not in ("true", "false"):
         line = front.lines["transliterate"]
-        raise CampaignError(f'{path}:{line}: transliterate is true or false, not "{wanted}"')
-    part = _plain(front.body.strip(), path, front.body_line, saved)
-    return Version({"text": part}, transliterate=wanted == "true")
+        raise CampaignError(
+            f'{it.paths["txt"]}:{line}: transliterate is true or false, not "{wanted}"'
+        )
+    text = it.plain(it.body(front, "txt", strips=True))
+    return Version({"text": text}, transliterate=wanted == "true")
 
 
-def _web(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
-    path = paths["html"]
-    front = split_front_matter(sources["html"], where=path, allowed=())
-    checked = check_and_compile(
-        front.body, HTML, where=path, first_line=front.body_line, saved=saved
-    )
-    return Version({"html": Part(checked, front.body, path, len(front.body.encode()))})
+def _web(it: _Sheets) -> Version:
+    front = it.front("web", "html")
+    body = it.body(front, "html")
+    # First as written, so that a fault is reported on the author's line.
+    written = check_and_compile(body, HTML, saved=it.saved)
+    protected = Protected(body)
+    page = protected.restore(with_tracked_links(protected.text, protected))
+    html = Composed.of(page, file=body.file)
+    checked = replace(check_and_compile(html, HTML, saved=it.saved), feeds=written.feeds)
+    place = place_of(front, path=it.paths["html"], locale=it.locale, files=it.files)
+    return Version({"html": Part(checked, body, page)}, place)
 
 
-def _push(sources: Mapping[str, str], paths: Mapping[str, str], saved: _Saved) -> Version:
-    if "json" in sources:
-        return Version({}, _json_tree(sources["json"], paths["json"], saved))
-    path = paths["txt"]
-    front = split_front_matter(sources["txt"], where=path, allowed=_KEYS["push", "txt"])
-    data = {
-        key: _plain(value, path, front.lines[key], saved) for key, value in front.values.items()
-    }
+def _push(it: _Sheets) -> Version:
+    if "json" in it.paths:
+        return Version({}, _json_tree(it))
+    front = it.front("push", "txt")
+    data = {key: it.line(front, key, "txt") for key in front.values if key != "layout"}
     if "title" not in data:
-        raise CampaignError(f"{path}:1: a push needs a title: `---`, `title: …`, `---`")
-    return Version({}, {**data, "body": _plain(front.body.strip(), path, front.body_line, saved)})
+        raise CampaignError(f"{it.paths['txt']}:1: a push needs a title: `---`, `title: …`, `---`")
+    return Version({}, {**data, "body": it.plain(it.body(front, "txt", strips=True))})
 
 
-def _json_tree(source: str, path: str, saved: _Saved) -> Any:
+def _json_tree(it: _Sheets) -> Any:
+    path = it.paths["json"]
+    source = read_text(it.files, path)
     try:
         tree = json.loads(source)
     except (json.JSONDecodeError, RecursionError) as error:
@@ -305,28 +361,20 @@ def _json_tree(source: str, path: str, saved: _Saved) -> Any:
         raise CampaignError(f"{path}:{line}: this is not JSON: {error}") from None
     if not isinstance(tree, dict) or not isinstance(tree.get("title"), str):
         raise CampaignError(f'{path}:1: a push is a JSON object with at least a "title"')
-    return _compiled_tree(tree, source, path, saved)
+    return _compiled_tree(tree, source, it)
 
 
-def _compiled_tree(value: Any, source: str, path: str, saved: _Saved) -> Any:
+def _compiled_tree(value: Any, source: str, it: _Sheets) -> Any:
     if isinstance(value, dict):
-        return {key: _compiled_tree(inner, source, path, saved) for key, inner in value.items()}
+        return {key: _compiled_tree(inner, source, it) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_compiled_tree(inner, source, path, saved) for inner in value]
+        return [_compiled_tree(inner, source, it) for inner in value]
     if not isinstance(value, str):
         return value
+    path = it.paths["json"]
     offset = source.find(json.dumps(value, ensure_ascii=False)[1:-1])
     line = source.count("\n", 0, max(offset, 0)) + 1
-    return _plain(value, path, line, saved)
-
-
-def _plain(source: str, path: str, line: int, saved: _Saved) -> Part:
-    checked = check_and_compile(source, PLAIN, where=path, first_line=line, saved=saved)
-    return Part(checked, source, path)
-
-
-def _body_and(path: str, body: tuple[str, int]) -> tuple[str, str, int]:
-    return body[0], path, body[1]
+    return it.plain(it.together(Composed.of(value, file=path, line=line), path))
 
 
 _VERSIONS: Final = {"email": _email, "sms": _sms, "push": _push, "web": _web}

@@ -16,6 +16,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from jinja2.utils import missing
 from markupsafe import Markup, escape
 
+from channels.content.blocks import Blocks, products
 from channels.content.filters import FILTERS
 from channels.content.limits import (
     LOOP_WORK,
@@ -106,6 +107,7 @@ class Cage(SandboxedEnvironment):
 
     code_generator_class = _Generator
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "%", "**"})
+    products = staticmethod(products)
 
     def __init__(self, *, escapes: bool, is_blank_missing: bool) -> None:
         super().__init__(
@@ -116,6 +118,7 @@ class Cage(SandboxedEnvironment):
             cache_size=0,
             trim_blocks=True,
             lstrip_blocks=True,
+            extensions=[Blocks],
         )
         self.is_blank_missing = is_blank_missing
         self.escapes = escapes

@@ -114,7 +114,7 @@ class AwsSmsSettings(SmsSettings, frozen=True):
         message_type: `PROMOTIONAL`, or `TRANSACTIONAL` for a channel that sends nothing else.
         from_: A number, a sender id, a pool (its id or ARN), or a list of them: a person always
             sees the same. Empty: AWS chooses.
-        callback_url: Set by the engine; AWS needs none, its topic has a subscription.
+        callback_url: Not used: the topic has a subscription for it.
         opt_out_text: Words by country that marketing texts end with.
         base_url: Another host than the region's.
         connections: Calls at once.

@@ -2,7 +2,9 @@
 
 Pure. https://www.kannel.org/userguide.shtml (chapter "Setting up a SMS Gateway", 1.4.5)
 Kannel gives a message no id and signs nothing: our id and a secret of ours stand in the address
-that it calls with a report (`dlr-url`).
+that it calls with a report (`dlr-url`). What people answer comes by an `sms-service` with
+`get-url = "https://…/webhooks/CHANNEL?token=TOKEN&from=%p&to=%P&text=%a&id=%I&at=%T"`, and with
+`max-messages = 0`: otherwise Kannel sends what it is answered, a refusal too, back as a text.
 """
 
 import re

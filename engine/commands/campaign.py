@@ -66,7 +66,8 @@ def _list(arguments: argparse.Namespace) -> int:
         print(f"{each.name:<{width}}  {each.state:<9} {each.version:<12}  {people}")
         if each.since:
             why = f": {each.why}" if each.why else ""
-            print(f"{'':<{width}}  {each.held} by an operator since {iso(each.since)[:19]}Z{why}")
+            whom = "by an operator" if each.by == "operator" else "automatically"
+            print(f"{'':<{width}}  {each.held} {whom} since {iso(each.since)[:19]}Z{why}")
     if not found:
         print("nothing is applied yet")
     return 0

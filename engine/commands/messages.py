@@ -14,7 +14,7 @@ HELP: Final = "messages with their status and the reason, newest first"
 EXAMPLE: Final = "example: antiphon messages shop --campaign win-back --status deferred"
 
 COLUMNS: Final = (
-    "id", "profile", "campaign", "step", "variant", "channel", "status", "reason", "at",
+    "id", "profile", "campaign", "step", "variant", "channel", "status", "reason", "account", "at",
 )  # fmt: skip
 
 
@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         rows = connection.execute(
             "SELECT m.id, p.external_id, m.campaign, m.step, m.variant, m.channel, m.status, "
-            "m.reason, m.at FROM message m JOIN profile p ON p.id = m.profile_id "
+            "m.reason, coalesce((SELECT account FROM attempt WHERE message_id = m.id "
+            "ORDER BY number DESC LIMIT 1), m.account), m.at FROM message m JOIN profile p ON p.id = m.profile_id "
             f"WHERE {where} ORDER BY m.id DESC LIMIT ?",
             (*given.values(), min(arguments.limit, 2**31)),
         )
@@ -83,6 +84,7 @@ def _require_known(connection: "Connection", arguments: argparse.Namespace) -> N
 
 
 def _line(it: dict[str, Any]) -> str:
-    to = f"{it['channel'] or '-':<5} {it['profile']}"
+    channel = it["account"] or it["channel"] or "-"
+    to = f"{channel:<5} {it['profile']}"
     where = f"{it['campaign']}/{it['step']}" + (f" [{it['variant']}]" if it["variant"] else "")
     return f"{it['id']:>8}  {it['at'][:19]}  {it['status']:<10} {to}  {where}  {it['reason']}"

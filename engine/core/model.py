@@ -586,9 +586,15 @@ class Experiment(Struct, frozen=True):
 
 
 class Topic(Struct, frozen=True):
+    """What people agree to. `titles` are by language; `is_tracked`: opens and clicks are counted;
+    `is_double`: a consent counts once the person has confirmed it by a link."""
+
     name: str
     title: str = ""
     is_transactional: bool = False
+    titles: dict[str, str] = field(default_factory=dict)
+    is_tracked: bool = True
+    is_double: bool = False
 
 
 class Cap(Struct, frozen=True):
@@ -839,6 +845,22 @@ class Person(Struct):
 
 
 # --- gates --------------------------------------------------------------------------------------
+
+
+PlacementKind: TypeAlias = Literal["in-page", "banner", "modal"]
+
+
+class Placement(Struct, frozen=True):
+    """A web message as it waits for its visitor: what is shown in which slot, and until when.
+
+    Of two in one slot the higher `priority` comes first.
+    """
+
+    name: str
+    kind: PlacementKind
+    priority: int
+    html: str
+    expires_at: Instant
 
 
 class Draft(Struct, frozen=True):

@@ -10,10 +10,12 @@ from campaigns.load import load_workspace
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.step_values import saved_names
 from campaigns.workspace import Workspace
+from channels.content.feeds import Feed
 from channels.content.templates import CompiledTemplate, compile_template, template_names
 from engine.core.errors import CampaignError
 from engine.core.model import Program
 from engine.core.segments import Segments, for_program
+from engine.release.content_checks import content_problems
 from engine.release.provider_checks import provider_problems
 from engine.release.push_checks import push_problems
 from engine.release.report_checks import report_problems
@@ -30,6 +32,12 @@ class Checked:
     program: Program
     segments: Segments
     templates: Templates
+
+    @property
+    def feeds(self) -> dict[str, Feed]:
+        """The products of catalog/, as blocks of templates choose from them."""
+        catalog = self.workspace.catalog
+        return {name: Feed(name, file.rows) for name, file in catalog.items()}
 
 
 def check(directory: Path, *, environ: Mapping[str, str] | None = None) -> Checked:
@@ -81,6 +89,7 @@ def check_providers(workspace: Workspace, templates: Templates) -> None:
     problems = [*provider_problems(workspace), *report_problems(workspace)]
     problems += send_problems(workspace, templates)
     problems += push_problems(templates, workspace.files)
+    problems += content_problems(workspace, templates)
     if problems:
         raise InvalidWorkspace(problems)
 

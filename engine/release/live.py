@@ -73,7 +73,8 @@ def playbook_of(
         pinned=_pinned(connection, checked.program, moves, vault.mark),
         experiments={**_past_phases(connection), **checked.program.experiments},
     )
-    program = operating.overruled(program, operating.standings(connection))
+    found = operating.standings(connection)
+    program = operating.overruled(program, found)
     segments = for_program(program)
     features_at = _features_at(database, vault)
     return Playbook(
@@ -86,6 +87,8 @@ def playbook_of(
         features_at=lambda release: (
             segments.feature_keys if release >= same_since else features_at(release)
         ),
+        feeds=checked.feeds,
+        stopped=operating.stopped(found),
     )
 
 

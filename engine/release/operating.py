@@ -25,6 +25,7 @@ from engine.store.connection import Connection
 
 Action = Literal["pause", "resume", "drain", "unenrol"]
 Held = Literal["", "paused", "draining"]
+By = Literal["operator", "automatic"]
 
 ACTIONS: Final[tuple[Action, ...]] = ("pause", "resume", "drain", "unenrol")
 _HELD: Final[dict[Action, Held]] = {"pause": "paused", "drain": "draining", "resume": ""}
@@ -32,13 +33,15 @@ _HELD: Final[dict[Action, Held]] = {"pause": "paused", "drain": "draining", "res
 
 class Order(Struct, frozen=True):
     """What an operator wants of one campaign. `step` and `profile` (the caller's id) are for
-    unenrol; without either it concerns everyone inside."""
+    unenrol; without either it concerns everyone inside. `by` says whether it was a person, or a
+    limit of antiphon.yaml that was passed."""
 
     action: Action
     campaign: str
     step: str | None = None
     profile: str | None = None
     why: str = ""
+    by: By = "operator"
 
 
 class Ended(Struct, frozen=True, omit_defaults=True):
@@ -49,12 +52,20 @@ class Ended(Struct, frozen=True, omit_defaults=True):
 
 
 class Standing(Struct, frozen=True, omit_defaults=True):
-    """What operators have done to one campaign. `why` and `since` are of what holds it now."""
+    """What operators have done to one campaign. `why`, `since` and `by` are of what holds it now;
+    `resumed_at` is when it was last let go on."""
 
     held: Held = ""
     why: str = ""
     since: Instant = 0
     ended: tuple[Ended, ...] = ()
+    by: By = "operator"
+    resumed_at: Instant = 0
+
+    @property
+    def by_whom(self) -> str:
+        """For people: who holds it."""
+        return "by an operator" if self.by == "operator" else "automatically"
 
 
 class Done(NamedTuple):
@@ -98,7 +109,11 @@ def carry_out(connection: Connection, order: Order, *, workspace: Workspace, now
     if held == was.held:
         return Done(0, held, n_people)
     number = _record(connection, order, newest.digest, now=now)
-    after = Standing(held, order.why if held else "", now if held else 0, was.ended)
+    after = (
+        Standing(held, order.why, now, was.ended, order.by, was.resumed_at)
+        if held
+        else Standing(ended=was.ended, resumed_at=now)
+    )
     _write(connection, order, after, now=now)
     if not held and _starts_by_itself(workspace, order.campaign):
         wake_everyone(connection, now=now)
@@ -120,6 +135,13 @@ def overruled(program: Program, found: Mapping[str, Standing]) -> Program:
         campaigns={name: _overruled(it, found) for name, it in program.campaigns.items()},
         pinned={key: _overruled(it, found) for key, it in program.pinned.items()},
         unenrolments=tuple(ended),
+    )
+
+
+def stopped(found: Mapping[str, Standing]) -> frozenset[str]:
+    """Campaigns that a limit has paused: what they have queued is held back, too."""
+    return frozenset(
+        name for name, it in found.items() if it.held == "paused" and it.by == "automatic"
     )
 
 
@@ -251,12 +273,13 @@ def _record(connection: Connection, order: Order, digest: str, *, now: Instant) 
     about = f" at step {order.step}" if order.step else ""
     about += f" for {order.profile}" if order.profile else ""
     why = f": {order.why}" if order.why else ""
+    word = order.action if order.by == "operator" else f"{order.action} automatically"
     return releases.record(
         connection,
         digest=digest,
         files=None,
         kind="operation",
-        summary=[f'{order.action} campaign "{order.campaign}"{about}{why}'],
+        summary=[f'{word} campaign "{order.campaign}"{about}{why}'],
         now=now,
     )
 

@@ -24,7 +24,7 @@ from channels import PROVIDERS, open_provider
 from channels.base import Capabilities
 from engine.core.errors import UsageError
 
-OURS: Final = frozenset(ChannelForm.model_fields) | {"backup"}
+OURS: Final = frozenset(ChannelForm.model_fields)
 """What a channel's map holds that is not its provider's."""
 
 _SETTING: Final = re.compile(r"channels\.[\w-]+\.(\w+)")

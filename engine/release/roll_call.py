@@ -11,7 +11,8 @@ from engine.store.connection import Connection
 
 
 class Called(NamedTuple):
-    """One campaign. `state` is what it is played as; `held`, `why` and `since` are an operator's.
+    """One campaign. `state` is what it is played as; `held`, `why` and `since` are an operator's,
+    or those of a limit that was passed (`by`).
 
     `version` is the applied one, "" of a campaign that was removed while people are inside.
     """
@@ -24,6 +25,7 @@ class Called(NamedTuple):
     held: str
     why: str
     since: Instant
+    by: str
 
 
 def campaigns(connection: Connection) -> list[Called]:
@@ -48,5 +50,7 @@ def campaigns(connection: Connection) -> list[Called]:
         state = operating.state_played(form.state if form else "removed", by.held)
         n_inside = sum(inside[name].values())
         n_older = n_inside - inside[name].get(version, 0)
-        found.append(Called(name, state, version, n_inside, n_older, by.held, by.why, by.since))
+        found.append(
+            Called(name, state, version, n_inside, n_older, by.held, by.why, by.since, by.by)
+        )
     return found

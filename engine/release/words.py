@@ -35,7 +35,7 @@ def rendered(plan: Plan) -> str:
 def drift(plan: Plan) -> list[str]:
     """What operators have done beside the files."""
     return [
-        f'! campaign "{name}" is {it.held} by an operator since {iso(it.since)[:19]}Z'
+        f'! campaign "{name}" is {it.held} {it.by_whom} since {iso(it.since)[:19]}Z'
         + (f": {it.why}" if it.why else "")
         + " (it stays)"
         for name, it in plan.held.items()
@@ -57,7 +57,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "exposed": dict(plan.exposed),
         "built": list(plan.built),
         "held": {
-            name: {"held": it.held, "since": iso(it.since), "why": it.why}
+            name: {"held": it.held, "since": iso(it.since), "why": it.why, "by": it.by}
             for name, it in plan.held.items()
         },
         "refused": [asdict(problem) for problem in plan.refused],

@@ -37,7 +37,9 @@ KEY_MARGIN: Final = 5 * MINUTE
 
 
 class Case(Struct, frozen=True):
-    """One attempt to be judged; `doubt` is what earlier ones at this message left open."""
+    """One attempt to be judged; `doubt` is what earlier ones at this message left open here, by
+    the channel `account`, `n_elsewhere` how many calls of others did. `has_backup`: what this
+    channel refuses to everybody another one may take."""
 
     queued: Queued
     number: int
@@ -47,6 +49,9 @@ class Case(Struct, frozen=True):
     doubt: Doubt
     is_transactional: bool
     started_at: Instant
+    account: str = ""
+    n_elsewhere: int = 0
+    has_backup: bool = False
 
 
 def judged(case: Case, receipt: Receipt, *, rng: Random, now: Instant) -> Outcome:
@@ -57,24 +62,26 @@ def judged(case: Case, receipt: Receipt, *, rng: Random, now: Instant) -> Outcom
         due_at = more.pop("due_at", it.due_at)
         return Outcome(it.id, number, outcome, status, reason, due_at, now, **more)
 
-    def again(outcome: str, why: str, wait: int) -> Outcome:
+    def again(outcome: str, why: str, wait: int, **more: Any) -> Outcome:
         due_at = now + wait
-        is_doubtful = outcome == "ambiguous" or case.doubt.n_ambiguous > 0
+        is_doubtful = outcome == "ambiguous" or case.doubt.n_ambiguous + case.n_elsewhere > 0
         if due_at >= it.expires_at:
             ended = "unknown" if is_doubtful else "dropped"
             return settled(outcome, ended, f"expired while waiting to try again: {why}")
         if has_waited(it, now=due_at):
             ended = "unknown" if is_doubtful else "failed"
             return settled(outcome, ended, f"gave up after {WAIT_MAX // HOUR} h: {why}")
-        return settled(outcome, "queued", why, due_at=due_at, detail=why)
+        return settled(outcome, "queued", why, due_at=due_at, detail=why, **more)
 
     match receipt:
-        case Accepted(provider_id, reply):
-            return settled("accepted", "sent", "", provider_id=provider_id, detail=reply)
+        case Accepted(provider_id, reply, placement):
+            return settled(
+                "accepted", "sent", "", provider_id=provider_id, detail=reply, placement=placement
+            )
         case RefusedBy(scope, code, text, bounce):
             why = f"{case.provider} refused it ({code}): {text}"
             if scope in ("config", "account"):
-                return again("refused", why, PAUSE)
+                return again("refused", why, SECOND if case.has_backup else PAUSE)
             return settled(
                 "refused",
                 "failed",
@@ -83,6 +90,7 @@ def judged(case: Case, receipt: Receipt, *, rng: Random, now: Instant) -> Outcom
                 suppress="hard bounce" if bounce == "hard" else "",
                 address_hash=case.address_hash,
                 is_opt_out=receipt.is_opt_out,
+                bounce=bounce or "",
             )
         case Throttled(seconds, why):
             wait = backoff(number, rng=rng) if seconds is None else int(seconds * SECOND)
@@ -100,23 +108,34 @@ def judged(case: Case, receipt: Receipt, *, rng: Random, now: Instant) -> Outcom
                 case.capabilities,
                 is_transactional=case.is_transactional,
                 doubt=doubt,
+                n_elsewhere=case.n_elsewhere,
                 at=now + wait,
             ):
                 return settled("ambiguous", "unknown", why, detail=why)
-            return again("ambiguous", why, wait)
+            # Only the key that this provider holds makes it safe to call for marketing again.
+            is_own = case.is_transactional or case.account == it.account
+            stays_with = "" if is_own else case.account
+            return again("ambiguous", why, wait, stays_with=stays_with)
 
 
 def may_repeat(
-    capabilities: Capabilities, *, is_transactional: bool, doubt: Doubt, at: Instant
+    capabilities: Capabilities,
+    *,
+    is_transactional: bool,
+    doubt: Doubt,
+    at: Instant,
+    n_elsewhere: int = 0,
 ) -> bool:
     """Whether a message of unclear fate may be called for again `at` an instant.
 
-    While the provider holds our key the repeat cannot double. After that only transactional
-    messages are: silence would be worse than a copy.
+    While the provider holds our key the repeat cannot double. After that, and where another
+    provider may have taken it (`n_elsewhere` calls), only transactional messages are: silence
+    would be worse than a copy.
     """
-    if doubt.since is None or key_holds(capabilities, since=doubt.since, at=at):
+    is_safe = doubt.since is None or key_holds(capabilities, since=doubt.since, at=at)
+    if is_safe and not n_elsewhere:
         return True
-    return is_transactional and doubt.n_ambiguous < ATTEMPTS_MAX
+    return is_transactional and doubt.n_ambiguous + n_elsewhere < ATTEMPTS_MAX
 
 
 def key_holds(capabilities: Capabilities, *, since: Instant, at: Instant) -> bool:

@@ -5,41 +5,59 @@ under the lock of the contact rows (P10). What a gate holds or drops gets its re
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import msgspec
 
 from channels.base import Provider
-from engine.core.model import HOUR, Allow, Defer, Drop, Instant
+from channels.mailboxes import domain_of, label_of
+from channels.warm_up import WarmUp
+from engine.core.model import HOUR, MINUTE, Allow, Defer, Drop, Instant
 from engine.failpoints import hit
 from engine.release.playbook import Playbook
-from engine.sending import answers
+from engine.sending import answers, warming
 from engine.sending.answers import WAIT_MAX, Case, has_waited
 from engine.sending.composing import Composed, Links, Unsendable, compose, data_keys
 from engine.sending.last_look import last_look
+from engine.sending.pacing import given_back, paced
+from engine.sending.routes import Route, warm_up_of
 from engine.store import queue
 from engine.store.claims import Holding
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.queue import NO_DOUBT, WEBHOOK, Addressee, Doubt, Queued
+from engine.store.queue import NO_DOUBT, TRANSACTIONAL, WEBHOOK, Addressee, Doubt, Queued
 from engine.vault import Vault
 
 _texts = msgspec.json.Decoder(dict[str, str])
 
+PUT_OFF: Final = 1_000
+"""So many messages are put off to another day at once."""
+STOPPED: Final = "its campaign is paused: too many complaints or hard bounces"
+STOPPED_FOR: Final = 15 * MINUTE
+"""What a paused campaign has queued is looked at again after so long."""
 Verdict = tuple[int, str, str, Instant]
 """(message, status, reason, due) of one that is not called for now."""
 
 
 @dataclass(frozen=True)
 class Ready:
-    """A composed message whose attempt is committed: the provider may be called."""
+    """A composed message whose attempt is committed: the provider may be called.
+
+    Attributes:
+        account: The channel whose provider it is: the message's own, or its backup.
+        domain: Of an e-mail's recipient; in memory only.
+        doubt, n_elsewhere: What earlier calls left open, by this channel and by others.
+    """
 
     queued: Queued
     composed: Composed
     address_hash: str
     doubt: Doubt = NO_DOUBT
     number: int = 0
+    account: str = ""
+    domain: str = ""
+    n_elsewhere: int = 0
 
     @property
     def went_to(self) -> str:
@@ -50,8 +68,16 @@ class Ready:
         """What the answer to this attempt is judged by."""
         return Case(
             self.queued, self.number, self.address_hash, provider.name, provider.capabilities,
-            self.doubt, is_transactional, started_at,
+            self.doubt, is_transactional, started_at, self.account, self.n_elsewhere,
         )  # fmt: skip
+
+    @property
+    def note(self) -> str:
+        """What people should know of it beside that it was sent."""
+        if not self.n_elsewhere:
+            return self.composed.note
+        words = "possible duplicate: another channel was called before and its answer was lost"
+        return f"{self.composed.note}; {words}" if self.composed.note else words
 
 
 @dataclass(frozen=True)
@@ -98,24 +124,34 @@ class Beginning:
         now: Instant,
         limit: int,
         as_due: bool,
+        via: Route | None = None,
     ) -> Begun:
         """Claim the next messages of a lane and commit their attempts.
 
         Args:
+            provider: The one that is called: of the channel, or of the one that `via` names.
             as_due: Every message acts at its own due instant instead of `now`.
         """
         holding = self._holding()
+        route = via or Route(channel)
+        plan = None if as_due or lane == TRANSACTIONAL else warm_up_of(playbook, route.account)
         with self._database.read() as connection:
+            left = limit if plan is None else min(limit, warming.left(connection, route, plan, now))
+            # What is over today's ceiling is put off without being composed, many at a time.
             rows = queue.queued(
-                connection, channel, lane=lane, now=now, limit=limit, holding=holding
+                connection, channel, lane=lane, now=now, limit=left or PUT_OFF, holding=holding
             )
             if not rows:
                 return Begun(0)
+            if not left and plan is not None:
+                return Begun(len(rows), n_held=self._put_off(rows, plan, now=now))
             people = queue.addressees(connection, {row.profile_id for row in rows})
             keys = data_keys(connection, {it.id: it for it in people.values()})
         at = {row.id: row.due_at if as_due else now for row in rows}
         verdicts: list[Verdict] = []
-        composed = self._composed(playbook, rows, people, keys, at, verdicts)
+        made = self._composed(playbook, route, rows, people, keys, at, verdicts)
+        granted = paced(route, made, verdicts, now=now)
+        composed: Sequence[Ready] = granted
 
         def transaction(connection: Connection) -> list[Ready]:
             nonlocal composed, verdicts
@@ -125,37 +161,52 @@ class Beginning:
                 composed = [it for it in composed if ours.has(it.queued.profile_id)]
                 verdicts = [it for it in verdicts if ours.has(profiles[it[0]])]
             allowed = _allowed(
-                connection, playbook, provider, channel, composed, people, at, verdicts, now=now
+                connection, playbook, provider, route, composed, people, at, verdicts, now=now
             )
+            if plan is not None:
+                allowed = warming.within(connection, route, plan, allowed, verdicts, now=now)
             queue.decide(connection, verdicts)
             if channel == WEBHOOK:
                 self._tell(connection, [it[0] for it in verdicts], now=now)
             numbers = queue.begin_attempts(
                 connection,
                 [
-                    (
+                    queue.Beginning(
                         it.queued.id,
                         provider.name,
                         it.composed.digest,
                         at[it.queued.id],
                         bytes.fromhex(it.went_to) if it.went_to else None,
+                        route.account,
+                        label_of(it.domain, named=route.named_domains),
                     )
                     for it in allowed
                 ],
             )
             return [
-                Ready(it.queued, it.composed, it.went_to, it.doubt, numbers[it.queued.id])
+                replace(it, address_hash=it.went_to, number=numbers[it.queued.id])
                 for it in allowed
                 if it.queued.id in numbers
             ]
 
-        ready: list[Ready] = self._write(transaction)
+        ready: list[Ready] = []
+        try:
+            ready = self._write(transaction)
+        finally:
+            given_back(route, granted=granted, ready=ready)
         hit("attempt commit")
         return Begun(len(rows), ready, len(verdicts))
+
+    def _put_off(self, rows: Sequence[Queued], plan: WarmUp, *, now: Instant) -> int:
+        """Let messages wait for the next day's ceiling; give how many."""
+        verdicts = [warming.tomorrow(it.id, plan, now=now) for it in rows]
+        self._write(lambda connection: queue.decide(connection, verdicts))
+        return len(rows)
 
     def _composed(
         self,
         playbook: Playbook,
+        route: Route,
         rows: Sequence[Queued],
         people: Mapping[int, Addressee],
         keys: Mapping[int, bytes],
@@ -165,12 +216,15 @@ class Beginning:
         """The messages that can be made; the others get their verdict."""
         made: list[Ready] = []
         for row in rows:
+            if row.campaign in playbook.stopped and not is_transactional(playbook, row.topic):
+                verdicts.append((row.id, "queued", STOPPED, at[row.id] + STOPPED_FOR))
+                continue
             person = people.get(row.profile_id)
             try:
                 if person is None or person.erased_at is not None:
                     raise Unsendable("erased")
                 composed = compose(
-                    row,
+                    msgspec.structs.replace(row, account=route.account),
                     person,
                     playbook=playbook,
                     vault=self._vault,
@@ -186,7 +240,9 @@ class Beginning:
                 verdicts.append((row.id, "failed", why_not, row.due_at))
             else:
                 address = _texts.decode(person.addresses).get(row.channel, "")
-                made.append(Ready(row, composed, address))
+                to = composed.message.to
+                domain = domain_of(to) if row.channel == "email" else ""
+                made.append(Ready(row, composed, address, account=route.account, domain=domain))
         return made
 
 
@@ -194,7 +250,7 @@ def _allowed(
     connection: Connection,
     playbook: Playbook,
     provider: Provider,
-    channel: str,
+    route: Route,
     composed: Sequence[Ready],
     people: Mapping[int, Addressee],
     at: Mapping[int, Instant],
@@ -213,12 +269,14 @@ def _allowed(
     allowed: list[Ready] = []
     for it in composed:
         row, instant = it.queued, at[it.queued.id]
-        doubt = doubts.get(row.id, NO_DOUBT)
+        known = doubts.get(row.id, {})
+        doubt = known.get(route.account, NO_DOUBT)
+        n_elsewhere = sum(each.n_ambiguous for name, each in known.items() if name != route.account)
         answer = last_look(
             row, people[row.profile_id], locked.get(it.address_hash), playbook.program, instant
         )
         # One that may have arrived already is not called dropped or failed.
-        ended = "unknown" if doubt.n_ambiguous else None
+        ended = "unknown" if known else None
         match answer:
             case Defer(until, why):
                 verdicts.append((row.id, "queued", why, until))
@@ -229,18 +287,26 @@ def _allowed(
                 verdicts.append((row.id, ended or "failed", why, row.due_at))
             case Allow() if not answers.may_repeat(
                 provider.capabilities,
-                is_transactional=is_transactional(playbook, row),
+                is_transactional=is_transactional(playbook, row.topic),
                 doubt=doubt,
+                n_elsewhere=n_elsewhere,
                 at=instant,
             ):
+                if n_elsewhere and route.account != row.account:
+                    # Only the key of who may have it protects from a copy: it waits for that one,
+                    # and if the key runs out meanwhile it ends as unknown there.
+                    own = row.account
+                    why = f"{own} may have taken it, so it waits for {own} to come back"
+                    verdicts.append((row.id, "queued", why, route.own_opens_at))
+                    continue
                 why = f"nobody knows whether {provider.name} took it, and its key has expired"
                 verdicts.append((row.id, "unknown", why, row.due_at))
             case Allow():
-                allowed.append(Ready(row, it.composed, it.address_hash, doubt))
+                allowed.append(replace(it, doubt=doubt, n_elsewhere=n_elsewhere))
     return allowed
 
 
-def is_transactional(playbook: Playbook, it: Queued) -> bool:
-    """Whether silence would be worse for this message than a copy."""
-    topic = playbook.program.topics.get(it.topic)
-    return topic is not None and topic.is_transactional
+def is_transactional(playbook: Playbook, topic: str) -> bool:
+    """Whether silence would be worse for messages of a topic than a copy."""
+    known = playbook.program.topics.get(topic)
+    return known is not None and known.is_transactional

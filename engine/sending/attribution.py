@@ -23,7 +23,8 @@ _UNNAMED: Final = ("", "ambiguous", "accepted")
 (it may come after the first report), was lost, or named nothing."""
 
 _ATTEMPTS: Final = (
-    "SELECT a.message_id, a.outcome, a.provider_id, m.account FROM attempt a "
+    "SELECT a.message_id, a.outcome, a.provider_id, "
+    "CASE a.account WHEN '' THEN m.account ELSE a.account END FROM attempt a "
     "JOIN message m ON m.id = a.message_id WHERE {} AND a.provider = ? AND m.channel = ?"
 )
 
@@ -46,8 +47,8 @@ class Attributed(Struct):
 
 
 class _Tried(Struct):
-    """What attempts at one message say about its names. `is_open`: one has none yet, and this
-    channel is the message's own (it may have been sent by another one before)."""
+    """What attempts at one message say about its names. `is_open`: one has none yet, and was made
+    by this very channel (another one may have been called, too)."""
 
     names: set[str] = field(default_factory=set)
     is_open: bool = False

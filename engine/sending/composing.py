@@ -19,10 +19,11 @@ from channels.base import OutMessage
 from channels.content.limits import RenderError
 from channels.content.render import Setting, render
 from channels.sms.opt_out import with_opt_out
-from channels.tokens import make_token
+from channels.tokens import TRAP, make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.release.playbook import Playbook
+from engine.sending.consent_requests import asks_for_consent
 from engine.sending.rerouting import NOWHERE, reroute
 from engine.store.connection import Connection
 from engine.store.queue import WEBHOOK, Addressee, Queued
@@ -32,7 +33,11 @@ from engine.vault import Vault, is_sealed, sealed_for
 IDEMPOTENCY: Final = UUID("6a1de3ab-3c1f-5f7e-9a55-0c3c9f5d2b11")
 """Names the space of our idempotency keys; never to be changed."""
 
+TRACKING: Final = "tracking"
+"""The topic by which people say whether what they open and follow may be counted."""
+
 _object = msgspec.json.Decoder(dict[str, Any])
+_consent = msgspec.json.Decoder(dict[str, dict[str, bool]])
 _texts = msgspec.json.Decoder(dict[str, str])
 _encode = msgspec.json.Encoder(order="sorted").encode
 TRAIT_OF: Final = {channel: trait for trait, channel in ADDRESS_TRAITS.items()}
@@ -47,6 +52,12 @@ class Links:
 
     def unsubscribe(self, message: int) -> str:
         return f"{self.public_url}/u/{make_token('unsubscribe', message, key=self.key)}"
+
+    def preferences(self, message: int) -> str:
+        return f"{self.public_url}/preferences/{make_token('preferences', message, key=self.key)}"
+
+    def confirm(self, message: int) -> str:
+        return f"{self.public_url}/confirm/{make_token('confirm', message, key=self.key)}"
 
     def opened(self, message: int) -> str:
         return f"{self.public_url}/t/o/{make_token('open', message, key=self.key)}"
@@ -116,6 +127,7 @@ def compose(
     workspace = playbook.workspace
     topic = playbook.program.topics.get(it.topic)
     is_marketing = topic is None or not topic.is_transactional
+    is_tracked = may_track(it, person, playbook)
     unsubscribe = links.unsubscribe(it.id) if it.channel == "email" and is_marketing else ""
     form = workspace.settings.channels.get(it.account)  # type: ignore[call-overload]
     defaults = form.settings if form is not None else {}
@@ -128,8 +140,12 @@ def compose(
         zone=person.zone,
         currency=workspace.settings.currency or "",
         unsubscribe_url=unsubscribe or links.unsubscribe(it.id),
-        open_url=links.opened(it.id) if it.channel == "email" else "",
-        link_url=lambda index, _: links.clicked(it.id, index),
+        preferences_url=links.preferences(it.id),
+        open_url=links.opened(it.id) if it.channel == "email" and is_tracked else "",
+        trap_url=links.clicked(it.id, TRAP) if unsubscribe and is_tracked else "",
+        confirm_url=links.confirm(it.id) if asks_for_consent(event) else "",
+        link_url=(lambda index, _: links.clicked(it.id, index)) if is_tracked else None,
+        feeds=playbook.feeds,
     )
     try:
         content = render(template, context, setting=setting)
@@ -164,7 +180,9 @@ def compose(
         expires_at=it.expires_at,
         metadata={"message": str(it.id), "campaign": it.campaign, "step": it.step},
     )
-    rerouted = reroute(message, mode=workspace.settings.test_mode)
+    # A room is our own team's: nobody else reads there.
+    is_room = it.account in playbook.program.rooms
+    rerouted = reroute(message, mode=None if is_room else workspace.settings.test_mode)
     if rerouted is None:
         raise Unsendable(NOWHERE)
     message = rerouted.message
@@ -173,6 +191,23 @@ def compose(
     is_stand_in = message.to != to
     went_to = vault.address_hash(it.channel, message.to).hex() if is_stand_in else ""
     return Composed(message, digest, content.links, rerouted.note, went_to)
+
+
+def may_track(it: Queued, person: Addressee, playbook: Playbook) -> bool:
+    """Whether opens and clicks of a message may be counted: its topic's and its reader's word.
+
+    A reader says it as of any topic, by the name `tracking`. Where the workspace has that topic,
+    silence means what it means for the others; else only a "no" counts.
+    """
+    topics = playbook.program.topics
+    topic = topics.get(it.topic)
+    if topic is not None and not topic.is_tracked:
+        return False
+    said = _consent.decode(person.consent).get(it.channel, {})
+    if False in (said.get(TRACKING), said.get("*")):
+        return False
+    is_asked = TRACKING in topics and playbook.program.consent_unknown == "refuse"
+    return not is_asked or said.get(TRACKING) is True
 
 
 def compose_call(it: Queued) -> Composed:

@@ -115,7 +115,11 @@ class Delivering:
         keep the whole."""
         channels = playbook.workspace.settings.channels
         rates = {str(name): form.rate for name, form in channels.items()}
-        self.paces.follow(rates, share=self.ticker.share())
+        domains = {
+            str(name): {str(domain): rate for domain, rate in form.domains.items()}
+            for name, form in channels.items()
+        }
+        self.paces.follow(rates, domains=domains, share=self.ticker.share())
 
     def _may_send(self) -> bool:
         """Not while the clock jumps, nor on the room that is kept for opt-outs."""

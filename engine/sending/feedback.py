@@ -64,11 +64,15 @@ def take_in(
     provider: str,
     log: EventLog,
     now: Instant,
+    traits: str | None = None,
 ) -> int:
     """Record delivery events within the caller's transaction; give how many were new.
 
     Reports about messages we do not know are kept (so that a repeat is a repeat) and otherwise
     ignored.
+
+    Args:
+        traits: JSON of what their events tell of the profile; consent may be in it.
     """
     fresh = unseen(connection, reports, provider)
     if not fresh:
@@ -81,14 +85,19 @@ def take_in(
         )
     }
     known = [it for it in fresh if it.message in messages]
-    _move_forward(connection, known)
+    move_forward(connection, known)
     settle(connection, known, now=now)
     people = addressees(connection, {messages[it.message][1] for it in known})
     _suppress(connection, known, messages, people, provider=provider, now=now)
     log.append(
         connection,
         [
-            _event_row(it, messages[it.message], people[messages[it.message][1]].id, provider, now)
+            (
+                *_event_row(
+                    it, messages[it.message], people[messages[it.message][1]].id, provider, now
+                ),
+                traits,
+            )
             for it in known
             if it.kind in EVENT_NAMES and messages[it.message][1] in people
         ],
@@ -162,8 +171,8 @@ def unseen(
     bulk.insert(
         connection,
         "delivery_event",
-        ("event_hash", "message_id", "kind", "at"),
-        [(key, it.message or 0, it.kind, it.at) for key, it in fresh.items()],
+        ("event_hash", "message_id", "kind", "at", "bounce"),
+        [(k, it.message or 0, it.kind, it.at, it.bounce_class or "") for k, it in fresh.items()],
         on_conflict="ignore",
     )
     return list(fresh.values())
@@ -174,8 +183,9 @@ def event_hash(provider: str, event_id: str) -> bytes:
     return hashlib.sha256(f"{provider}\0{event_id}".encode()).digest()[:16]
 
 
-def _move_forward(connection: Connection, reports: Sequence[DeliveryEvent]) -> None:
-    """Merge reports into `delivery`: the highest rank wins, first open and click are kept."""
+def move_forward(connection: Connection, reports: Sequence[DeliveryEvent]) -> None:
+    """Merge reports of known messages into `delivery`: the highest rank wins, first open and click
+    are kept."""
     ids = list({it.message for it in reports if it.message is not None})
     rows: dict[int, Row] = {
         row[0]: row
@@ -221,6 +231,7 @@ def merged(row: Row | None, it: DeliveryEvent) -> Row:
 def _event_row(
     it: DeliveryEvent, message: Row, profile_id: int, provider: str, now: Instant
 ) -> Row:
+    """An event as the log has it, but for its traits."""
     message_id, _, campaign, step, variant, channel, topic, template = message
     properties = {
         "message": message_id,
@@ -242,5 +253,5 @@ def _event_row(
         properties["bounce_class"] = it.bounce_class
     return (
         message_hash(provider, it.event_id), profile_id, EVENT_NAMES[it.kind], it.at, now, 0,
-        text(properties), "{}", None,
+        text(properties), "{}",
     )  # fmt: skip

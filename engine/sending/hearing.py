@@ -18,7 +18,7 @@ from channels.base import DeliveryEvent
 from engine.core.model import DAY, Instant
 from engine.failpoints import hit
 from engine.sending.attribution import Speaker, attributed
-from engine.sending.feedback import event_hash, take_in, unseen
+from engine.sending.feedback import event_hash, move_forward, take_in, unseen
 from engine.sending.inbound import take_texts
 from engine.sending.unsubscribe import PROVIDER, withdraw
 from engine.store.bulk import insert, last, reserve
@@ -160,6 +160,8 @@ class _Ear:
     def _take_refusals(self, refusals: Sequence[DeliveryEvent]) -> None:
         """People who said no at the provider said it to us: to all marketing on this channel."""
         fresh = unseen(self._connection, refusals, self._provider)
+        # Of two that say so the earlier counts, whichever comes first.
+        move_forward(self._connection, fresh)
         self.counts["unsubscribed"] += len(fresh)
         self.counts["repeated"] += len(refusals) - len(fresh)
         for it in fresh:

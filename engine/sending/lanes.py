@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from channels.base import Accepted, Random, Receipt, RefusedBy, Throttled
+from channels.domains import Domains, Limit, part_of
 from channels.pace import Breaker, Rate, SlowStart, State
 from engine.core.model import DAY, MINUTE, SECOND, Instant, Topic
 from engine.store.queue import MARKETING, TRANSACTIONAL
@@ -51,10 +52,12 @@ class Pace:
         self, *, rng: Random, rate: tuple[int, int] | None = None, share: float = 1.0
     ) -> None:
         self._rng = rng
+        self.domains = Domains(rng=rng)
         self._breaker = Breaker(rng=rng)
         self._rest_until: Instant = 0
         self._rested_at: Instant = 0
         self._n_throttled = 0
+        self._busy_domains: set[str] = set()
         self._slow_start: SlowStart | None = None
         self._in_flight = dict.fromkeys(LANES, 0)
         self._is_first_waiting = False
@@ -71,10 +74,7 @@ class Pace:
         if rate is None:
             self._rate = None
             return
-        # A part of 100 a second is 25 a second; a part of one a minute is one in four minutes.
-        part = rate[0] * share
-        calls = max(1, int(part))
-        per = max(1, int(rate[1] * calls / part))
+        calls, per = part_of(rate, share)
         self._rate = Rate(calls, per) if self._rate is None else self._rate.resized(calls, per)
 
     def grant(self, lane: int, *, wanted: int, now: Instant) -> int:
@@ -120,17 +120,27 @@ class Pace:
             start = max(start, self._rate.take(now=start))
         return start
 
-    def record(self, lane: int, receipt: Receipt, *, started_at: Instant, now: Instant) -> None:
+    def record(
+        self, lane: int, receipt: Receipt, *, started_at: Instant, now: Instant, domain: str = ""
+    ) -> None:
         """A granted call was answered: free its place and learn from it."""
         self._in_flight[lane] -= 1
+        if domain:
+            self.domains.record(domain, receipt, now=now)
         if self._breaker.record(receipt, started_at=started_at, now=now):
             self._slow_start = SlowStart(since=now)
         match receipt:
-            case Throttled(seconds, _):
+            case Throttled(seconds, _, "account"):
                 self._n_throttled += 1
                 self._rest(seconds, now)
+            case Throttled(_, _, "domain") if domain not in self._busy_domains:
+                # One domain after the other is too busy for us: so it is about us after all.
+                self._busy_domains.add(domain)
+                self._n_throttled += 1
+                self._rest(None, now)
             case Accepted() | RefusedBy():
                 self._n_throttled = 0
+                self._busy_domains.clear()
 
     def drop(self, lane: int) -> None:
         """A granted call ended without any answer: free its place."""
@@ -141,6 +151,10 @@ class Pace:
         if now < self._rested_at:  # the clock was set back
             self._rested_at, self._rest_until = now, now + self._rest_until - self._rested_at
         return max(self._breaker.opens_at(now=now), self._rest_until, now)
+
+    def is_down(self, *, now: Instant) -> bool:
+        """Whether its provider failed, or refused our account, and has not come back yet."""
+        return self._breaker.state(now=now) != "closed"
 
     def in_flight(self, lane: int) -> int:
         """Places taken."""
@@ -188,7 +202,8 @@ class Paces:
     def __init__(self, *, rng: Random) -> None:
         self._rng = rng
         self._paces: dict[str, Pace] = {}
-        self._rates: dict[str, tuple[int, int] | None] = {}
+        self._rates: dict[str, Limit | None] = {}
+        self._domains: dict[str, Mapping[str, Limit]] = {}
         self._share = 1.0
 
     def of(self, channel: str) -> Pace:
@@ -199,17 +214,25 @@ class Paces:
         return pace
 
     def follow(
-        self, rates: Mapping[str, tuple[int, int] | None], *, share: float | None = None
+        self,
+        rates: Mapping[str, Limit | None],
+        *,
+        domains: Mapping[str, Mapping[str, Limit]] | None = None,
+        share: float | None = None,
     ) -> None:
         """Take over the rates of a release: (calls, microseconds) by channel.
 
         Args:
+            domains: Those of recipients' domains, by channel; as before where not given.
             share: This process's part of every rate, in (0, 1]; as before where not given.
         """
         self._share = self._share if share is None else share
         self._rates.update(rates)
+        self._domains.update(domains or {})
         for channel, rate in self._rates.items():
             self.of(channel).set_rate(rate, share=self._share)
+        for channel, limits in self._domains.items():
+            self.of(channel).domains.follow(limits, share=self._share)
 
     def opens_at(self, *, now: Instant) -> Instant:
         """When the first resting channel may be called again; `now` if none rests."""

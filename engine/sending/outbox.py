@@ -16,13 +16,14 @@ from channels.base import Ambiguous, Provider, Random, Receipt
 from engine.core.model import SECOND, Instant
 from engine.failpoints import hit
 from engine.release.playbook import Playbook
-from engine.sending import answers
+from engine.sending import answers, recovering, routes
 from engine.sending.answers import Case
 from engine.sending.attempts import Beginning, Ready, is_transactional
 from engine.sending.attribution import Speaker
 from engine.sending.catching_up import catch_up
 from engine.sending.composing import Composed, Links
 from engine.sending.lanes import LANES, PLACES, Pace, Paces
+from engine.sending.placing import place
 from engine.sending.sent_events import is_asked_for, record_sent
 from engine.sending.settling import settle_reported
 from engine.sending.webhook_answers import tell_journeys
@@ -31,7 +32,7 @@ from engine.store.claims import Holding
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
-from engine.store.queue import NO_DOUBT, TRANSACTIONAL, WEBHOOK, Doubt, Outcome
+from engine.store.queue import TRANSACTIONAL, WEBHOOK, Outcome
 from engine.vault import Vault
 
 LANE_WIDTH: Final = 32
@@ -89,6 +90,7 @@ class Outbox:
         call_seconds_max: float = CALL_SECONDS_MAX,
     ) -> None:
         self._database = database
+        self._vault = vault
         self._providers = providers
         self._rng = rng
         self._write = write or self._in_own_transaction
@@ -110,28 +112,15 @@ class Outbox:
         return tuple(self._providers)
 
     def recover(self, playbook: Playbook, *, now: Instant, holding: Holding | None = None) -> int:
-        """Settle the attempts that a dead process left open; give how many.
-
-        Marketing is at most once: the message becomes `unknown`. Transactional topics, and
-        providers that honour idempotency keys, are tried again.
-        """
-        why = "the process stopped before the provider's answer was recorded"
+        """Settle the attempts that a dead process left open (`recovering`); give how many."""
 
         def settle(connection: Connection) -> int:
             ours = None if holding is None else holding.still(connection)
             rows = queue.unfinished(connection, ours)
             known = queue.doubts(connection, [row[0] for row in rows])
-            outcomes = []
-            for message, number, topic, channel, started_at in rows:
-                before = known.get(message, NO_DOUBT)
-                doubt = Doubt(before.n_ambiguous + 1, before.since or started_at)
-                is_again = doubt.n_ambiguous < answers.ATTEMPTS_MAX and self._may_repeat(
-                    playbook, channel, topic, doubt=doubt, at=now
-                )
-                status = "queued" if is_again else "unknown"
-                outcomes.append(
-                    Outcome(message, number, "ambiguous", status, why, now, now, detail=why)
-                )
+            outcomes = recovering.settled(
+                rows, known, playbook=playbook, providers=self._providers, now=now
+            )
             queue.finish_attempts(connection, outcomes)
             settle_reported(connection, [it.message for it in outcomes], now=now)
             self._tell(connection, [row[0] for row in rows if row[3] == WEBHOOK], now=now)
@@ -185,32 +174,39 @@ class Outbox:
 
         All that is given must be delivered. `Drained` says what was held, and when to come back.
         """
-        await self._record(channel, ())
-        pace = self.paces.of(channel)
-        granted = limit if as_due else pace.grant(lane, wanted=limit, now=now)
+        names = routes.routes(playbook, channel, open_=self._providers)
+        for name in names:
+            await self._record(name, ())
+        own, account, granted = self.paces.of(channel), channel, limit
+        if not as_due:
+            account, granted = routes.granted(self.paces, names, lane, wanted=limit, now=now)
         if not granted:
             is_waiting = await asyncio.to_thread(self._beginning.waits, channel, lane, now=now)
             if lane == TRANSACTIONAL:
-                pace.first_waits(is_waiting)
-            return (), Drained(opens_at=pace.opens_at(now=now) if is_waiting else None)
+                own.first_waits(is_waiting)
+            opens_at = routes.opens_at(self.paces, names, now=now)
+            return (), Drained(opens_at=opens_at if is_waiting else None)
         ready: Sequence[Ready] = ()
         try:
             begun = await asyncio.to_thread(
                 self._beginning.begin,
                 playbook,
-                self._providers[channel],
+                self._providers[account],
                 channel,
                 lane,
                 now=now,
                 limit=granted,
                 as_due=as_due,
+                via=None
+                if as_due
+                else routes.route_of(playbook, self.paces, account, own=channel, now=now),
             )
             ready = begun.ready
         finally:
             if not as_due:
-                pace.give_back(lane, granted - len(ready))
-        if lane == TRANSACTIONAL:
-            pace.first_waits(begun.n_due == granted < limit)
+                self.paces.of(account).give_back(lane, granted - len(ready))
+        if lane == TRANSACTIONAL and account == channel:
+            own.first_waits(begun.n_due == granted < limit)
         return ready, Drained(n_held=begun.n_held)
 
     async def deliver(
@@ -231,24 +227,26 @@ class Outbox:
         Args:
             width: Bounds the calls in flight, where several deliveries of a lane run at once.
         """
-        provider = self._providers[channel]
+        account = ready[0].account if ready else channel  # one call of `begin` goes one way
+        provider = self._providers[account]
         self._records_sent = is_asked_for(playbook.program)
-        pace = None if as_due else self.paces.of(channel)
+        pace = None if as_due else self.paces.of(account)
         width = width or asyncio.Semaphore(LANE_WIDTH)
         arrived: asyncio.Queue[Outcome | BaseException] = asyncio.Queue()
 
         async def call(it: Ready) -> None:
-            is_answered = False
+            is_answered = is_taken = False
             try:
                 async with width:
-                    started_at = await self._turn(pace, now)
+                    is_taken = True
+                    started_at = await self._turn(pace, it.domain, now)
                     receipt = await self._called(provider, it)
                     hit("bytes sent")
                     at = it.queued.due_at if as_due else self._present(now)
                     if pace is not None and channel == WEBHOOK:
                         pace.drop(lane)  # one receiver's trouble says nothing of the others
                     elif pace is not None:
-                        pace.record(lane, receipt, started_at=started_at, now=at)
+                        pace.record(lane, receipt, started_at=started_at, now=at, domain=it.domain)
                     is_answered = True
                 arrived.put_nowait(self._outcome(playbook, provider, it, receipt, at))
             except BaseException as error:
@@ -256,6 +254,8 @@ class Outbox:
             finally:
                 if pace is not None and not is_answered:
                     pace.drop(lane)
+                if pace is not None and it.domain and not is_taken:
+                    pace.domains.drop(it.domain)
 
         calls = [asyncio.create_task(call(it)) for it in ready]
         outcomes: list[Outcome] = []
@@ -267,7 +267,7 @@ class Outbox:
                     arrivals.append(arrived.get_nowait())
                 hit("reply unread")
                 group = [it for it in arrivals if isinstance(it, Outcome)]
-                await self._record(channel, group)
+                await self._record(account, group)
                 outcomes += group
                 failures += [it for it in arrivals if isinstance(it, BaseException)]
                 for failure in failures:
@@ -284,12 +284,16 @@ class Outbox:
     def _present(self, now: Instant) -> Instant:
         return now if self._clock is None else self._clock()
 
-    async def _turn(self, pace: Pace | None, now: Instant) -> Instant:
-        """Wait until the rate lets one more call start; the instant at which it does."""
-        if pace is None or self._clock is None:
+    async def _turn(self, pace: Pace | None, domain: str, now: Instant) -> Instant:
+        """Wait until the rates let one more call start; the instant at which it does."""
+        if pace is None:
             return now
+        if self._clock is None:
+            return pace.domains.take(domain, now=now) if domain else now
         present = self._clock()
         start = pace.take(now=present)
+        if domain:
+            start = pace.domains.take(domain, now=start)
         if start > present:
             await asyncio.sleep((start - present) / SECOND)
         return start
@@ -319,6 +323,7 @@ class Outbox:
     def _finish(self, channel: str, group: Sequence[Outcome]) -> None:
         def finish(connection: Connection) -> None:
             finished = queue.finish_attempts(connection, group)
+            place(connection, finished, vault=self._vault, now=max(it.at for it in group))
             if channel != WEBHOOK and self._log is not None:
                 provider = self._providers[channel]
                 speaker = Speaker(channel, provider.channel, provider.name)
@@ -342,27 +347,16 @@ class Outbox:
     ) -> Outcome:
         """What an answer means for the message."""
         case: Case = it.case(
-            provider, is_transactional=is_transactional(playbook, it.queued), started_at=now
+            provider, is_transactional=is_transactional(playbook, it.queued.topic), started_at=now
         )
+        if len(routes.routes(playbook, it.account, open_=self._providers)) > 1:
+            case = msgspec.structs.replace(case, has_backup=True)
         outcome = answers.judged(case, receipt, rng=self._rng, now=now)
         if outcome.status != "sent":
             return outcome
         if self._on_sent is not None:
             self._on_sent(provider, it.composed, now)
-        return msgspec.structs.replace(outcome, reason=it.composed.note)
-
-    def _may_repeat(
-        self, playbook: Playbook, channel: str, topic: str, *, doubt: Doubt, at: Instant
-    ) -> bool:
-        """Whether a call of unclear fate may be repeated: it cannot double, or silence is worse."""
-        provider = self._providers.get(channel)
-        known = playbook.program.topics.get(topic)
-        return provider is not None and answers.may_repeat(
-            provider.capabilities,
-            is_transactional=known is not None and known.is_transactional,
-            doubt=doubt,
-            at=at,
-        )
+        return msgspec.structs.replace(outcome, reason=it.note)
 
     def _in_own_transaction(self, function: Callable[[Connection], Any]) -> Any:
         with self._database.write() as connection:

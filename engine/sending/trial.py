@@ -206,4 +206,5 @@ def _playbook(checked: Checked) -> Playbook:
         templates=checked.templates,
         evaluate=lambda *_, **__: None,
         features_at=lambda _: frozenset(),
+        feeds=checked.feeds,
     )

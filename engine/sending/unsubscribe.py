@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from channels.base import DeliveryEvent
 from engine.core.model import Instant
@@ -18,6 +19,7 @@ from engine.store.bulk import insert, reserve
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from engine.store.people import TEXTED, text
+from engine.store.placements import refused_topics
 from engine.store.queue import Addressee, addressees, reached
 
 Scope: TypeAlias = Literal["topic", "all"]
@@ -28,13 +30,23 @@ SOURCE: Final = "unsubscribe link"
 TEXT: Final = "text message"
 PROVIDER: Final = "provider"
 """In the ledger: by which of three ways somebody said no. Only a text takes a text back."""
+PREFERENCES: Final = "preference centre"
+CONFIRMATION: Final = "confirmation link"
+"""In the ledger: by their own hand. A "yes" of these takes back whatever they said before."""
+
+UNADDRESSED: Final = "web"
+"""The channel whose visitors have no address: they come by themselves."""
 
 WITHDRAWN: Final = (
-    f"source IN ('{SOURCE}', '{TEXT}', '{PROVIDER}') AND granted = 0 AND NOT EXISTS ("
-    "SELECT 1 FROM consent_change later WHERE later.profile_id = consent_change.profile_id "
-    "AND later.channel = consent_change.channel AND later.topic = consent_change.topic "
-    f"AND later.source = '{TEXT}' AND consent_change.source <> '{SOURCE}' "
-    "AND later.granted = 1 AND later.id > consent_change.id)"
+    f"source IN ('{SOURCE}', '{TEXT}', '{PROVIDER}', '{PREFERENCES}') AND granted = 0 "
+    "AND NOT EXISTS (SELECT 1 FROM consent_change later "
+    "WHERE later.profile_id = consent_change.profile_id "
+    "AND later.channel = consent_change.channel "
+    "AND later.granted = 1 AND later.id > consent_change.id "
+    f"AND ((later.topic = consent_change.topic AND later.source = '{TEXT}' "
+    f"AND consent_change.source NOT IN ('{SOURCE}', '{PREFERENCES}')) "
+    f"OR (later.source IN ('{PREFERENCES}', '{CONFIRMATION}') "
+    f"AND consent_change.topic IN (later.topic, '{EVERYTHING}'))))"
 )
 """SQL: the rows of `consent_change` by which a person said no to us, and did not take it back."""
 
@@ -97,8 +109,9 @@ def withdraw(
     is_text = source == PROVIDER and asked.channel == TEXTED
     stopped_at = (now if at is None else at) if is_text else None
     # The contact rows first, and in order: attempts lock them so, and nobody waits in a circle.
+    has_changed = False
     for address in sorted(_concerned(connection, message, person, asked.channel)):
-        withdraw_address(
+        has_changed |= withdraw_address(
             connection, address, channel=asked.channel, topic=topic, now=now,
             stopped_at=stopped_at,
         )  # fmt: skip
@@ -109,7 +122,17 @@ def withdraw(
         at=now if at is None else at,
         reason="all marketing" if topic == EVERYTHING else "",
     )
-    is_new = take_in(connection, [report], provider=SOURCE, log=log, now=now) > 0
+    said: str | None = None
+    if asked.channel == UNADDRESSED and person is not None:
+        # No address, so no contact row: the profile's consent says no when its event is played,
+        # and what is shown asks the ledger before (`engine.standing`).
+        said = text({"$consent": {asked.channel: {topic: False}}})
+        has_changed = topic not in refused_topics(connection, [person.id]).get(person.id, ())
+    is_new = take_in(connection, [report], provider=SOURCE, log=log, now=now, traits=said) > 0
+    if has_changed and not is_new:
+        # They had agreed again meanwhile: this is another "no" of the same message's reader.
+        again = replace(report, event_id=f"{report.event_id}:{now}")
+        is_new = take_in(connection, [again], provider=SOURCE, log=log, now=now, traits=said) > 0
     if is_new and person is not None:
         enter(
             connection, [person.id], channel=asked.channel, topic=topic, granted=False,
@@ -204,17 +227,25 @@ def enter(
     at: Instant,
     source: str,
     proof: str,
+    text_version: str = "",
 ) -> None:
-    """Write into the ledger what people said, one row each."""
+    """Write into the ledger what people said, one row each.
+
+    Args:
+        text_version: Which words of ours they read, where they read any.
+    """
     if not profiles:
         return
     first = reserve(connection, "consent_change", len(profiles))
     insert(
         connection,
         "consent_change",
-        ("id", "profile_id", "channel", "topic", "granted", "at", "source", "proof"),
+        (
+            "id", "profile_id", "channel", "topic", "granted", "at", "source", "proof",
+            "text_version",
+        ),
         [
-            (number, profile, channel, topic, int(granted), at, source, proof)
+            (number, profile, channel, topic, int(granted), at, source, proof, text_version)
             for number, profile in enumerate(profiles, start=first)
         ],
-    )
+    )  # fmt: skip

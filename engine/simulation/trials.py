@@ -169,7 +169,7 @@ def _compare(test: TestFile, got: list[tuple[Any, ...]]) -> tuple[list[str], lis
 
 def _facts(test: TestFile, *, start: Instant, end: Instant, declared: Declared) -> list[Fact]:
     given = test.given.profile
-    traits = _typed(given.traits, declared.traits)
+    traits = typed(given.traits, declared.traits)
     if given.consent:
         traits["consent"] = {
             str(channel): {str(topic): bool(granted) for topic, granted in topics.items()}
@@ -186,7 +186,7 @@ def _facts(test: TestFile, *, start: Instant, end: Instant, declared: Declared) 
             "userId": user,
             "event": str(it.event),
             "timestamp": iso(it.at),
-            "properties": _typed(it.properties, fields),
+            "properties": typed(it.properties, fields),
         }
         if it.context:
             call["context"] = plain(dict(it.context))
@@ -201,7 +201,7 @@ def _facts(test: TestFile, *, start: Instant, end: Instant, declared: Declared) 
     return [fact for _, fact in prepared.facts]
 
 
-def _typed(values: Any, fields: Any) -> dict[str, Any]:
+def typed(values: Any, fields: Any) -> dict[str, Any]:
     """Values as data: what is declared a text stays one, `zip: 10115` too."""
     typed: dict[str, Any] = {}
     for name, value in values.items():

@@ -6,11 +6,11 @@ attempt commits.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final, TypeAlias
+from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import Contact, Instant
+from engine.core.model import Contact, Instant, Placement
 from engine.failpoints import hit
 from engine.store import bulk, suppressions
 from engine.store.claims import Holding, of
@@ -71,7 +71,9 @@ class Outcome(Struct, frozen=True):
     """What became of one attempt, known `at` an instant.
 
     `status` is the message's: sent, unknown, failed, dropped or queued. `is_opt_out`: the person
-    has said no at the provider.
+    has said no at the provider. `bounce` is what a refusal said of the address. `stays_with` names
+    the channel that alone may be called for it again: its key is all that protects from a copy.
+    `placement` is the page of a web message that is now kept for its visitor.
     """
 
     message: int
@@ -86,6 +88,9 @@ class Outcome(Struct, frozen=True):
     suppress: str = ""
     address_hash: str = ""
     is_opt_out: bool = False
+    bounce: str = ""
+    stays_with: str = ""
+    placement: Placement | None = None
 
 
 def queued(
@@ -179,18 +184,36 @@ class Doubt(Struct, frozen=True):
 NO_DOUBT: Final = Doubt()
 
 
-def doubts(connection: Connection, messages: Sequence[int]) -> dict[int, Doubt]:
-    """What earlier attempts at these messages left open; those without doubt are absent."""
+def doubts(connection: Connection, messages: Sequence[int]) -> dict[int, dict[str, Doubt]]:
+    """What earlier attempts at these messages left open, by the channel that was called.
+
+    Those without doubt are absent.
+    """
     rows = connection.select_in(
-        "SELECT message_id, count(*), min(started_at) FROM attempt WHERE message_id IN (?) "
-        "AND outcome = 'ambiguous' GROUP BY message_id",
+        "SELECT a.message_id, CASE a.account WHEN '' THEN m.account ELSE a.account END, "
+        "a.started_at FROM attempt a JOIN message m ON m.id = a.message_id "
+        "WHERE a.message_id IN (?) AND a.outcome = 'ambiguous'",
         messages,
     )
-    return {row[0]: Doubt(int(row[1]), int(row[2])) for row in rows}
+    found: dict[int, dict[str, Doubt]] = {}
+    for message, account, started_at in rows:
+        known = found.setdefault(message, {})
+        before = known.get(account, NO_DOUBT)
+        since = started_at if before.since is None else min(before.since, started_at)
+        known[account] = Doubt(before.n_ambiguous + 1, since)
+    return found
 
 
-Beginning: TypeAlias = tuple[int, str, str, Instant, bytes | None]
-"""(message, provider, body digest, instant, address hash) of an attempt."""
+class Beginning(Struct, frozen=True):
+    """An attempt to be committed. `account` is the channel that is called."""
+
+    message: int
+    provider: str
+    digest: str
+    started_at: Instant
+    address_hash: bytes | None
+    account: str = ""
+    domain: str = ""
 
 
 def begin_attempts(connection: Connection, rows: Sequence[Beginning]) -> dict[int, int]:
@@ -205,7 +228,7 @@ def begin_attempts(connection: Connection, rows: Sequence[Beginning]) -> dict[in
         for row in connection.select_in(
             "UPDATE message SET status = 'attempting' WHERE id IN (?) AND status = 'queued' "
             "RETURNING id",
-            [row[0] for row in rows],
+            [row.message for row in rows],
         )
     }
     counts: dict[int, int] = {
@@ -215,27 +238,46 @@ def begin_attempts(connection: Connection, rows: Sequence[Beginning]) -> dict[in
             sorted(taken),
         )
     }
-    numbers = {message: counts.get(message, 0) + 1 for message, *_ in rows if message in taken}
+    numbers = {it.message: counts.get(it.message, 0) + 1 for it in rows if it.message in taken}
     bulk.insert(
         connection,
         "attempt",
         (
             "message_id", "number", "provider", "started_at", "outcome", "provider_id", "detail",
-            "body_digest", "address_hash",
+            "body_digest", "address_hash", "account", "domain",
         ),
         [
-            (message, numbers[message], provider, started_at, "", "", "", digest, address_hash)
-            for message, provider, digest, started_at, address_hash in rows
-            if message in numbers
+            (
+                it.message, numbers[it.message], it.provider, it.started_at, "", "", "", it.digest,
+                it.address_hash, it.account, it.domain,
+            )
+            for it in rows
+            if it.message in numbers
         ],
     )  # fmt: skip
     return numbers
 
 
 def decide(connection: Connection, rows: Sequence[tuple[int, str, str, Instant]]) -> None:
-    """Set (message, status, reason, due) of messages that a gate held or dropped at the attempt."""
+    """Set (message, status, reason, due) of messages that a gate held or dropped at the attempt.
+
+    Those that are no longer queued stay as they are: since they were read they may have been
+    displaced, or a report may have shown that an earlier attempt of unclear fate had arrived.
+    """
+    lock = " ORDER BY id FOR UPDATE" if connection.dialect == "postgresql" else ""
+    still = {
+        row[0]
+        for row in connection.select_in(
+            f"SELECT id FROM message WHERE id IN (?) AND status = 'queued'{lock}",
+            [row[0] for row in rows],
+        )
+    }
     bulk.update(
-        connection, "message", ("id",), ("status", "reason", "due_at"), [tuple(r) for r in rows]
+        connection,
+        "message",
+        ("id",),
+        ("status", "reason", "due_at"),
+        [tuple(row) for row in rows if row[0] in still],
     )
 
 
@@ -271,10 +313,21 @@ def finish_attempts(connection: Connection, outcomes: Sequence[Outcome]) -> list
         connection,
         "attempt",
         ("message_id", "number"),
-        ("finished_at", "outcome", "provider_id", "detail"),
-        [(it.message, it.number, it.at, it.outcome, it.provider_id, it.detail) for it in outcomes],
+        ("finished_at", "outcome", "provider_id", "detail", "bounce"),
+        [
+            (it.message, it.number, it.at, it.outcome, it.provider_id, it.detail, it.bounce)
+            for it in outcomes
+        ],
     )
-    decide(connection, [(it.message, it.status, it.reason, it.due_at) for it in outcomes])
+    pinned = [(it.message, it.stays_with) for it in outcomes if it.stays_with]
+    bulk.update(connection, "message", ("id",), ("account",), pinned)
+    bulk.update(
+        connection,
+        "message",
+        ("id",),
+        ("status", "reason", "due_at"),
+        [(it.message, it.status, it.reason, it.due_at) for it in outcomes],
+    )
     for it in outcomes:
         if it.suppress and it.address_hash:
             suppress(connection, it.address_hash, why=it.suppress, now=it.at)
@@ -321,9 +374,11 @@ def reached(connection: Connection, messages: Sequence[int]) -> dict[int, str]:
 
 
 def unfinished(connection: Connection, holding: Holding | None = None) -> list[Row]:
-    """(message, number, topic, account, started at) of attempts that a dead process left open."""
+    """(message, number, topic, channel called, started at) of attempts that a dead process left
+    open."""
     return connection.execute(
-        "SELECT a.message_id, a.number, m.topic, m.account, a.started_at FROM message m "
+        "SELECT a.message_id, a.number, m.topic, "
+        "CASE a.account WHEN '' THEN m.account ELSE a.account END, a.started_at FROM message m "
         "JOIN attempt a ON a.message_id = m.id "
         f"WHERE m.status = 'attempting' AND a.outcome = ''{of(holding, 'm.profile_id')}"
     )

@@ -72,23 +72,22 @@ def bounced_softly(
     """
     connection.executemany(
         "INSERT INTO soft_bounce (address_hash, message_id, at) VALUES (?, ?, ?) "
-        "ON CONFLICT (address_hash, message_id) DO UPDATE SET at = excluded.at "
-        "WHERE excluded.at < soft_bounce.at",
+        "ON CONFLICT DO NOTHING",
         sorted((bytes.fromhex(key), message, at) for key, _, message, at in found),
     )
     channels = {bytes.fromhex(key): channel for key, channel, _, _ in found}
-    times: dict[bytes, list[Instant]] = defaultdict(list)
-    rows = connection.select_in(
-        "SELECT address_hash, at FROM soft_bounce WHERE address_hash IN (?)", sorted(channels)
-    )
-    for key, at in sorted((bytes(key), int(at)) for key, at in rows):
-        times[key].append(at)
+    noted: dict[bytes, list[tuple[Instant, int]]] = defaultdict(list)
+    for key, at, message in connection.select_in(
+        "SELECT address_hash, at, message_id FROM soft_bounce WHERE address_hash IN (?)",
+        sorted(channels),
+    ):
+        noted[bytes(key)].append((at, message))
     suppress(
         connection,
         [
             Suppression(key.hex(), channels[key], SOFT_BOUNCE, by, last, last + SOFT_REST)
-            for key, known in times.items()
-            if (last := _enough(known)) is not None
+            for key, known in noted.items()
+            if (last := _enough(sorted(known))) is not None
         ],
         now=now,
     )
@@ -98,12 +97,21 @@ def bounced_softly(
     )
 
 
-def _enough(times: Sequence[Instant]) -> Instant | None:
-    """The last instant, of a sorted list, at which there were enough within the window."""
-    found = None
-    for first, last in zip(times, times[SOFT_BOUNCES - 1 :], strict=False):
-        if last - first <= SOFT_WINDOW:
-            found = last
+def _enough(bounces: Sequence[tuple[Instant, int]]) -> Instant | None:
+    """The last instant at which enough messages had bounced within the window.
+
+    One more bounce never takes an instant away: so the order in which they are told is of no
+    account.
+
+    Args:
+        bounces: (at, message), sorted.
+    """
+    found, latest = None, dict[int, Instant]()
+    for at, message in bounces:
+        latest[message] = at
+        latest = {it: last for it, last in latest.items() if at - last <= SOFT_WINDOW}
+        if len(latest) >= SOFT_BOUNCES:
+            found = at
     return found
 
 

@@ -113,6 +113,10 @@ def redirect(connection: Connection, it: Merged) -> None:
     connection.execute("DELETE FROM draft WHERE profile_id IN (?, ?)", (it.winner, it.loser))
     connection.execute("DELETE FROM profile_state WHERE profile_id = ?", (it.loser,))
     connection.execute("UPDATE profile SET merged_into = ? WHERE id = ?", (it.winner, it.loser))
+    # After the profile: who keeps a page for the loser holds that row until it is committed.
+    connection.execute(
+        "UPDATE placement SET profile_id = ? WHERE profile_id = ?", (it.winner, it.loser)
+    )
 
 
 def _unite_exposures(connection: Connection, experiment: str, *, winner: int, loser: int) -> None:

@@ -10,7 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from engine.core.errors import StoreError
-from engine.web import callbacks, health, links, local, pages, people, triggers
+from engine.web import (
+    callbacks,
+    health,
+    links,
+    local,
+    pages,
+    people,
+    preferences,
+    tracking_links,
+    triggers,
+)
 from engine.web.openapi import describe
 from engine.web.problem import Refusal, answer_refusal, answer_unknown
 from engine.web.services import Services
@@ -33,7 +43,17 @@ def create_app(services: Services) -> FastAPI:
         services.settings, waiting=services.waiting, folder=_disk_folder(services)
     )
     app.state.ears = callbacks.Ears(services)
-    for module in (links, callbacks, health, people, triggers, local, pages):
+    for module in (
+        links,
+        preferences,
+        tracking_links,
+        callbacks,
+        health,
+        people,
+        triggers,
+        local,
+        pages,
+    ):
         app.router.routes.extend(module.ROUTES)
     app.add_middleware(Door, services=services, traffic=traffic)
     app.add_exception_handler(Refusal, answer_refusal)

@@ -47,7 +47,7 @@ _REPORT_POLICY: Final = (
 async def home(request: Request) -> Response:
     """`/`: everything at a glance."""
     services = services_of(request)
-    refused = _turned_away(request, services)
+    refused = turned_away(request, services)
     if refused is not None:
         return refused
 
@@ -80,7 +80,7 @@ async def home(request: Request) -> Response:
 async def messages(request: Request) -> Response:
     """`/messages?campaign=`: the newest decisions and why."""
     services = services_of(request)
-    refused = _turned_away(request, services)
+    refused = turned_away(request, services)
     if refused is not None:
         return refused
     campaign = request.query_params.get("campaign", "")
@@ -96,7 +96,7 @@ async def messages(request: Request) -> Response:
 async def message(request: Request) -> Response:
     """`/messages/{id}`: one message and its whole story."""
     services = services_of(request)
-    refused = _turned_away(request, services)
+    refused = turned_away(request, services)
     if refused is not None:
         return refused
     id = int(request.path_params["id"])
@@ -120,7 +120,7 @@ async def message(request: Request) -> Response:
 async def profile(request: Request) -> Response:
     """`/profiles?id=`: one person by user id or anonymous id."""
     services = services_of(request)
-    refused = _turned_away(request, services)
+    refused = turned_away(request, services)
     if refused is not None:
         return refused
     id = request.query_params.get("id", "").strip()
@@ -145,7 +145,7 @@ async def profile(request: Request) -> Response:
 async def report(request: Request) -> Response:
     """`/reports/{name}`: a report file of the workspace."""
     services = services_of(request)
-    refused = _turned_away(request, services)
+    refused = turned_away(request, services)
     if refused is not None:
         return refused
     name = request.path_params["name"]
@@ -167,7 +167,7 @@ ROUTES: Final = [
 ]
 
 
-def _turned_away(request: Request, services: Services) -> Response | None:
+def turned_away(request: Request, services: Services) -> Response | None:
     """None for who may look; else the way in, or a page that says where it is."""
     if services.is_open:
         return None
@@ -209,7 +209,7 @@ def _held(connection: Connection) -> dict[str, str]:
     from engine.release.operating import standings  # what it knows of files is not needed to start
 
     return {
-        name: f"by an operator: {it.why}" if it.why else "by an operator"
+        name: f"{it.by_whom}: {it.why}" if it.why else it.by_whom
         for name, it in standings(connection).items()
         if it.held
     }

@@ -39,6 +39,7 @@ class Services:
     commands of this machine may ask for by name, with `local_token`; `page_token` opens the pages.
     `make_room` frees what is kept on a full disk for opt-outs; `lanes` says how channels are doing.
     `destination` gives where a link of a message leads, by its position.
+    `kinds` are those of the workspace's channels, empty for any.
     `public_url` is where providers reach us; `readers` understand their callbacks; `address_hash`
     gives the key of a contact row for a (channel, address).
     """
@@ -68,6 +69,7 @@ class Services:
     make_room: Callable[[], bool] = lambda: False
     lanes: Callable[[], Sequence[PaceState]] = lambda: ()
     segments: Callable[[], Segments | None] = lambda: None
+    kinds: Callable[[], frozenset[str]] = frozenset
     public_url: str = ""
     readers: Readers | None = None
     address_hash: Callable[[str, str], bytes] = lambda channel, address: b""

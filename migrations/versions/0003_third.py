@@ -30,7 +30,7 @@ def upgrade() -> None:
         "soft_bounce",
         sa.Column("address_hash", sa.LargeBinary(), nullable=False, primary_key=True),
         sa.Column("message_id", ID, nullable=False, primary_key=True, autoincrement=False),
-        sa.Column("at", BIG, nullable=False),
+        sa.Column("at", ID, nullable=False, primary_key=True, autoincrement=False),
         sqlite_with_rowid=False,
     )
     op.create_table(
@@ -49,11 +49,89 @@ def upgrade() -> None:
     op.create_index("stray_report_provider_id", "stray_report", ["provider_id"])
     _holders()
     _accounts()
+    _deliverability()
+    _placements()
+    _people()
     op.create_table(
         "state_dictionary",
         sa.Column("mark", sa.LargeBinary(), nullable=False, primary_key=True),
         sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.Column("made_at", BIG, nullable=False),
+    )
+
+
+def _placements() -> None:
+    """Web messages that wait for their visitor."""
+    op.create_table(
+        "placement",
+        sa.Column("message_id", ID, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("profile_id", BIG, nullable=False),
+        sa.Column("placement", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("priority", sa.SmallInteger(), nullable=False),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("expires_at", BIG, nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+    )
+    op.create_index("placement_profile", "placement", ["profile_id"])
+    op.create_index("placement_expires", "placement", ["expires_at"])
+
+
+def _deliverability() -> None:
+    """Which channel was called, for which mailbox provider, and what failures said."""
+    for name in ("account", "domain", "bounce"):
+        column = sa.Column(name, sa.Text(), nullable=False, server_default="")
+        op.add_column("attempt", column)
+    op.create_index("attempt_account", "attempt", ["account", "started_at"])
+    op.create_index(
+        "attempt_hard",
+        "attempt",
+        ["started_at"],
+        sqlite_where=sa.text("bounce = 'hard'"),
+        postgresql_where=sa.text("bounce = 'hard'"),
+    )
+    op.add_column(
+        "delivery_event", sa.Column("bounce", sa.Text(), nullable=False, server_default="")
+    )
+    trouble = "(kind = 'complained' OR bounce = 'hard')"
+    op.create_index(
+        "delivery_event_trouble",
+        "delivery_event",
+        ["at"],
+        sqlite_where=sa.text(trouble),
+        postgresql_where=sa.text(trouble),
+    )
+
+
+def _people() -> None:
+    """What people say (consents to be confirmed, the words they read) and which links they follow."""
+    op.add_column(
+        "consent_change", sa.Column("text_version", sa.Text(), nullable=False, server_default="")
+    )
+    op.create_table(
+        "consent_request",
+        sa.Column("profile_id", ID, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("channel", sa.Text(), nullable=False, primary_key=True),
+        sa.Column("topic", sa.Text(), nullable=False, primary_key=True),
+        sa.Column("asked_at", BIG, nullable=False),
+        sa.Column("mailed_at", BIG, nullable=False),
+    )
+    op.create_table(
+        "link_click",
+        sa.Column("message_id", ID, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("link", ID, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("second", ID, nullable=False, primary_key=True, autoincrement=False),
+        sa.Column("sign", sa.Text(), nullable=False, primary_key=True),
+        sa.Column("at", BIG, nullable=False),
+        sa.Column("is_told", sa.SmallInteger(), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        "link_click_waiting",
+        "link_click",
+        ["at"],
+        sqlite_where=sa.text("is_told = 0"),
+        postgresql_where=sa.text("is_told = 0"),
     )
 
 

@@ -304,7 +304,9 @@ def test_templates_of_a_channel_by_another_name_are_those_of_its_kind() -> None:
         blind=lambda *_: "",
     )
 
-    assert program.templates["newsletter", "remind"] == TemplateFacts("h1")
+    (send,) = [it for it in program.campaigns["nudge"].steps.values() if isinstance(it, Send)]
+    assert (send.channel, send.account) == ("email", "newsletter")
+    assert program.templates[send.channel, send.template] == TemplateFacts("h1")
 
 
 def test_a_metric_says_what_to_add_up_and_for_how_long() -> None:

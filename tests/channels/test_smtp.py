@@ -153,7 +153,7 @@ def test_an_accepted_message_arrives_whole_with_its_one_click_headers() -> None:
 @pytest.mark.parametrize(
     ("answer", "expected"),
     [
-        ("450 4.2.1 try later", Throttled(None, "450 4.2.1 try later")),
+        ("450 4.2.1 try later", Throttled(None, "450 4.2.1 try later", "recipient")),
         ("451 greylisted", Throttled(None, "451 greylisted")),
         (
             "550 5.1.1 <p1@example.com> user unknown",

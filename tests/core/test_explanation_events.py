@@ -17,6 +17,7 @@ from engine.core.model import (
     MomentCondition,
     SequenceCondition,
     SequenceStep,
+    SessionCondition,
     Window,
 )
 from engine.core.segments import compile_segments
@@ -107,6 +108,18 @@ CASES: list[tuple[Condition, str, str, str]] = [
         "Order Completed 2 remembered, latest 2026-03-03T09:00:00Z; "
         "Order Completed 1 remembered, latest 2026-03-03T09:00:00Z",
         "2026-04-01T09:00:00Z",
+    ),
+    (
+        SessionCondition(events=(Comparison("gte", 1),), window=MONTH),
+        "a session with at least 1 events in the last 30d",
+        "one that passes, its last event 2026-03-03T09:00:00Z",
+        "2026-04-02T09:00:00Z",
+    ),
+    (
+        SessionCondition(events=(Comparison("lte", 1),), window=MONTH),
+        "a session with at most 1 events in the last 30d",
+        "latest of 1 events over 0s, 2026-03-03T09:00:00Z",
+        "2026-04-02T09:00:00Z",
     ),
 ]  # fmt: skip
 

@@ -145,6 +145,24 @@ def test_sessions_hold_at_every_instant(block: int) -> None:
         play_every_instant(segments, oracle, history, {}, features={}, end=END)
 
 
+def test_sessions_are_the_same_however_late_each_event_comes_within_its_window() -> None:
+    """The exact law of docs/segments/session.md: nothing is later than its window is long."""
+    for seed in range(4_000):
+        rng = random.Random(f"delivery {seed}")
+        segments = compile_segments(
+            {"only": a_session_condition(rng, within_min=16)}, session_gap=GAP
+        )
+        times = [rng.randint(0, 30) for _ in range(rng.randint(1, 14))]
+
+        ends: list[Features] = [{}, {}]
+        for features in ends:
+            come = sorted((max(0, at + rng.randint(-10, 15)), at) for at in times)
+            for seq, (accepted, at) in enumerate([*come, (46, 40)], start=1):
+                segments.observe(features, Event(seq, "A", at, accepted))
+
+        assert ends[0] == ends[1], f"seed {seed}"
+
+
 @pytest.mark.parametrize("block", range(2))
 def test_a_merge_holds_at_every_instant_after_it(block: int) -> None:
     for seed in range(block * 400, block * 400 + 400):

@@ -7,7 +7,7 @@ therefore another delivery of the whole history to somebody else.
 import random
 
 import msgspec
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.core.features.kinds import Features
@@ -18,6 +18,7 @@ from engine.core.model import (
     Event,
     EventMatch,
     Instant,
+    SessionCondition,
     Window,
 )
 from engine.core.segments import Segments, compile_segments
@@ -33,11 +34,19 @@ from tests.core.definitions import (
 )
 from tests.core.segments_oracle import Oracle
 
-# A session that left its window is forgotten, and what comes later than that cannot bring it back
-# (docs/segments/session.md): here no window is shorter than the history.
-whole = about_events | session_conditions.map(
-    lambda one: msgspec.structs.replace(one, window=Window(within=2 * HORIZON))
+# The bound of the law for sessions (docs/segments/session.md, "Any order"): what left its window is
+# forgotten, and an event that comes later than that cannot bring it back. An import brings all at
+# one instant, so here no window is shorter than the history; `since` and `until` stay as they are.
+whole_sessions = session_conditions.map(
+    lambda one: msgspec.structs.replace(
+        one, window=msgspec.structs.replace(one.window, within=2 * HORIZON)
+    )
 )
+whole = about_events | whole_sessions
+
+
+def seen_at(*times: Instant) -> list[Event]:
+    return [Event(seq, "A", at, at) for seq, at in enumerate(times, start=1)]
 
 
 def all_at_once(events: list[Event], at: Instant) -> list[Event]:
@@ -57,6 +66,12 @@ def remembered(segments: Segments, events: list[Event]) -> Features:
 
 @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
 @given(whole, deliveries(), st.randoms(use_true_random=False))
+# The link between two passing sessions comes last, when the older one may be forgotten.
+@example(
+    SessionCondition(window=Window(within=2 * HORIZON)),
+    seen_at(0, 0, 0, 1, 5),
+    random.Random(4),  # 0, 0, 0, 5, 1
+)
 def test_an_import_in_any_order_ends_in_the_same_features(
     condition: Condition, events: list[Event], rng: random.Random
 ) -> None:
@@ -68,6 +83,22 @@ def test_an_import_in_any_order_ends_in_the_same_features(
 
     assert out_of_order == in_order
     assert in_order.keys() <= {key for key in segments.feature_keys if not key.endswith("~")}
+
+
+@settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+@given(whole_sessions, deliveries(), st.randoms(use_true_random=False))
+def test_two_merged_halves_of_an_import_have_the_sessions_of_the_whole(
+    condition: SessionCondition, events: list[Event], rng: random.Random
+) -> None:
+    segments = compile_segments({"only": condition}, session_gap=GAP)
+    shuffled = all_at_once(rng.sample(events, len(events)), LAST + 1)
+    middle = rng.randint(0, len(events))
+
+    merged = segments.merge(
+        remembered(segments, shuffled[:middle]), remembered(segments, shuffled[middle:])
+    )
+
+    assert merged == remembered(segments, shuffled)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))

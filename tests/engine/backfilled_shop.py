@@ -45,6 +45,7 @@ _SEGMENTS = {
     "buyer": "{event: Order Completed}",
     "big": "{event: Order Completed, where: {properties.price: {gt: 50}}, count: {gte: 2}}",
     "busy": "{session: {duration: {gte: 2m}, within: 2h}}",
+    "brief": "{session: {duration: {gte: 2m, lt: 10h}, within: 2h}}",
     "quiet": "{all: [{trait: {plan: gold}}, {not: {event: Page Seen, within: 3h}}]}",
     "gold": "{trait: {plan: gold}}",
     "warm": "{any: [{segment: viewer}, {segment: left}]}",

@@ -149,7 +149,8 @@ def test_a_life_of_one_event_can_be_asked_for_in_json(
     assert len(inside.json()["conditions"]) == 1
     (message,) = messages.json()["messages"]
     assert set(message) == {
-        "id", "profile", "campaign", "step", "variant", "channel", "status", "reason", "at",
+        "id", "profile", "campaign", "step", "variant", "channel", "status", "reason",
+        "account", "at",
     }  # fmt: skip
     assert (message["profile"], message["status"]) == ("u1", "sent")
     assert (message["campaign"], message["step"]) == ("cart-reminder", "remind")

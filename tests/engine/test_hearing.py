@@ -8,7 +8,8 @@ import pytest
 
 from channels.base import Ambiguous, DeliveryEvent, NotSent, RefusedBy
 from engine.core.model import DAY, MINUTE, SECOND
-from engine.sending.attribution import Speaker
+from engine.sending import hearing
+from engine.sending.attribution import Attributed, Speaker
 from engine.sending.hearing import STRAYS_MAX, Heard, hear
 from engine.store.suppressions import SOFT_REST
 from tests.rig.stage import NOON, Stage
@@ -365,3 +366,20 @@ def test_hostile_text_is_kept_as_far_as_a_database_can(stage: Stage) -> None:
 
     ((properties,),) = stage.rows("SELECT properties FROM event WHERE name = 'Message Replied'")
     assert len(properties) < 2_000
+
+
+def test_without_the_question_whose_message_it_is_a_stranger_would_suppress_ours(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The planted bug: everything that is signed is believed of every message."""
+    stage.drain()
+    foreign = an_event("complained", message=the_message(stage), provider_id="a stranger's")
+
+    honest = told(stage, foreign)
+    monkeypatch.setattr(
+        hearing, "attributed", lambda _connection, reports, _speaker: Attributed(list(reports))
+    )
+    planted = told(stage, foreign)
+
+    assert (honest, planted) == ({"foreign": 1}, {"complained": 1})
+    assert suppression(stage)[0] == "complaint"

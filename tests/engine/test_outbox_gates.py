@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from channels.base import Throttled
+from channels.base import Ambiguous, DeliveryEvent, Throttled
 from engine import failpoints
 from engine.core.model import HOUR, MINUTE
 from engine.sending.unsubscribe import withdraw
@@ -119,3 +119,27 @@ def test_a_value_that_went_missing_since_drops_the_message_and_names_its_path(
 
 def expires(stage: Stage, at: int) -> None:
     stage.process.write(lambda it: it.execute("UPDATE message SET expires_at = ?", (at,)))
+
+
+def test_a_message_that_turns_out_to_have_arrived_while_it_is_taken_up_is_not_dropped(
+    stage: Stage,
+) -> None:
+    stage.a_receipt()
+    stage.email.script = [Ambiguous("reply lost")]
+    stage.drain()
+    stage.now += MINUTE
+    ((message,),) = stage.rows("SELECT id FROM message WHERE template = 'receipt'")
+
+    def meanwhile(name: str) -> None:
+        if name == "outbox claim":
+            failpoints.install(None)
+            said = (("delivered", 1), ("complained", 2))
+            stage.report(
+                *(DeliveryEvent(kind, message, f"e{n}", stage.now) for kind, n in said)  # type: ignore[arg-type]
+            )
+
+    failpoints.install(meanwhile)
+    stage.drain()
+
+    assert stage.messages("receipt") == [("sent", "")]
+    assert stage.attempts() == ["accepted"]

@@ -91,10 +91,9 @@ def test_a_setting_that_only_the_provider_understands_is_checked_by_it() -> None
 def test_a_file_that_a_provider_needs_and_is_not_there_is_named() -> None:
     room = "{provider: chat, url: 'https://chat.example/room', ca_file: /no/such.pem}"
 
-    (found,) = complaints(sms=f"{{}}
-  push: {room}")
+    (found,) = complaints(sms=f"{{}}\n  push: {room}")
 
-    assert found.startswith("antiphon.yaml:13: channels.push: ")
+    assert found.startswith("antiphon.yaml:13: channels.push.ca_file")
     assert found.endswith("No such file or directory.")
 
 

@@ -12,11 +12,15 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.handlers import Message as KeepMessage
+from moto.core.models import DEFAULT_ACCOUNT_ID
+from moto.ses.models import ses_backends
 
 from channels.calls import Answer
 from engine.cli import main
 from tests.campaigns.build import CAMPAIGN, SETTINGS, files
 from tests.channels.test_provider_contract import CASES as EVERY
+from tests.channels.test_ses import KEYS
+from tests.channels.test_ses import moto as moto
 from tests.channels.vendor_cases import VendorCases
 from tests.channels.vendor_server import Behaviour, VendorServer, running, saying
 
@@ -163,6 +167,30 @@ def test_a_mail_server_takes_a_test_message(
     assert (code, told.startswith("email.smtp: accepted as ")) == (0, True), told
     assert kept[0]["To"] == "you@example.com"
     assert "Uma" in kept[0].as_string()
+
+
+def test_amazons_own_model_takes_a_test_message(
+    moto: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {
+        "provider": "ses",
+        "region": "eu-west-1",
+        "access_key_id": KEYS.access_key_id,
+        "secret_access_key": KEYS.secret_access_key,
+        "base_url": moto,
+    }
+    shop = workspace(tmp_path, "email", settings)
+    template = shop / "templates" / "email" / "remind.html"
+    template.write_text(template.read_text().replace("shop@shop.example", "hello@shop.example"))
+
+    code, told = sent(shop, "you@example.com", "--json", capsys=capsys)
+
+    [arrived] = ses_backends[DEFAULT_ACCOUNT_ID]["eu-west-1"].sent_messages
+    assert (code, told["receipt"]) == (
+        0,
+        {"kind": "accepted", "provider_id": arrived.id, "reply": ""},
+    )
+    assert set(arrived.destinations) == {"you@example.com"}  # moto reads the mail as well
 
 
 @pytest.mark.parametrize("channel", ["email", "sms", "push", "web"])

@@ -19,7 +19,10 @@ WORKSPACE = f"""\
 zone: UTC
 consent: {{unknown: refuse}}
 topics: {{offers: {{title: Offers}}, service: {{title: Service, transactional: true}}}}
-traits: {{email: {{type: email, pii: true}}, phone: {{type: phone, pii: true}}, first_name: {{type: string}}}}
+traits:
+  email: {{type: email, pii: true}}
+  phone: {{type: phone, pii: true}}
+  first_name: {{type: string}}
 channels:
   email: {{provider: sendgrid, api_key: none, from: shop@shop.example, webhook_key: "{PUBLIC}"}}
   sms: {{provider: twilio, account_sid: AC{"0" * 32}, auth_token: {TOKEN}, from: "+15005550006"}}

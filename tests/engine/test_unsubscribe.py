@@ -182,7 +182,8 @@ def attempt(database: Database, message: int, *, locks: bool = True, pause: Any 
             pause()
         if not may_send:
             return False
-        return bool(queue.begin_attempts(connection, [(message, "sandbox", "", NOW, None)]))
+        attempt = queue.Beginning(message, "sandbox", "", NOW, None)
+        return bool(queue.begin_attempts(connection, [attempt]))
 
 
 def attempts_of(database: Database, message: int) -> int:

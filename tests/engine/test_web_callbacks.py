@@ -234,7 +234,9 @@ def test_the_content_type_decides_nothing_where_the_body_is_signed(app: App, kin
     assert delivery(app, 7) == "delivered"
 
 
-@pytest.mark.parametrize("path", ["none", "quiet", "Email", "email%2fx", "a..b", "%00", "a" * 5_000])
+@pytest.mark.parametrize(
+    "path", ["none", "quiet", "Email", "email%2fx", "a..b", "%00", "a" * 5_000]
+)
 def test_an_unknown_channel_is_404_and_no_metric_grows_by_its_name(app: App, path: str) -> None:
     answer = app.client.post(f"/webhooks/{path}", **signed([]))
 

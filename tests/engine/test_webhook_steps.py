@@ -92,7 +92,7 @@ def test_the_story_of_a_call_names_its_attempt_and_its_answer(
     moments = [(each.title, each.detail) for each in told(story)]
     assert ("The step asked for its call", "") in moments
     assert moments[-1] == (
-        "Attempt 1 through webhook.http: accepted",
+        "Attempt 1 by webhook through webhook.http: accepted",
         'http 200 · {"code":"SPRING"}',
     )
 

@@ -16,6 +16,7 @@ import pytest
 from channels.base import Accepted, OutMessage, Receipt
 from engine import failpoints
 from engine.commands import messages as messages_command
+from engine.sending.consent import Terms, choose
 from engine.sending.unsubscribe import withdraw
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, Crowd
@@ -27,10 +28,22 @@ IN_A_BATCH = 10
 POINTS = ("before", "outbox claim", "attempt commit", "bytes sent", "reply unread", "after")
 
 
-class Refuseniks:
-    """Everybody gets one offer and says no once, each at a point of their own."""
+TERMS = Terms(("offers",), frozenset())
+Refuse = Callable[..., object]
+PREFERENCES = partial(choose, terms=TERMS, wanted={("email", "offers"): False})
+STOP_EVERYTHING = partial(choose, terms=TERMS, wanted=None)
+LINK = partial(withdraw, scope="topic", proof="test")
 
-    def __init__(self, url: str, *, n: int) -> None:
+
+class Refuseniks:
+    """Everybody gets one offer and says no once, each at a point of their own.
+
+    Args:
+        refuse: How they say it.
+    """
+
+    def __init__(self, url: str, *, n: int, refuse: Refuse = LINK) -> None:
+        self.refuse = refuse
         self.stage = Stage(url)
         self.crowd = Crowd(self.stage, n_people=n)
         self.rng = random.Random(10)
@@ -69,10 +82,9 @@ class Refuseniks:
         for message in waiting:
             self.stage.process.write(
                 partial(
-                    withdraw, message=message, scope="topic", log=self.stage.process.log,
-                    now=self.stage.now, proof="test",
+                    self.refuse, message=message, log=self.stage.process.log, now=self.stage.now
                 )
-            )  # fmt: skip
+            )
             self.points[counted_as or point] += 1
             self.at_acknowledgement[message] = self._attempts(message)
 
@@ -88,8 +100,13 @@ class Refuseniks:
         return [id for id, n in self.at_acknowledgement.items() if attempts[id] > n]
 
 
-def test_no_attempt_begins_after_any_of_them_was_acknowledged(database_url: str) -> None:
-    refuseniks = Refuseniks(database_url, n=N_INTERLEAVINGS)
+@pytest.mark.parametrize(
+    "refuse", [LINK, PREFERENCES, STOP_EVERYTHING], ids=["link", "preferences", "stop everything"]
+)
+def test_no_attempt_begins_after_any_of_them_was_acknowledged(
+    database_url: str, refuse: Refuse
+) -> None:
+    refuseniks = Refuseniks(database_url, n=N_INTERLEAVINGS, refuse=refuse)
 
     refuseniks.run()
 

@@ -176,10 +176,12 @@ def attempt_after_the_call() -> AbstractContextManager[Any]:
     """P4: the attempt row is written with its outcome."""
 
     def begin(connection: Connection, rows: Any) -> dict[int, int]:
-        return {message: 1 for message, *_ in rows}
+        return {it.message: 1 for it in rows}
 
     def finish(connection: Connection, outcomes: Any) -> None:
-        honest_begin(connection, [(it.message, "late", "", it.at, None) for it in outcomes])
+        honest_begin(
+            connection, [queue.Beginning(it.message, "late", "", it.at, None) for it in outcomes]
+        )
         honest_finish(connection, outcomes)
 
     honest_begin, honest_finish = queue.begin_attempts, queue.finish_attempts

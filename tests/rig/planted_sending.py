@@ -84,6 +84,16 @@ def repeats_are_not_counted() -> AbstractContextManager[Any]:
     return replaced((answers, "judged", judged))
 
 
+def a_backup_knows_no_doubt() -> AbstractContextManager[Any]:
+    """P4: a backup is asked about its own lost replies alone, not about the first's."""
+
+    def may_repeat(*given: Any, n_elsewhere: int = 0, **more: Any) -> bool:
+        return honest(*given, **more)
+
+    honest = answers.may_repeat
+    return replaced((answers, "may_repeat", may_repeat))
+
+
 def the_present_address_is_suppressed() -> AbstractContextManager[Any]:
     """P5: a bounce is taken to be about the address that the profile has by now."""
     return replaced((engine.sending.feedback, "reached", lambda *given: {}))
@@ -157,6 +167,7 @@ BUGS: Final = (
     one_lane_for_all,
     keys_live_for_ever,
     repeats_are_not_counted,
+    a_backup_knows_no_doubt,
     the_present_address_is_suppressed,
     repeated_reports_count_again,
     consent_is_read_when_claimed,

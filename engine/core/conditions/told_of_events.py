@@ -115,8 +115,14 @@ def _find_times(condition: Any, state: Any, profile: Profile, now: Instant) -> s
 def _find_sessions(condition: Any, state: Any, profile: Profile, now: Instant) -> str:
     if not state or not state[0]:
         return "none"
-    first, last, n_events = state[0][-1]
-    return f"latest of {n_events} events over {span_words(last - first)}, {clocktime.iso(last)}"
+    words = []
+    (_, settled_at, n_counted), (first, last, n_events) = state[0][0], state[0][-1]
+    if not n_counted:
+        words.append(f"one that passes, its last event {clocktime.iso(settled_at)}")
+    if n_events:
+        span = span_words(last - first)
+        words.append(f"latest of {n_events} events over {span}, {clocktime.iso(last)}")
+    return "; ".join(words)
 
 
 _MEASURES: Final = {

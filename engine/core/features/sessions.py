@@ -4,6 +4,10 @@ State: [sessions, waiting]. A session is [first, last, n_events]; sessions are i
 events extend or join them. `waiting` are times still in the future, which belong to no session
 until they come. Sessions whose last event left the window more than one gap ago are forgotten;
 an event so late that it lies before the window cannot bring one back.
+
+Where one session is enough and growing cannot spoil it, the latest that passes is kept as
+[0, last, 0], settled: when it began and what came before it can change no verdict, and to forget
+both is what makes the state the same in whatever order the events came.
 """
 
 from bisect import bisect_right, insort
@@ -63,12 +67,7 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
     """Grow, join or open a session, and drop those that can no longer matter."""
     gap, within, since = definition.gap, definition.window.within, definition.window.since
     passes = _compile_passes(definition)
-    # A session that passes and cannot stop passing outlives every older one, where one is enough.
-    is_lasting = (
-        definition.count == ONE
-        and definition.window.until is None
-        and all(one.operator in ("gt", "gte") for one in (*definition.duration, *definition.events))
-    )
+    is_lasting = _is_lasting(definition)
 
     def fold(features: dict[str, Any], event: Event) -> None:
         at, now = event.at, event.accepted_at
@@ -79,7 +78,10 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
             is_inside = (within is None or at > now - within) and (since is None or at >= since)
             if is_inside and 0 <= at - only[1] <= gap:
                 only[1] = at
-                only[2] += 1
+                if only[2]:
+                    only[2] += 1
+                    if is_lasting and passes(*only):
+                        only[0] = only[2] = 0
                 return
         # What lies before `since` may still grow into it until that is a day ago.
         gone = -NEVER if since is None else min(since - 1, now - DAY)
@@ -101,7 +103,7 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
             _extend(sessions, at, gap)
         dropped_at = _forget(sessions, gone - gap, definition.limit)
         if is_lasting:
-            _keep_from_last_passing(sessions, passes, since)
+            _settle(sessions, passes, since)
         if dropped_at is not None:
             limits.note(features, key, limits.leaves(dropped_at, within))
         if not sessions and not waiting:
@@ -113,12 +115,15 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
 def join(definition: Sessions, one: list[Any], other: list[Any]) -> list[Any]:
     """Both profiles' sessions; those closer than the gap become one."""
     joined: list[list[int]] = []
-    for first, last, n_events in sorted([*one[0], *other[0]]):
+    # A settled one takes in all that came before it, so it goes first.
+    for first, last, n_events in sorted([*one[0], *other[0]], key=lambda it: (it[2] > 0, it)):
         if joined and first - joined[-1][1] <= definition.gap:
             joined[-1][1] = max(joined[-1][1], last)
-            joined[-1][2] += n_events
+            joined[-1][2] += n_events if joined[-1][2] else 0
         else:
             joined.append([first, last, n_events])
+    if _is_lasting(definition):
+        _settle(joined, _compile_passes(definition), definition.window.since)
     return [joined, sorted([*one[1], *other[1]])]
 
 
@@ -154,7 +159,7 @@ def compile_answer(
             leaves_at = NEVER if within is None else last + within
             if last < since or leaves_at <= now:
                 break
-            if last < until and passes(first, last, n_events):
+            if last < until and (not n_events or passes(first, last, n_events)):
                 if is_one_enough:
                     return True, min(leaves_at, stands_until)
                 leaving.append(leaves_at)
@@ -166,6 +171,15 @@ def compile_answer(
         return verdict, stands_until
 
     return answer
+
+
+def _is_lasting(definition: Sessions) -> bool:
+    """Whether one passing session is enough and, once it passes, goes on passing as it grows."""
+    return (
+        definition.count == ONE
+        and definition.window.until is None
+        and all(one.operator in ("gt", "gte") for one in (*definition.duration, *definition.events))
+    )
 
 
 def _compile_passes(definition: Sessions) -> Callable[[Instant, Instant, int], bool]:
@@ -182,25 +196,28 @@ def _compile_passes(definition: Sessions) -> Callable[[Instant, Instant, int], b
 def _extend(sessions: list[list[int]], at: Instant, gap: int) -> None:
     """Add one event: to the session within the gap, between two as their link, or as a new one."""
     if sessions and 0 <= at - sessions[-1][1] <= gap:
-        sessions[-1][1] = at
-        sessions[-1][2] += 1
+        _grow(sessions[-1], at, 1)
         return
     index = len(sessions) - 1
-    while index >= 0 and sessions[index][0] > at:
+    while index >= 0 and sessions[index][0] > at and sessions[index][2]:
         index -= 1
-    # `index` is the last session that begins at or before the event, or -1.
+    # `index` is the last session that begins at or before the event or is settled, or -1.
     if index >= 0 and at - sessions[index][1] <= gap:
-        session = sessions[index]
-        session[1] = max(session[1], at)
-        session[2] += 1
+        _grow(sessions[index], at, 1)
     else:
         index += 1
         sessions.insert(index, [at, at, 1])
     after = index + 1
     if after < len(sessions) and sessions[after][0] - sessions[index][1] <= gap:
         _, last, n_events = sessions.pop(after)
-        sessions[index][1] = last
-        sessions[index][2] += n_events
+        _grow(sessions[index], last, n_events)
+
+
+def _grow(session: list[int], last: Instant, n_events: int) -> None:
+    """Take in events up to an instant; one that is settled counts them no more."""
+    session[1] = max(session[1], last)
+    if session[2]:
+        session[2] += n_events
 
 
 def _forget(sessions: list[list[int]], gone: Instant, limit: int) -> Instant | None:
@@ -214,13 +231,16 @@ def _forget(sessions: list[list[int]], gone: Instant, limit: int) -> Instant | N
     return dropped_at
 
 
-def _keep_from_last_passing(
+def _settle(
     sessions: list[list[int]],
     passes: Callable[[Instant, Instant, int], bool],
     since: Instant | None,
 ) -> None:
-    for index in range(len(sessions) - 1, 0, -1):
+    """Keep of the latest session that passes only its end, and nothing of any before it."""
+    for index in range(len(sessions) - 1, -1, -1):
         first, last, n_events = sessions[index]
+        if not n_events:
+            return
         if passes(first, last, n_events) and (since is None or last >= since):
-            del sessions[:index]
+            sessions[: index + 1] = [[0, last, 0]]
             return

@@ -1,0 +1,1 @@
+"""Web placements: messages that wait in our own store until their visitor comes."""
