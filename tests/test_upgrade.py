@@ -4,8 +4,13 @@
 2026-11-26: 40 people signed up, five of them ordered and left, 35 stand in `long-way` at the wait
 `looking`, three of these held out. Version 0.1.0 itself, asked to go on until February, let every
 wait run out, held everyone for 30 days more and then wrote 32 goodbyes and three ghosts.
+
+`fixtures/release_0_2.tar.gz` is one that version 0.2.0 played until 2026-11-22T22:30Z: 30 people in
+three zones, 35 messages held by quiet hours, nine people in a repeat. Version 0.2.0 itself, asked to
+go on until February, decided 120 messages; their digest is DECIDED.
 """
 
+import hashlib
 import sqlite3
 import tarfile
 from collections.abc import Iterator
@@ -19,6 +24,8 @@ from engine.cli import main
 FIXTURES = Path(__file__).parent / "fixtures"
 GOODBYE = "2026-12-30T12:50:46"
 """When 0.1.0 says goodbye: seven days for the wait and thirty more, to the second."""
+DECIDED = "8f33fcc28ec9d070"
+"""Over (profile, campaign, step, visit, status, at, due) of every message, as 0.2.0 has them."""
 
 
 @pytest.fixture
@@ -107,3 +114,22 @@ def test_an_upgrade_is_no_edit_campaigns_keep_their_version_and_experiments_thei
     assert rows(left_behind, "SELECT experiment, phase FROM experiment_phase") == [("words", 1)]
     versions = "SELECT count(DISTINCT version) FROM campaign_version WHERE campaign = 'long-way'"
     assert rows(left_behind, versions) == [(1,)]
+
+
+def test_what_0_2_held_and_repeated_goes_on_to_the_same_messages_at_the_same_instants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTIPHON_DATABASE_URL", raising=False)
+    with tarfile.open(FIXTURES / "release_0_2.tar.gz") as stored:
+        stored.extractall(tmp_path, filter="data")
+
+    with time_machine.travel("2026-11-22T23:00:00Z"):
+        antiphon("migrate", str(tmp_path))
+        antiphon("tick", str(tmp_path), "--until", "2027-02-01T00:00Z")
+
+    decided = rows(
+        tmp_path,
+        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message ORDER BY 1, 2, 3, 4",
+    )
+    assert len(decided) == 120
+    assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == DECIDED
