@@ -163,8 +163,8 @@ def _catalog(old: Workspace | None, new: Workspace) -> Iterator[Change]:
             here = {str(row["id"]): row for row in new.catalog[name].rows}
             n_changed = sum(left[key] != row for key, row in here.items() if key in left)
             detail = (
-                f"{len(here.keys() - left.keys()):,} products come, "
-                f"{len(left.keys() - here.keys()):,} go, {n_changed:,} change"
+                f"products: {len(here.keys() - left.keys()):,} new, "
+                f"{len(left.keys() - here.keys()):,} gone, {n_changed:,} changed"
             )
             yield Change("~", "feed", name, (detail,))
 

@@ -18,8 +18,8 @@ from campaigns.workspace import Workspace
 from engine.core.model import Value
 
 RESERVED: Final = frozenset(
-    {*ROOTS, "variants", "unsubscribe_url", "preferences_url", "link", "loop", "t", "locale",
-     "zone", "currency"}
+    {*ROOTS, "variants", "unsubscribe_url", "preferences_url", "confirm_url", "link", "loop",
+     "t", "locale", "zone", "currency"}
 )  # fmt: skip
 """Names that mean something else in expressions and templates."""
 

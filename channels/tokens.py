@@ -14,14 +14,14 @@ from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 
-Kind: TypeAlias = Literal["unsubscribe", "click", "open", "preferences", "confirm"]
+Kind: TypeAlias = Literal["unsubscribe", "click", "open", "preferences", "confirm", "placement"]
 
 TRAP: Final = 0xFFFF
 """The index of the link that stands in a mail for machines to follow; no other link has it."""
 
 _FORMAT: Final = 1
 _KINDS: Final[dict[Kind, int]] = {
-    "unsubscribe": 1, "click": 2, "open": 3, "preferences": 4, "confirm": 5,
+    "unsubscribe": 1, "click": 2, "open": 3, "preferences": 4, "confirm": 5, "placement": 6,
 }  # fmt: skip
 _BODY: Final = struct.Struct(">BBBqH")
 _MAC_BYTES: Final = 16

@@ -167,18 +167,6 @@ def read_profile(
     )
 
 
-def placements(connection: Connection, profile: int, *, now: Instant) -> list[MessageRow]:
-    """The web messages that stand for this profile now, newest first."""
-    rows = connection.execute("SELECT id FROM enrollment WHERE profile_id = ?", (profile,))
-    found = connection.select_in(
-        MESSAGE + "WHERE m.enrollment_id IN (?) AND m.channel = 'web' AND m.status = 'sent' "
-        "AND m.expires_at > ?",
-        [row[0] for row in rows],
-        (now,),
-    )
-    return sorted((MessageRow(*row) for row in found), key=lambda it: -it.id)
-
-
 def passage_of(row: tuple[Any, ...]) -> Passage:
     """An enrollment from a row of PASSAGE."""
     return Passage(*(*row[:11], _object(row[11]), _object(row[12])))

@@ -196,6 +196,7 @@ class _Process:
                 now=running.present,
             ),
             address_hash=running.vault.address_hash,
+            vault=running.vault,
             local_token=self._local_token,
             page_token=self._page_token,
             local=operations(running, keys_changed=self._keys.forget),

@@ -123,6 +123,12 @@ def link_key(settings: Settings) -> bytes:
     return hmac.digest(settings.secret_key.encode(), b"antiphon links 1", "sha256")
 
 
+def visitor_key(settings: Settings) -> str:
+    """What proves to a browser key that a page speaks for a user: HMAC-SHA256 of the user id under
+    this text, in hexadecimal. For the operator's own servers only."""
+    return hmac.digest(settings.secret_key.encode(), b"antiphon visitors 1", "sha256").hex()
+
+
 def variable(name: str) -> str:
     """The environment variable of a setting: `public_url` -> `ANTIPHON_PUBLIC_URL`."""
     return f"ANTIPHON_{name.upper()}"

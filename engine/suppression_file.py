@@ -19,7 +19,8 @@ from engine.store.suppressions import Suppression
 from engine.vault import Vault, normalised
 
 COLUMNS: Final = ("address_hash", "channel", "reason", "since", "until", "source")
-CHANNELS: Final = ("email", "sms", "push")
+CHANNELS: Final = ("email", "sms", "push", "web")
+"""Of `web` the address is the user id: a visitor has no other."""
 REASON_CHARACTERS_MAX: Final = 200
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
 HEADER: Final = (

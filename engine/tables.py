@@ -272,8 +272,8 @@ class ConsentChange(SQLModel, table=True):
 class ConsentRequest(SQLModel, table=True):
     """A consent that counts once its person has confirmed it by the link they were sent.
 
-    `asked_at` is the last request, `mailed_at` the last that led to a message; the row goes when
-    it is confirmed.
+    `asked_at` begins its days; `mailed_at` is the last request that led to a message, `n_mailed`
+    how many did. The row goes when it is confirmed.
     """
 
     __tablename__ = "consent_request"
@@ -282,6 +282,7 @@ class ConsentRequest(SQLModel, table=True):
     topic: str = _text_key()
     asked_at: int = _instant()
     mailed_at: int = _instant()
+    n_mailed: int = _number()
 
 
 # --- events -------------------------------------------------------------------------------------

@@ -5,9 +5,9 @@
 `looking`, three of these held out. Version 0.1.0 itself, asked to go on until February, let every
 wait run out, held everyone for 30 days more and then wrote 32 goodbyes and three ghosts.
 
-`fixtures/release_0_2.tar.gz` is one that version 0.2.0 played until 2026-11-22T22:30Z: 30 people in
-three zones, 35 messages held by quiet hours, nine people in a repeat. Version 0.2.0 itself, asked to
-go on until February, decided 120 messages; their digest is DECIDED.
+`fixtures/release_0_2.tar.gz` is one that version 0.2.0 played until 2026-11-22T22:30Z: 30 people
+in three zones, 35 messages held by quiet hours, nine people in a repeat. Version 0.2.0 itself, asked
+to go on until February, decided 120 messages; their digest is DECIDED.
 """
 
 import hashlib
@@ -129,7 +129,8 @@ def test_what_0_2_held_and_repeated_goes_on_to_the_same_messages_at_the_same_ins
 
     decided = rows(
         tmp_path,
-        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message ORDER BY 1, 2, 3, 4",
+        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message "
+        "ORDER BY 1, 2, 3, 4",
     )
     assert len(decided) == 120
     assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == DECIDED

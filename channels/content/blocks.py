@@ -72,7 +72,11 @@ class Blocks(Extension):
         options = {"if_fewer": "hide", "fallback": ""}
         filters: list[nodes.Keyword] = []
         given: set[str] = set()
-        while parser.stream.current.type == "name" and parser.stream.current.value != "as":
+        while parser.stream.current.test_any("name", "comma"):
+            if parser.stream.skip_if("comma"):
+                continue
+            if parser.stream.current.test("name:as"):
+                break
             key = str(next(parser.stream).value)
             parser.stream.expect("assign")
             value = parser.parse_unary()
@@ -135,7 +139,9 @@ def products(
     if if_fewer == "fill":
         return _filled(context, found, count, feed=feed, fallback=fallback)
     if if_fewer == "skip":
-        raise TooFew(f"fewer than {count} {f'products of {feed}' if feed else 'picks'}")
+        one = "" if count == 1 else "s"
+        what = f"product{one} of {feed}" if feed else f"pick{one}"
+        raise TooFew(f"fewer than {count} {what}")
     return []
 
 

@@ -10,6 +10,7 @@ import re
 from html.parser import HTMLParser
 from typing import Any, Final
 
+from channels.content.mjml_tags import fault_in
 from channels.content.partials import BLOCK, Composed
 from engine.core.errors import CampaignError
 
@@ -134,7 +135,7 @@ def _from_mjml(protected: Protected) -> str:
         return str(mrml.to_html(protected.text).content)
     except OSError as error:
         position = re.search(r"position (\d+):", str(error))
-        place = protected.place_at(int(position[1]) if position else 0)
+        place = protected.place_at(int(position[1]) if position else fault_in(protected.text))
         raise CampaignError(f"{place}: MJML: {error}") from None
 
 
@@ -182,7 +183,7 @@ def _with_preheader(page: str, preheader: str, protected: Protected) -> str:
 
 _ANCHOR: Final = re.compile(r"<a\b[^>]*>", re.IGNORECASE)
 _HREF: Final = re.compile(r"\bhref=\"([^\"]*)\"", re.IGNORECASE)
-_OWN: Final = re.compile(r"\{\{-?\s*(?:link\s*\(|unsubscribe_url\b|preferences_url\b)")
+_OWN: Final = re.compile(r"\{\{-?\s*(?:link\s*\(|unsubscribe_url\b|preferences_url\b|confirm_url\b)")
 
 
 def with_tracked_links(page: str, protected: Protected) -> str:

@@ -27,9 +27,13 @@ _TAG: Final = re.compile(
 )
 
 
+_WELL_FORMED: Final = re.compile(r"(?:\s+[A-Za-z_:][\w:.-]*\s*=\s*(?:\"[^\"<]*\"|'[^'<]*'))*\s*/?>")
+_OPENING: Final = re.compile(r"<(mj-[A-Za-z0-9-]+|mjml)\b")
+
+
 def slips_in(source: str) -> Iterator[tuple[int, str]]:
-    """Offset and message of each unknown tag, and of the first tag that closes another."""
-    opened: list[str] = []
+    """Offset and message of each unknown tag, and of the first that does not end where it must."""
+    opened: list[tuple[str, int]] = []
     for found in _TAG.finditer(source):
         name = found["name"]
         if name is None:
@@ -37,17 +41,27 @@ def slips_in(source: str) -> Iterator[tuple[int, str]]:
         if name not in TAGS:
             near = get_close_matches(name, TAGS, n=1)
             hint = f' Did you mean "{near[0]}"?' if near else ""
-            yield (
-                found.start(),
-                f"MJML has no <{name}>: it would vanish with all that is in it.{hint}",
-            )
-            continue
-        if not found["close"]:
+            message = f"MJML has no <{name}>: it would vanish with all that is in it.{hint}"
+            yield found.start(), message
+        elif not found["close"]:
             if not found["empty"]:
-                opened.append(name)
-        elif opened and opened[-1] == name:
+                opened.append((name, found.start()))
+        elif opened and opened[-1][0] == name:
             opened.pop()
+        elif any(name == each for each, _ in opened):
+            yield opened[-1][1], f"<{opened[-1][0]}> is not closed before </{name}>."
+            return
         else:
-            inside = f"<{opened[-1]}> is open" if opened else "nothing is open"
+            inside = f"<{opened[-1][0]}> is open" if opened else "nothing is open"
             yield found.start(), f"</{name}> closes nothing here: {inside}."
             return
+    if opened:
+        yield opened[-1][1], f"<{opened[-1][0]}> is never closed."
+
+
+def fault_in(source: str) -> int:
+    """Where a source that mrml cannot read is at fault, as far as we can tell; else its start."""
+    for opening in _OPENING.finditer(source):
+        if _WELL_FORMED.match(source, opening.end()) is None:
+            return opening.start()
+    return next((offset for offset, _ in slips_in(source)), 0)

@@ -22,7 +22,7 @@ from engine.core.errors import CampaignError
 DATA: Final = ("profile", "event", "picks")
 """Roots that come from the person and their history: what `requires` is about."""
 
-NAMES: Final = (*DATA, "campaign", "now", "unsubscribe_url", "preferences_url")
+NAMES: Final = (*DATA, "campaign", "now", "unsubscribe_url", "preferences_url", "confirm_url")
 INNER: Final = ("_open_url",)
 """Names that only the pages we complete ourselves may read."""
 

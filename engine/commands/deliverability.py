@@ -1,4 +1,4 @@
-"""`antiphon deliverability`: how many messages reached people, by domain, channel, campaign, day."""
+"""`antiphon deliverability`: what reached people, by recipient domain, campaign, channel, day."""
 
 import argparse
 import json

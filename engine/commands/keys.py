@@ -28,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     revoke = actions.add_parser("revoke", help="refuse a key from now on")
     revoke.add_argument("id", help="its id, as in: antiphon keys list")
     revoke.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
-    for each in (create, listed, revoke):
+    visitor = actions.add_parser(
+        "visitor",
+        help="print the key (HMAC-SHA256) by which your server proves a user id to a browser",
+    )
+    visitor.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
+    for each in (create, listed, revoke, visitor):
         each.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -42,10 +47,20 @@ def run(arguments: argparse.Namespace) -> int:
         case "list":
             found = _ask(arguments.directory, "keys_list", None)
             print(json.dumps(_dated(found)) if arguments.json else _table(found["keys"]))
+        case "visitor":
+            key = _visitor_key(arguments.directory)
+            print(json.dumps({"key": key}) if arguments.json else key)
         case _:
             revoked = _ask(arguments.directory, "keys_revoke", {"id": arguments.id})
             print(json.dumps(revoked) if arguments.json else f"{arguments.id} is revoked")
     return 0
+
+
+def _visitor_key(directory: Path) -> str:
+    """Made from ANTIPHON_SECRET_KEY, so it is the same wherever that is."""
+    from engine.settings import read_settings, visitor_key
+
+    return visitor_key(read_settings(directory))
 
 
 def _ask(directory: Path, name: str, payload: Any) -> Any:

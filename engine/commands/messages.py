@@ -52,7 +52,8 @@ def run(arguments: argparse.Namespace) -> int:
         rows = connection.execute(
             "SELECT m.id, p.external_id, m.campaign, m.step, m.variant, m.channel, m.status, "
             "m.reason, coalesce((SELECT account FROM attempt WHERE message_id = m.id "
-            "ORDER BY number DESC LIMIT 1), m.account), m.at FROM message m JOIN profile p ON p.id = m.profile_id "
+            "ORDER BY number DESC LIMIT 1), m.account), m.at "
+            "FROM message m JOIN profile p ON p.id = m.profile_id "
             f"WHERE {where} ORDER BY m.id DESC LIMIT ?",
             (*given.values(), min(arguments.limit, 2**31)),
         )

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         (listed, False), (added, True), (removed, True), (imported, False), (exported, False),
     ):  # fmt: skip
         each.add_argument(
-            "--channel", choices=("email", "sms", "push"), required=is_required,
+            "--channel", choices=("email", "sms", "push", "web"), required=is_required,
             help="of which kind the addresses are",
         )  # fmt: skip
     for each in (added, imported):

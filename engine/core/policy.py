@@ -121,6 +121,8 @@ def _consent(draft: Draft, person: Person, program: Program) -> str | None:
     answers = (granted.get(topic), granted.get("*"))  # "*" is said of every marketing topic.
     if False in answers:
         return f"no consent for {topic} by {draft.channel}"
+    if draft.topic.is_double and answers[0] is not True:
+        return f"consent for {topic} by {draft.channel} is not confirmed"
     if True not in answers and program.consent_unknown == "refuse":
         return f"consent for {topic} by {draft.channel} is unknown"
     return None

@@ -33,7 +33,8 @@ class Declared(Struct, frozen=True):
     """Everything ingest needs of a workspace.
 
     `traits` are by top-level name, `events` by event name and property. `channels` limits whose
-    consent is understood; empty means any. Ages are microseconds.
+    consent is understood; empty means any. `double` are the topics whose consent its person must
+    confirm. Ages are microseconds.
     """
 
     traits: Mapping[str, Field] = field(default_factory=lambda: ALWAYS_PII)
@@ -42,6 +43,7 @@ class Declared(Struct, frozen=True):
     zone: str = "UTC"
     trigger_age_max: int = DAY
     trigger_age_file_max: int = HOUR
+    double: frozenset[str] = frozenset()
 
 
 def declared(workspace: "Workspace") -> Declared:
@@ -65,6 +67,9 @@ def declared(workspace: "Workspace") -> Declared:
         zone=str(settings.zone),
         trigger_age_max=int(settings.max_trigger_age.api),
         trigger_age_file_max=int(settings.max_trigger_age.file),
+        double=frozenset(
+            str(name) for name, form in settings.topics.items() if form.opt_in == "double"
+        ),
     )
 
 

@@ -45,6 +45,7 @@ class Context(Struct, frozen=True):
     zone: str = ""
     traits: Any = None
     consent: Any = None
+    consent_proof: Any = None
 
 
 EMPTY: Final = Context("{}")
@@ -82,6 +83,7 @@ def enrich_values(context: dict[str, Any]) -> Context:
     context.pop("ip", None)
     traits = context.pop("traits", None)
     consent = context.pop("consent", None)
+    proof = context.pop("consentProof", None)
     agent = context.get("userAgent")
     if isinstance(agent, str) and agent:
         _describe_device(context, agent)
@@ -92,7 +94,7 @@ def enrich_values(context: dict[str, Any]) -> Context:
     if zone is not None and not is_zone(zone):
         del context["timezone"]
         zone = ""
-    return Context(_encoder.encode(context).decode(), zone or "", traits, consent)
+    return Context(_encoder.encode(context).decode(), zone or "", traits, consent, proof)
 
 
 def _describe_device(context: dict[str, Any], agent: str) -> None:

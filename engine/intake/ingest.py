@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.core.model import Instant
+from engine.intake.consent_requests import request
 from engine.intake.declared import Field
 from engine.intake.identity import Identities, Resolved
 from engine.intake.prepare import DUPLICATE, Answer, Fact, Prepared
@@ -81,6 +82,13 @@ class Ingest:
                 _ignore(answers, places[index], texts.dropped)
         self._log.append(connection, list(_rows(facts, resolved, sealed, now)), now=now)
         _record_consent(connection, facts, resolved, now)
+        asked = [
+            (profile_id, channel, topic)
+            for fact, profile_id in zip(facts, resolved.profile_ids, strict=True)
+            for channel, topic in fact.requested or ()
+        ]
+        if asked:
+            request(connection, asked, log=self._log, now=now)
         return answers
 
     def forget(self) -> None:

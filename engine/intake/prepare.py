@@ -12,6 +12,7 @@ from msgspec import Struct
 from engine.core.errors import InvalidEvent
 from engine.core.model import Instant
 from engine.intake.calls import KINDS, Call, CarefulCall, Kind, Read, read_batch, read_call
+from engine.intake.consents import held_back, proof_of, read_consents
 from engine.intake.declared import Declared, Field
 from engine.intake.enrich import EMPTY, Context, enrich
 from engine.intake.validate import (
@@ -61,7 +62,8 @@ class Fact(Struct, gc=False):
     `open_traits` and `open_properties` hold the values in the clear and `pii_*` name what must be
     sealed; the texts are made at commit, under the profile's key. `accepted_at` None means the
     instant of the commit; `trigger_age_max` None means never too old. `is_ours` marks what no
-    caller can send as an event.
+    caller can send as an event. `requested` are consents, by (channel, topic), that wait until
+    their person confirms them.
     """
 
     hash: bytes
@@ -82,6 +84,7 @@ class Fact(Struct, gc=False):
     pii_traits: dict[str, Field] | None = None
     pii_properties: dict[str, Field] | None = None
     consent: dict[str, dict[str, bool]] | None = None
+    requested: list[tuple[str, str]] | None = None
     proof: str = ""
     is_ours: bool = False
 
@@ -197,8 +200,8 @@ def _fact(call: Call, ignored: list[str], terms: Terms, received_at: Instant) ->
         pii_properties=pii_properties or None,
     )
     if context.traits is not None or context.consent is not None or kind == "identify":
-        _take_traits(fact, call, context, ignored, terms)
         fact.proof = f"messageId {message_id}" if message_id else ""
+        _take_traits(fact, call, context, ignored, terms)
     return fact
 
 
@@ -314,7 +317,11 @@ def _take_traits(
                     continue
                 _check_trait(value, declared, field=where)
                 traits[name] = value
-    consent = _consent(consents, ignored, terms)
+    consent = read_consents(consents, ignored, declared=terms.declared, key=terms.key)
+    if terms.declared.double:
+        proof = proof_of(context.consent_proof) if terms.key == "server" else ""
+        fact.proof = proof or fact.proof
+        fact.requested = None if proof else held_back(consent, terms.declared.double) or None
     fact.consent = consent or None
     declared_traits = terms.declared.traits
     sealable = {
@@ -337,33 +344,3 @@ def _check_trait(value: Any, declared: Field | None, *, field: str) -> None:
         raise InvalidEvent(f'{field}: values that start with "blind:" are ours', field=field)
     if declared is not None and value is not None:
         check_type(value, declared, field=field)
-
-
-def _consent(
-    given: list[tuple[str, Any]], ignored: list[str], terms: Terms
-) -> dict[str, dict[str, bool]]:
-    """Consent as {channel: {topic: granted}}; from a server key only."""
-    consent: dict[str, dict[str, bool]] = {}
-    for field, channels in given:
-        if terms.key == "browser":
-            ignored.append(field)
-            continue
-        if not isinstance(channels, dict):
-            raise InvalidEvent(
-                f'{field}: {{"email": {{"offers": true}}}} is the form of a consent', field=field
-            )
-        for channel, topics in channels.items():
-            where = f"{field}.{channel[:60]}"
-            if terms.declared.channels and channel not in terms.declared.channels:
-                ignored.append(where)
-                continue
-            if not isinstance(topics, dict):
-                raise InvalidEvent(
-                    f'{where}: {{"offers": true}} is the form of a consent', field=where
-                )
-            for topic, granted in topics.items():
-                if not isinstance(granted, bool):
-                    place = f"{where}.{topic[:60]}"
-                    raise InvalidEvent(f"{place}: true or false is required", field=place)
-                consent.setdefault(channel, {})[check_name(topic, field=where)] = granted
-    return consent

@@ -9,6 +9,7 @@ that counts.
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -59,7 +60,7 @@ class Safeguard:
             passed = self.passed(connection, limits=workspace.settings.limits, now=now)
         for campaign, why in passed.items():
             order = Order("pause", campaign, why=why, by="automatic")
-            write(lambda it, order=order: carry_out(it, order, workspace=workspace, now=now))
+            write(partial(carry_out, order=order, workspace=workspace, now=now))
             log.warning('campaign "%s" is paused: %s', campaign, why)
         return list(passed)
 

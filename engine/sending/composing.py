@@ -22,8 +22,8 @@ from channels.sms.opt_out import with_opt_out
 from channels.tokens import TRAP, make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant
+from engine.intake.consent_requests import asks_for_consent
 from engine.release.playbook import Playbook
-from engine.sending.consent_requests import asks_for_consent
 from engine.sending.rerouting import NOWHERE, reroute
 from engine.store.connection import Connection
 from engine.store.queue import WEBHOOK, Addressee, Queued

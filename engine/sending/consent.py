@@ -38,11 +38,15 @@ _topics = msgspec.json.Decoder(list[str])
 
 
 class Terms(Struct, frozen=True):
-    """What a workspace lets people choose: its topics, its kinds of channel, what silence means."""
+    """What a workspace lets people choose: its topics, its kinds of channel, what silence means.
+
+    `double` are the topics for which only a confirmed "yes" is one.
+    """
 
     topics: tuple[str, ...]
     channels: frozenset[str]
     unknown_is_yes: bool = False
+    double: frozenset[str] = frozenset()
 
 
 class Standing(Struct, frozen=True):
@@ -268,6 +272,8 @@ def _is_on(person: _Person, channel: str, topic: str, terms: Terms) -> bool:
         return False
     said = person.granted.get(channel, {})
     answers = (said.get(topic), said.get(EVERYTHING))
+    if topic in terms.double and answers[0] is not True:
+        return False
     return False not in answers and (True in answers or terms.unknown_is_yes)
 
 

@@ -24,7 +24,7 @@ def place(
     accepted = {it.message: it for it in outcomes if it.placement is not None}
     if not accepted:
         return
-    owners = dict(
+    owners: dict[int, int] = dict(
         connection.select_in("SELECT id, profile_id FROM message WHERE id IN (?)", sorted(accepted))
     )
     people = _locked(connection, sorted(set(owners.values())))

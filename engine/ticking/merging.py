@@ -101,6 +101,16 @@ def redirect(connection: Connection, it: Merged) -> None:
         connection.execute(
             f"UPDATE {table} SET profile_id = ? WHERE profile_id = ?", (it.winner, it.loser)
         )
+    # What either was asked: the winner's own question stands where both were.
+    connection.execute(
+        "DELETE FROM consent_request WHERE profile_id = ? AND EXISTS (SELECT 1 FROM "
+        "consent_request mine WHERE mine.profile_id = ? AND mine.channel = consent_request.channel "
+        "AND mine.topic = consent_request.topic)",
+        (it.loser, it.winner),
+    )
+    connection.execute(
+        "UPDATE consent_request SET profile_id = ? WHERE profile_id = ?", (it.winner, it.loser)
+    )
     bulk.delete(
         connection,
         "membership",

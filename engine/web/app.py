@@ -12,11 +12,14 @@ from starlette.responses import Response
 from engine.core.errors import StoreError
 from engine.web import (
     callbacks,
+    confirming,
+    deliverability,
     health,
     links,
     local,
     pages,
     people,
+    placements,
     preferences,
     tracking_links,
     triggers,
@@ -46,13 +49,16 @@ def create_app(services: Services) -> FastAPI:
     for module in (
         links,
         preferences,
+        confirming,
         tracking_links,
         callbacks,
         health,
         people,
+        placements,
         triggers,
         local,
         pages,
+        deliverability,
     ):
         app.router.routes.extend(module.ROUTES)
     app.add_middleware(Door, services=services, traffic=traffic)

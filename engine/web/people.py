@@ -1,6 +1,5 @@
-"""Reading people over the API: one profile, and the web messages that stand for a visitor."""
+"""Reading people over the API: one profile."""
 
-import json
 from typing import Any, Final
 
 import msgspec
@@ -11,7 +10,7 @@ from starlette.routing import Route
 from engine.core.clocktime import iso
 from engine.core.model import NEVER
 from engine.membership import with_asked
-from engine.reading import MessageRow, ProfilePage, find_profile, placements, read_profile
+from engine.reading import ProfilePage, find_profile, read_profile
 from engine.steady import present
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal
@@ -45,34 +44,8 @@ async def profile(request: Request) -> Response:
     return Response(_encode(_profile_json(it)), media_type="application/json")
 
 
-async def standing(request: Request) -> Response:
-    """`GET /v1/placements?profile=`: stored web messages that have not expired.
-
-    Browser keys are public, so with one only an anonymous id (which is random) may be asked for.
-    """
-    services = services_of(request)
-    caller = _caller(request, services)
-    id = request.query_params.get("profile", "")
-    if not id:
-        raise Refusal(400, "invalid", "profile: missing. Give ?profile= an id.", field="profile")
-    kinds = ("user", "anonymous") if caller.kind == "server" else ("anonymous",)
-
-    def read() -> list[MessageRow]:
-        with services.database.read() as connection:
-            found = find_profile(connection, id, kinds=kinds)
-            if found is None:
-                return []
-            return placements(connection, found, now=services.clock())
-
-    rows = await in_reader(services, read)
-    body = {"profile": id, "placements": [_placement_json(row) for row in rows]}
-    headers = {"Cache-Control": "no-store", "Access-Control-Allow-Origin": "*"}
-    return Response(_encode(body), headers=headers, media_type="application/json")
-
-
 ROUTES: Final = [
     Route("/v1/profiles/{id:path}", profile, methods=["GET"]),
-    Route("/v1/placements", standing, methods=["GET"]),
 ]
 
 
@@ -107,18 +80,4 @@ def _profile_json(it: ProfilePage) -> dict[str, Any]:
             }
             for passage in it.enrollments
         ],
-    }
-
-
-def _placement_json(row: MessageRow) -> dict[str, Any]:
-    return {
-        "id": str(row.id),
-        "campaign": row.campaign,
-        "step": row.step,
-        "variant": row.variant,
-        "template": row.template,
-        "topic": row.topic,
-        "at": iso(row.at),
-        "expires_at": None if row.expires_at >= NEVER else iso(row.expires_at),
-        "context": json.loads(row.context or "{}"),
     }

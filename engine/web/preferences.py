@@ -91,6 +91,7 @@ def terms_of(services: Services) -> Terms:
         tuple(name for name, topic in program.topics.items() if not topic.is_transactional),
         services.kinds(),
         unknown_is_yes=program.consent_unknown == "allow",
+        double=frozenset(name for name, topic in program.topics.items() if topic.is_double),
     )
 
 

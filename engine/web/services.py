@@ -19,6 +19,7 @@ from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.keys import KeyKind
+from engine.vault import Vault
 from engine.web.bridge import Bridge
 from engine.web.gauges import Gauges
 from engine.web.keyring import Budget, KeyRing
@@ -41,7 +42,8 @@ class Services:
     `destination` gives where a link of a message leads, by its position.
     `kinds` are those of the workspace's channels, empty for any.
     `public_url` is where providers reach us; `readers` understand their callbacks; `address_hash`
-    gives the key of a contact row for a (channel, address).
+    gives the key of a contact row for a (channel, address). `vault` opens what is kept for
+    visitors.
     """
 
     settings: Settings
@@ -73,6 +75,7 @@ class Services:
     public_url: str = ""
     readers: Readers | None = None
     address_hash: Callable[[str, str], bytes] = lambda channel, address: b""
+    vault: Vault | None = field(default=None, repr=False)
 
 
 def services_of(request: Request) -> Services:

@@ -115,6 +115,7 @@ def _people() -> None:
         sa.Column("topic", sa.Text(), nullable=False, primary_key=True),
         sa.Column("asked_at", BIG, nullable=False),
         sa.Column("mailed_at", BIG, nullable=False),
+        sa.Column("n_mailed", BIG, nullable=False),
     )
     op.create_table(
         "link_click",

@@ -96,7 +96,8 @@ def test_a_partial_follows_the_language_of_its_template(
     content = rendered(
         locale=language,
         **texts,
-        **{"_partials__footer_html": "foot", "_partials__footer_de_html": "Fuß DE"},
+        _partials__footer_html="foot",
+        _partials__footer_de_html="Fuß DE",
         **{"_partials__footer_de-AT_html": "Fuß AT"},
     )
 
@@ -195,7 +196,8 @@ def test_broken_mjml_in_a_partial_is_reported_there() -> None:
         compiled(
             x_mjml="---\nsubject: s\nlayout: shop\n---\n{# two\nlines #}<mj-section></mj-section>",
             _layouts__shop_mjml=layout,
-            _partials__footer_mjml="<mj-section>\n<mj-column>\n<mj-text a=>\n</mj-text></mj-column></mj-section>",
+            _partials__footer_mjml="<mj-section>\n<mj-column>\n<mj-text a=>\n</mj-text></mj-column>"
+            "</mj-section>",
         )
 
 

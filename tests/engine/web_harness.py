@@ -135,6 +135,7 @@ def an_app(
         public_url="https://shop.example",
         readers=readers,
         address_hash=vault.address_hash,
+        vault=vault,
     )
     client = TestClient(create_app(services), raise_server_exceptions=False, follow_redirects=False)
     with client:
