@@ -19,6 +19,7 @@ from campaigns.catalog import (
     read_catalog,
 )
 from campaigns.checks import check_workspace
+from campaigns.confirmations import confirmations
 from campaigns.forms import Form, FormT, Named
 from campaigns.lists import (
     LIST_BYTES_MAX,
@@ -29,7 +30,7 @@ from campaigns.lists import (
 )
 from campaigns.problems import InvalidWorkspace, Problem, advice, nearest
 from campaigns.reading import Map, Unreadable, read_yaml
-from campaigns.schema import FILES
+from campaigns.schema import FILES, CampaignFile
 from campaigns.secrets import fill_secrets, refuse_secrets
 from campaigns.settings_forms import SettingsForm
 from campaigns.wording import LATER, problems_of
@@ -164,6 +165,13 @@ class _Reader:
         catalog = self._catalog()
         if settings is None:
             return None, self.names
+        for name, place, tree in confirmations(settings):
+            form = self._form(place, CampaignFile, tree)
+            if form is not None and name not in self.names["campaigns"]:
+                form._file = place
+                self.trees[place] = tree
+                self.names["campaigns"].add(name)
+                named["campaigns"][name] = form
         workspace = Workspace(
             settings,
             events=named["events"],

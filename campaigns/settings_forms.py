@@ -46,6 +46,13 @@ class ConsentForm(Form):
     unknown: Annotated[Literal["refuse", "allow"], BeforeValidator(one_of("refuse", "allow"))]
 
 
+class ConfirmForm(Form):
+    """The message by which somebody confirms a consent: its template has `{{ confirm_url }}`."""
+
+    channel: Slug
+    template: Slug
+
+
 class TopicForm(Form):
     """What people agree to. `titles` are by language; with `track` false neither opens nor clicks
     are counted; `opt_in: double` lets a consent count once its person has confirmed it."""
@@ -58,8 +65,12 @@ class TopicForm(Form):
         "single"
     )
 
+    confirm: ConfirmForm | None = None
+
     @model_validator(mode="after")
     def _can_be_asked(self) -> "TopicForm":
+        if self.confirm is not None and self.opt_in != "double":
+            raise ValueError("confirm belongs to a topic with opt_in: double")
         if self.transactional and self.opt_in == "double":
             raise ValueError("nobody agrees to a transactional topic: opt_in does not fit it")
         return self

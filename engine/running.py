@@ -27,6 +27,7 @@ from engine.release.playbook import Playbook
 from engine.release.publish import Built
 from engine.release.safeguard import Safeguard
 from engine.reserve import Reserve
+from engine.sending.clicks import tell
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
 from engine.sending.lanes import Paces
@@ -148,6 +149,8 @@ class Running:
             ask = self._database_clock.ask
             self._scheduler.add_job(ask, "interval", seconds=ASK_EVERY // SECOND, id="clock")
         if self.role != "web":
+            # What a process that died had not told yet; a living web app tells in two seconds.
+            self._scheduler.add_job(self.tell_clicks, "interval", seconds=LIMITS_SECONDS, id="clicks")
             job = self.keep_limits
             self._scheduler.add_job(job, "interval", seconds=LIMITS_SECONDS, id="limits")
         self._scheduler.start()
@@ -212,6 +215,10 @@ class Running:
         now = self.present()
         if self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now):
             self.reload()
+
+    def tell_clicks(self) -> None:
+        """Let clicks that nobody has told become events (`engine.sending.clicks`)."""
+        self.write(lambda connection: tell(connection, log=self.log, now=self.present()))
 
     def optimize(self) -> None:
         """Let SQLite refresh the statistics its planner goes by; PostgreSQL does so by itself."""

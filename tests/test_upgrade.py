@@ -6,7 +6,7 @@
 wait run out, held everyone for 30 days more and then wrote 32 goodbyes and three ghosts.
 
 `fixtures/release_0_2.tar.gz` is one that version 0.2.0 played until 2026-11-22T22:30Z: 30 people
-in three zones, 35 messages held by quiet hours, nine people in a repeat. Version 0.2.0 itself, asked
+in three zones, 35 messages held by quiet hours, nine in a repeat. Version 0.2.0 itself, asked
 to go on until February, decided 120 messages; their digest is DECIDED.
 """
 
