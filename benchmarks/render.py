@@ -43,7 +43,7 @@ preheader: "{{ event.n_items }} {{ event.n_items | plural('item', 'items') }} le
 <h1>Hello {{ profile.first_name }}</h1>
 """
     + _PARAGRAPH * 9
-    + """<table>{% for item in event.items %}
+    + """<table>{% for item in event.rows %}
 <tr><td>{{ loop.index }}</td><td>{{ item.name }}</td><td>{{ item.price | money }}</td></tr>
 {% endfor %}</table>
 {% if profile.is_vip %}<p>Your extra: free shipping until {{ now | date }}.</p>{% endif %}
@@ -76,7 +76,7 @@ def reference_context(number: int) -> dict[str, Any]:
     picks = [{"id": f"p{n}", "title": f"Pick {n} of {number}", "price": 4 + n} for n in range(4)]
     return {
         "profile": {"first_name": f"Ada{number}", "is_vip": number % 2 == 0, "city": "Köln"},
-        "event": {"n_items": 8, "cart_value": 95.0, "items": items},
+        "event": {"n_items": 8, "cart_value": 95.0, "rows": items},
         "picks": picks,
         "now": 1_772_445_600_000_000,
     }
