@@ -31,7 +31,7 @@ from engine.sending.clicks import tell
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
 from engine.sending.lanes import Paces
-from engine.settings import Settings, link_key
+from engine.settings import Settings, link_ring
 from engine.steady import ASK_EVERY, DatabaseClock, SteadyClock, elapsed, present
 from engine.store.connection import Connection
 from engine.store.database import Database
@@ -84,7 +84,8 @@ class Running:
             database.file and database.file.with_name(f"{database.file.name}-reserve"),
             free_bytes_min=settings.free_bytes_min,
         )
-        self.links = Links(public_url, link_key(settings))
+        id, key = next(iter(link_ring(settings).items()))
+        self.links = Links(public_url, key, id)
         self._ingest = Ingest(vault=self.vault, log=self.log)
         self.commits = GroupCommit(
             database, self._ingest, clock=self.present, queue_rows_max=settings.queue_events_max
@@ -150,7 +151,8 @@ class Running:
             self._scheduler.add_job(ask, "interval", seconds=ASK_EVERY // SECOND, id="clock")
         if self.role != "web":
             # What a process that died had not told yet; a living web app tells in two seconds.
-            self._scheduler.add_job(self.tell_clicks, "interval", seconds=LIMITS_SECONDS, id="clicks")
+            left = self.tell_clicks
+            self._scheduler.add_job(left, "interval", seconds=LIMITS_SECONDS, id="clicks")
             job = self.keep_limits
             self._scheduler.add_job(job, "interval", seconds=LIMITS_SECONDS, id="limits")
         self._scheduler.start()

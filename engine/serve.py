@@ -28,7 +28,7 @@ from engine.local import Address, engine_lock, read_address, write_address
 from engine.operations import operations
 from engine.release.playbook import Playbook
 from engine.running import Running
-from engine.settings import DIRECTORY, Settings, link_key, read_settings
+from engine.settings import DIRECTORY, Settings, link_ring, read_settings
 from engine.steady import present
 from engine.store import keys as write_keys
 from engine.store.database import Database
@@ -179,7 +179,7 @@ class _Process:
             gauges=self._gauges,
             keys=self._keys,
             budget=Budget(per_second=self._settings.key_events_per_second_max, clock=present),
-            link_keys={1: link_key(self._settings)},
+            link_keys=link_ring(self._settings),
             waiting=running.waiting,
             program=lambda: running.playbook.program if running.playbook else None,
             kinds=lambda: running.playbook.kinds if running.playbook else frozenset(),

@@ -62,6 +62,17 @@ class Settings:
             "shown": "created in `DIR/.antiphon/secret`",
         },
     )
+    link_keys: str = field(
+        default="",
+        repr=False,
+        metadata={
+            "help": "Keys that sign links instead, newest first: `2:SECRET,3:SECRET`, each with a "
+            "number from 2 to 255 and at least 16 characters. The first signs; links signed with "
+            "any other of them, or with the secret (number 1), still work. Keep an old one for as "
+            "long as its links should.",
+            "shown": "empty: links are signed with the secret",
+        },
+    )
     event_bytes_max: int = _setting("Largest single event, as JSON.", default=32_768, smallest=1024)
     batch_bytes_max: int = _setting(
         "Largest body of one request, also after unpacking gzip.", default=512_000, smallest=1024
@@ -119,8 +130,28 @@ class Settings:
 
 
 def link_key(settings: Settings) -> bytes:
-    """What the tokens of `/u/…` and `/t/…` links are signed with."""
+    """What the tokens of `/u/…` and `/t/…` links are signed with, where no other key is set."""
     return hmac.digest(settings.secret_key.encode(), b"antiphon links 1", "sha256")
+
+
+def link_ring(settings: Settings) -> dict[int, bytes]:
+    """Every key that links may be signed with, by its number; the first signs new ones.
+
+    Raises:
+        UsageError: A number is taken, or out of range, or a key is too short.
+    """
+    ring: dict[int, bytes] = {}
+    for place, part in enumerate(filter(None, settings.link_keys.split(",")), start=1):
+        number, _, secret = part.strip().partition(":")
+        id = int(number) if number.isascii() and number.isdigit() and len(number) < 4 else 0
+        if not 2 <= id <= 255 or id in ring or len(secret) < SECRET_CHARACTERS_MIN:
+            raise UsageError(
+                f"{variable('link_keys')}: part {place} is not NUMBER:SECRET with a number of its "
+                f"own from 2 to 255 and at least {SECRET_CHARACTERS_MIN} characters"
+            )
+        ring[id] = hmac.digest(secret.encode(), b"antiphon links 1", "sha256")
+    ring[1] = link_key(settings)
+    return ring
 
 
 def visitor_key(settings: Settings) -> str:

@@ -4,7 +4,7 @@ A feed belongs to a release and never changes, so what was chosen once is rememb
 asks the same question for everybody.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -24,12 +24,10 @@ _REMEMBERED: Final = 1_024
 class Feed:
     """Rows in the order of their file; the best come first there."""
 
-    def __init__(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, name: str, rows: Sequence[Row]) -> None:
         self.name = name
-        self.rows: list[Row] = [dict(row) for row in rows]
-        self.columns = frozenset(column for row in self.rows for column in row)
+        self.rows = rows
         self._known: dict[tuple[tuple[str, type, Any], ...], list[Row]] = {}
-
         self._in_stock = list(islice((row for row in self.rows if _may_be_had(row)), _KEPT))
 
     def chosen(self, filters: tuple[tuple[str, Any], ...]) -> list[Row]:

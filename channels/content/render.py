@@ -5,6 +5,7 @@ The only thing done per message, so it does nothing that could have been done be
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -149,12 +150,18 @@ def _linker(
     links: dict[str, int], link_url: Callable[[int, str], str] | None
 ) -> Callable[[Any], str]:
     def link(destination: Any) -> str:
-        # In HTML a text put together by ~ arrives escaped; the destination is the plain one.
-        text = destination.unescape() if isinstance(destination, Markup) else str(destination)
-        url = quote(text.strip(), safe=_URL_SAFE)
-        if not url.lower().startswith(("http://", "https://")):
-            raise RenderError("link() takes an address that starts with https:// or http://")
+        url = _address(str(destination), isinstance(destination, Markup))
         index = links.setdefault(url, len(links))
         return url if link_url is None else link_url(index, url)
 
     return link
+
+
+@lru_cache(maxsize=4_096)
+def _address(text: str, is_escaped: bool) -> str:
+    # In HTML a text put together by ~ arrives escaped; the destination is the plain one.
+    plain = Markup(text).unescape() if is_escaped else text
+    url = quote(plain.strip(), safe=_URL_SAFE)
+    if not url.lower().startswith(("http://", "https://")):
+        raise RenderError("link() takes an address that starts with https:// or http://")
+    return url

@@ -79,6 +79,25 @@ class _Generator(CodeGenerator):
         self.write("environment.read(")
         self.visit(inner, frame)
 
+    def visit_Call(  # noqa: N802
+        self, node: nodes.Call, frame: Frame, forward_caller: bool = False
+    ) -> None:
+        # Only our own functions can be called (`template_checks`), so nothing has to ask at each
+        # call, as the sandbox does, whether this one may.
+        self.visit(node.node, frame)
+        self.write("(")
+        for argument in node.args:
+            self.visit(argument, frame)
+            self.write(", ")
+        if node.kwargs:
+            self.write("**{")
+            for keyword in node.kwargs:
+                self.write(f"{keyword.key!r}: ")
+                self.visit(keyword.value, frame)
+                self.write(", ")
+            self.write("}")
+        self.write(")")
+
     def visit_Concat(self, node: nodes.Concat, frame: Frame) -> None:  # noqa: N802
         self.write("environment.concatenate((")
         for part in node.nodes:

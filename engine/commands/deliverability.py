@@ -51,17 +51,14 @@ def run(arguments: argparse.Namespace) -> int:
     by = _split(arguments.by)
     if not 1 <= arguments.days <= DAYS_MAX:
         raise UsageError(f"--days: found {arguments.days}, allowed are 1 to {DAYS_MAX}")
-    until = present()
-    since = (until // DAY - arguments.days + 1) * DAY
+    since = (present() // DAY - arguments.days + 1) * DAY
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         if arguments.campaign is not None:
             _require_known(arguments.campaign, connection)
-        cells = deliverability(
-            connection, by=by, since=since, until=until + 1, campaign=arguments.campaign
-        )
+        cells = deliverability(connection, by=by, since=since, campaign=arguments.campaign)
     if arguments.json:
         rows = [{**each.by, **_counted(each)} for each in cells]
-        print(json.dumps({"since": iso(since), "until": iso(until), "rows": rows}))
+        print(json.dumps({"since": iso(since), "rows": rows}))
         return 0
     for line in _table(by, cells):
         print(line)

@@ -102,6 +102,7 @@ def _rendered(
         currency=checked.workspace.settings.currency or "",
         unsubscribe_url="https://example.com/u/preview",
         preferences_url="https://example.com/preferences/preview",
+        confirm_url="https://example.com/confirm/preview",
         feeds=checked.feeds,
     )
     return render(template, values, setting=setting)

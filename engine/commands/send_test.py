@@ -80,6 +80,11 @@ def _said(receipt: "Receipt") -> str:
     from channels.base import Accepted, Ambiguous, NotSent, RefusedBy, Throttled
 
     match receipt:
+        case Accepted(_, _, placement) if placement is not None:
+            return (
+                f"it would stand in {placement.name} as {placement.kind}, priority "
+                f"{placement.priority}; nobody is shown a trial:\n{placement.html}"
+            )
         case Accepted(provider_id):
             return f"accepted as {provider_id or '(it gives no id)'}"
         case RefusedBy(scope, code, text):
@@ -103,6 +108,8 @@ def _plain(tried: "Tried") -> dict[str, Any]:
     import msgspec
 
     told = msgspec.to_builtins(tried.receipt)
+    if told.get("placement") is None:
+        told.pop("placement", None)
     answer = tried.answer
     return {
         "provider": tried.provider,

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from engine.core.model import DAY, Instant
+from engine.core.model import DAY, NEVER, Instant
 from engine.store.connection import Connection
 from engine.store.queue import WEBHOOK
 
@@ -84,7 +84,7 @@ def deliverability(
     *,
     by: Sequence[str],
     since: Instant,
-    until: Instant,
+    until: Instant = NEVER,
     campaign: str | None = None,
 ) -> list[Cell]:
     """The figures of messages that went out in [since, until), most sent first, days in order.

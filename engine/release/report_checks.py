@@ -69,11 +69,9 @@ def _tellers(workspace: Workspace) -> list[tuple[str, str, str]]:
     found = []
     for name, form in workspace.settings.channels.items():
         kind = workspace.channel_kind(str(name))
-        backup = form.settings.get("backup") or getattr(form, "backup", None)
         words = [str(form.provider)]
-        words += [str(backup)] if isinstance(backup, str) else []
-        if isinstance(backup, dict) and "provider" in backup:
-            words.append(str(backup["provider"]))
+        backup = workspace.settings.channels.get(form.backup) if form.backup else None
+        words += [str(backup.provider)] if backup is not None else []
         found += [(str(name), f"{kind}.{word}", kind) for word in words]
     return [it for it in found if it[1] in PROVIDERS]
 

@@ -144,7 +144,7 @@ class Beginning:
             if not rows:
                 return Begun(0)
             if not left and plan is not None:
-                return Begun(len(rows), n_held=self._put_off(rows, plan, now=now))
+                return Begun(len(rows), n_held=self._put_off(rows, route, plan, now=now))
             people = queue.addressees(connection, {row.profile_id for row in rows})
             keys = data_keys(connection, {it.id: it for it in people.values()})
         at = {row.id: row.due_at if as_due else now for row in rows}
@@ -197,9 +197,9 @@ class Beginning:
         hit("attempt commit")
         return Begun(len(rows), ready, len(verdicts))
 
-    def _put_off(self, rows: Sequence[Queued], plan: WarmUp, *, now: Instant) -> int:
+    def _put_off(self, rows: Sequence[Queued], route: Route, plan: WarmUp, *, now: Instant) -> int:
         """Let messages wait for the next day's ceiling; give how many."""
-        verdicts = [warming.tomorrow(it.id, plan, now=now) for it in rows]
+        verdicts = [warming.put_off(it.id, route, plan, now=now) for it in rows]
         self._write(lambda connection: queue.decide(connection, verdicts))
         return len(rows)
 

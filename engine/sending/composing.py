@@ -19,7 +19,7 @@ from channels.base import OutMessage
 from channels.content.limits import RenderError
 from channels.content.render import Setting, render
 from channels.sms.opt_out import with_opt_out
-from channels.tokens import TRAP, make_token
+from channels.tokens import TRAP, Kind, make_token
 from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.intake.consent_requests import asks_for_consent
@@ -45,25 +45,30 @@ TRAIT_OF: Final = {channel: trait for trait, channel in ADDRESS_TRAITS.items()}
 
 @dataclass(frozen=True)
 class Links:
-    """Makes the addresses that a message carries. `key` is at least 16 secret bytes."""
+    """Makes the addresses that a message carries. `key` is at least 16 secret bytes, `key_id` its
+    number in the ring of those that verify."""
 
     public_url: str
     key: bytes
+    key_id: int = 1
 
     def unsubscribe(self, message: int) -> str:
-        return f"{self.public_url}/u/{make_token('unsubscribe', message, key=self.key)}"
+        return f"{self.public_url}/u/{self._token('unsubscribe', message)}"
 
     def preferences(self, message: int) -> str:
-        return f"{self.public_url}/preferences/{make_token('preferences', message, key=self.key)}"
+        return f"{self.public_url}/preferences/{self._token('preferences', message)}"
 
     def confirm(self, message: int) -> str:
-        return f"{self.public_url}/confirm/{make_token('confirm', message, key=self.key)}"
+        return f"{self.public_url}/confirm/{self._token('confirm', message)}"
 
     def opened(self, message: int) -> str:
-        return f"{self.public_url}/t/o/{make_token('open', message, key=self.key)}"
+        return f"{self.public_url}/t/o/{self._token('open', message)}"
 
     def clicked(self, message: int, index: int) -> str:
-        return f"{self.public_url}/t/c/{make_token('click', message, index=index, key=self.key)}"
+        return f"{self.public_url}/t/c/{self._token('click', message, index)}"
+
+    def _token(self, kind: Kind, message: int, index: int = 0) -> str:
+        return make_token(kind, message, index=index, key=self.key, key_id=self.key_id)
 
 
 class Composed(msgspec.Struct, frozen=True):

@@ -36,7 +36,7 @@ from engine.store.queue import TRANSACTIONAL, WEBHOOK, Outcome
 from engine.vault import Vault
 
 LANE_WIDTH: Final = 64
-"""Calls in flight per lane: at 50 ms a call 1,280 a second. Providers may open fewer connections."""
+"""Calls in flight per lane: at 50 ms a call 1,280 a second. A provider may hold fewer sockets."""
 CALL_SECONDS_MAX: Final = 90
 """No call lasts longer: providers have shorter limits of their own, and one may have a bug."""
 GROUP: Final = 100

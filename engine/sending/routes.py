@@ -26,11 +26,13 @@ class Route:
     """The channel that is called, and what it says of recipients' domains.
 
     Attributes:
+        is_own: Whether it is the messages' own, and not its backup.
         own_opens_at: When to ask again for a message that may go by its own channel alone.
         named_domains: Those that antiphon.yaml names, so that they may be written down.
     """
 
     account: str
+    is_own: bool = True
     own_opens_at: Instant = NEVER
     domains: Domains | None = None
     named_domains: Collection[str] = ()
@@ -41,6 +43,7 @@ def route_of(playbook: Playbook, paces: Paces, account: str, *, own: str, now: I
     form = form_of(playbook, account)
     return Route(
         account,
+        account == own,
         max(paces.of(own).opens_at(now=now), now + LOOK_AGAIN),
         paces.of(account).domains,
         frozenset(map(str, form.domains)) if form is not None else frozenset(),

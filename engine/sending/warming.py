@@ -46,12 +46,16 @@ def within(
     if connection.dialect == "postgresql":
         bulk.last(connection, f"warm-up of {route.account}")  # one worker after the other counts
     n = left(connection, route, plan, now)
-    verdicts += [tomorrow(it.queued.id, plan, now=now) for it in allowed[n:]]
+    verdicts += [put_off(it.queued.id, route, plan, now=now) for it in allowed[n:]]
     return list(allowed[:n])
 
 
-def tomorrow(message: int, plan: WarmUp, *, now: Instant) -> "Verdict":
-    """The verdict on a message that today has no room for."""
+def put_off(message: int, route: Route, plan: WarmUp, *, now: Instant) -> "Verdict":
+    """The verdict on a message that today has no room for: another day, or another channel."""
     at = next_day(now)
+    if not route.is_own:
+        # It stands in: the channel itself may be back long before tomorrow.
+        why = f"warm-up of the backup {route.account}: today's messages have gone out"
+        return message, "queued", why, min(at, route.own_opens_at)
     why = f"warm-up: {ceiling(plan, now=now):,} messages today, the next day opens {iso(at)}"
     return message, "queued", why, at

@@ -31,18 +31,13 @@ async def deliverability_page(request: Request) -> Response:
     campaign = request.query_params.get("campaign") or None
 
     def read() -> Response:
-        until = present()
-        since = (until // DAY - DAYS + 1) * DAY
+        since = (present() // DAY - DAYS + 1) * DAY
         with services.database.read() as connection:
             tables = [
                 (
                     title,
                     by,
-                    _rows(
-                        deliverability(
-                            connection, by=by, since=since, until=until + 1, campaign=campaign
-                        )
-                    ),
+                    _rows(deliverability(connection, by=by, since=since, campaign=campaign)),
                 )
                 for title, by in SPLITS
             ]

@@ -59,9 +59,8 @@ def describe(title: str, description: str) -> dict[str, Any]:
     }
     paths["/v1/campaigns/{name}/trigger"] = {"post": _triggering()}
     paths["/v1/profiles/{id}"] = {"get": _reading("One person.", "id", "path")}
-    paths["/v1/placements"] = {
-        "get": _reading("Stored web messages of a visitor.", "profile", "query")
-    }
+    paths["/v1/placements"] = {"get": _placements()}
+    paths["/v1/placements/events"] = {"post": _visits()}
     callback = _callback()
     paths["/webhooks/{channel}"] = {"post": callback, "get": callback}
     for path, summary in (
@@ -98,6 +97,43 @@ def _triggering() -> dict[str, Any]:
         {"name": "Idempotency-Key", "in": "header", "required": False, "schema": text},
     ]
     operation["responses"] |= {str(status): _PROBLEM for status in (403, 404, 409, 422)}
+    return operation
+
+
+def _placements() -> dict[str, Any]:
+    text = {"type": "string"}
+    names = ("anonymousId", "userId", "userHash", "placement", "writeKey")
+    message = {
+        **dict.fromkeys(("id", "placement", "html", "at", "token"), text),
+        "kind": {"enum": ["in-page", "banner", "modal"]},
+        "priority": {"type": "integer", "minimum": 0, "maximum": 100},
+        "expires_at": {"type": ["string", "null"]},
+    }
+    shown = {"type": "array", "items": {"type": "object", "properties": message}}
+    schema = {"type": "object", "properties": {"placements": shown}}
+    return {
+        "summary": "Web messages that this visitor may be shown, best first.",
+        "security": [{"writeKey": []}],
+        "parameters": [
+            *({"name": name, "in": "query", "required": False, "schema": text} for name in names),
+            {"name": "If-None-Match", "in": "header", "required": False, "schema": text},
+        ],
+        "responses": {
+            "200": {"description": "OK", "content": {"application/json": {"schema": schema}}},
+            "304": {"description": "The same as before, by the ETag."},
+            **{str(status): _PROBLEM for status in (400, 401, 403, 503)},
+        },
+    }
+
+
+def _visits() -> dict[str, Any]:
+    """No key: each event is proved by its message's own token."""
+    kinds = {"enum": ["displayed", "clicked", "dismissed"]}
+    event = {"token": {"type": "string"}, "event": kinds}
+    many = {"type": "array", "maxItems": 100, "items": {"type": "object", "properties": event}}
+    operation = _operation("What a visitor did with web messages.", {**event, "events": many})
+    operation["security"] = []
+    del operation["responses"]["401"]
     return operation
 
 

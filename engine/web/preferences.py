@@ -12,7 +12,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.model import Topic
-from engine.sending.consent import Place, Standing, Terms, choose, standing
+from engine.sending.choosing import choose
+from engine.sending.consent import Place, Standing, Terms, standing
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.html import page

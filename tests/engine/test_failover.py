@@ -1,11 +1,13 @@
 """A backup takes over while its channel is down, within its own pace. On both databases."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from campaigns.sending_forms import WarmUpForm
 from channels.base import DeliveryEvent, RefusedBy, Throttled
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model import DAY, HOUR, MINUTE, SECOND
 from engine.sending.attribution import Speaker, attributed
 from engine.story import message_story, told
 from tests.engine.failing_over import FIRST, SECOND_ONE, Account, pace_of, with_backup
@@ -120,6 +122,31 @@ def test_the_backup_keeps_its_own_rate(stage: Stage, crowd: Crowd) -> None:
         stage.drain(FIRST)
 
     assert len(other.calls) == 3
+
+
+def test_a_backup_that_warms_up_keeps_its_ceiling_and_the_others_wait_for_their_channel(
+    stage: Stage, crowd: Crowd
+) -> None:
+    first, other = with_backup(stage)
+    plan = WarmUpForm.model_construct(from_=stage.now, start=4, doubles=DAY)
+    channels: Any = stage.process.playbook.workspace.settings.channels
+    channels[SECOND_ONE] = channels[SECOND_ONE].model_copy(update={"warm_up": plan})
+    is_opened(stage, crowd, first)
+    ids = crowd.queue(TEXT, 10, at=stage.now)
+    for _ in range(5):
+        stage.drain(FIRST)
+        stage.now += SECOND
+    n_by_backup = len(other.calls)
+    reasons = {row[0] for row in stage.rows("SELECT reason FROM message WHERE status = 'queued'")}
+
+    first.outages = []
+    for _ in range(40):
+        stage.now += 30 * SECOND
+        stage.drain(FIRST)
+
+    assert n_by_backup == 4
+    assert "warm-up of the backup sms_two: today's messages have gone out" in reasons
+    assert counted(stage, ids) == {"sent": 10}
 
 
 def test_where_both_are_down_messages_wait_for_the_first_that_comes_back(

@@ -251,7 +251,8 @@ def test_what_was_chosen_reaches_the_gates_and_lasts_for_the_next_address(
 
 
 def _choose(shop: Shop, message: int, wanted: dict[tuple[str, str], bool]) -> None:
-    from engine.sending.consent import Terms, choose
+    from engine.sending.choosing import choose
+    from engine.sending.consent import Terms
 
     terms = Terms(("offers",), frozenset({"email", "sms"}))
     with shop.database.write() as connection:

@@ -14,6 +14,7 @@ from tests.rig.crowd import OFFER, RECEIPT, Crowd, counted
 from tests.rig.stage import NOON, Stage
 
 MIDNIGHT = NOON + 12 * HOUR
+WARM_UP = WarmUpForm.model_construct(from_=MIDNIGHT - DAY, start=5, doubles=DAY)
 N_GMAIL = 3
 """Of six people; the others are elsewhere."""
 
@@ -38,7 +39,7 @@ def formed(stage: Stage, **changes: Any) -> None:
     """Change the channel `email` as a release would."""
     playbook = stage.process.playbook
     form = playbook.workspace.settings.channels["email"]  # type: ignore[index]
-    channels = {
+    channels: Any = {
         **playbook.workspace.settings.channels, "email": form.model_copy(update=changes)
     }  # fmt: skip
     settings = playbook.workspace.settings.model_copy(update={"channels": channels})
@@ -111,7 +112,7 @@ def test_domains_that_are_ones_own_are_not_written_down(stage: Stage, crowd: Cro
 def test_over_the_ceiling_of_a_warm_up_messages_wait_for_the_next_day(
     stage: Stage, crowd: Crowd
 ) -> None:
-    formed(stage, warm_up=WarmUpForm(**{"from": "2026-03-02", "start": "5/d", "doubles": "1d"}))
+    formed(stage, warm_up=WARM_UP)
     ids = crowd.queue(OFFER, 30, at=stage.now)
 
     for _ in range(4):
@@ -121,7 +122,7 @@ def test_over_the_ceiling_of_a_warm_up_messages_wait_for_the_next_day(
         "SELECT DISTINCT due_at, reason FROM message WHERE status = 'queued' AND id >= ?", ids[0]
     )
     stage.restart()
-    formed(stage, warm_up=WarmUpForm(**{"from": "2026-03-02", "start": "5/d", "doubles": "1d"}))
+    formed(stage, warm_up=WARM_UP)
     stage.now += HOUR
     stage.drain()
     by_day = [first_day["sent"]]
@@ -139,7 +140,7 @@ def test_over_the_ceiling_of_a_warm_up_messages_wait_for_the_next_day(
 
 
 def test_receipts_are_counted_by_a_warm_up_and_never_held(stage: Stage, crowd: Crowd) -> None:
-    formed(stage, warm_up=WarmUpForm(**{"from": "2026-03-02", "start": "5/d", "doubles": "1d"}))
+    formed(stage, warm_up=WARM_UP)
     receipts = crowd.queue(RECEIPT, 8, at=stage.now)
     offers = crowd.queue(OFFER, 8, at=stage.now)
 

@@ -128,8 +128,7 @@ def test_a_click_leads_to_the_looked_up_destination_and_is_noted(app: App) -> No
     assert answer.headers["location"] == "https://shop.example/cart?a=1"
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["referrer-policy"] == "no-referrer"
-    assert app.rows("SELECT name FROM event") == [("Message Clicked",)]
-    assert app.rows("SELECT status FROM delivery") == [("clicked",)]
+    assert app.rows("SELECT message_id, link, sign FROM link_click") == [(7, 0, "")]
 
 
 @pytest.mark.parametrize("path", ["/t/c/x?url=https://evil.example", "/t/c/" + "A" * 39])

@@ -1,5 +1,6 @@
 """Every operation of the app with every credential: who may do what is one table."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,13 +22,21 @@ EVENT = {"userId": "u1", "event": "A", "groupId": "g", "previousId": "u0", "batc
 OPERATIONS = [
     *[("POST", path, KEYS, 200, 401) for path in PATHS],
     ("GET", "/v1/profiles/u1", ("server",), 200, 401),
-    ("GET", "/v1/placements?profile=u1", KEYS, 200, 401),
+    ("GET", "/v1/placements?anonymousId=u1", KEYS, 200, 401),
+    ("GET", "/v1/placements?userId=u1", KEYS, 200, 401),
+    ("OPTIONS", "/v1/placements", CREDENTIALS, 204, 204),
+    ("POST", "/v1/placements/events", CREDENTIALS, 400, 400),
+    ("OPTIONS", "/v1/placements/events", CREDENTIALS, 204, 204),
     ("POST", "/v1/campaigns/none/trigger", ("server",), 400, 401),
     ("GET", "/healthz", CREDENTIALS, 200, 200),
     ("GET", "/readyz", CREDENTIALS, 503, 503),
     ("GET", "/metrics", CREDENTIALS, 200, 200),
     ("GET", "/u/{unsubscribe}", CREDENTIALS, 404, 404),
     ("POST", "/u/{unsubscribe}", CREDENTIALS, 404, 404),
+    ("GET", "/preferences/{preferences}", CREDENTIALS, 404, 404),
+    ("POST", "/preferences/{preferences}", CREDENTIALS, 404, 404),
+    ("GET", "/confirm/{confirm}", CREDENTIALS, 404, 404),
+    ("POST", "/confirm/{confirm}", CREDENTIALS, 404, 404),
     ("GET", "/t/c/{click}", CREDENTIALS, 404, 404),
     ("GET", "/t/o/{open}", CREDENTIALS, 200, 200),
     ("POST", "/webhooks/email", CREDENTIALS, 503, 503),
@@ -35,12 +44,14 @@ OPERATIONS = [
     ("POST", "/local/status", ("local token",), 200, 401),
     ("GET", "/", ("page token",), 200, 401),
     ("GET", "/messages", ("page token",), 200, 401),
+    ("GET", "/deliverability", ("page token",), 200, 401),
     ("GET", "/messages/1", ("page token",), 404, 401),
     ("GET", "/profiles?id=u1", ("page token",), 200, 401),
     ("GET", "/reports/none.html", ("page token",), 404, 401),
 ]
 FORBIDDEN = {
     ("GET", "/v1/profiles/u1", "browser"): 403,
+    ("GET", "/v1/placements?userId=u1", "browser"): 403,
     ("POST", "/v1/campaigns/none/trigger", "browser"): 403,
 }
 
@@ -76,7 +87,7 @@ def test_every_operation_admits_exactly_the_credentials_of_its_row(app: App) -> 
             expected = FORBIDDEN.get(
                 (method, path, credential), status if credential in admitted else otherwise
             )
-            filled = path.format(unsubscribe="x" * 39, click="x" * 39, open="x" * 39)
+            filled = re.sub(r"\{\w+\}", "x" * 39, path)
             content = {"json": EVENT} if method == "POST" else {}
 
             answer = app.client.request(

@@ -177,28 +177,3 @@ def test_only_listed_reports_can_be_opened(app: App, tmp_path: Path, name: str) 
 @pytest.mark.parametrize("path", ["/messages/99", "/profiles?id=nobody", "/profiles", "/nothing"])
 def test_what_is_not_there_is_404(app: App, path: str) -> None:
     assert app.client.get(path).status_code == 404
-
-
-def test_a_browser_key_sees_placements_of_anonymous_ids_only(app: App) -> None:
-    app.post("/v1/track", {"anonymousId": "visitor", "event": "A"}, key=app.browser_key)
-    visitor = someone(app)
-    with app.database.write() as connection:
-        for number, profile in ((7, visitor), (8, visitor - 1)):
-            a_message(connection, number, profile=profile, channel="web", status="sent")
-            bulk.insert(
-                connection,
-                "enrollment",
-                ("id", "profile_id", "campaign", "version", "key", "status", "entered_at",
-                 "step_at", "due_at", "visit", "trigger_seq", "trigger", "variants", "held_by",
-                 "reason"),
-                [(number, profile, "cart", "v1", "", "active", NOW, NOW, NOW, 1, 0, "{}", "{}",
-                  "", "")],
-            )  # fmt: skip
-
-    def shown(id: str, key: str) -> list[str]:
-        answer = app.client.get(f"/v1/placements?profile={id}&writeKey={key}")
-        return [it["id"] for it in answer.json()["placements"]]
-
-    assert shown("visitor", app.browser_key) == ["7"]
-    assert shown("%3Cb%3Eada%3C%2Fb%3E", app.browser_key) == []
-    assert shown("%3Cb%3Eada%3C%2Fb%3E", app.server_key) == ["8"]

@@ -16,7 +16,8 @@ import pytest
 from channels.base import Accepted, OutMessage, Receipt
 from engine import failpoints
 from engine.commands import messages as messages_command
-from engine.sending.consent import Terms, choose
+from engine.sending.choosing import choose
+from engine.sending.consent import Terms
 from engine.sending.unsubscribe import withdraw
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, Crowd

@@ -21,7 +21,7 @@ from engine.intake.declared import Declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Prepared, Terms
 from engine.intake.triggering import accept_trigger
-from engine.settings import link_key, read_settings
+from engine.settings import link_key, link_ring, read_settings
 from engine.steady import present
 from engine.store import keys
 from engine.store.connection import Connection
@@ -122,7 +122,7 @@ def an_app(
         gauges=Gauges(database, clock=present),
         keys=KeyRing(usable, clock=present),
         budget=Budget(per_second=settings.key_events_per_second_max, clock=present),
-        link_keys={1: link_key(settings)},
+        link_keys=link_ring(settings),
         waiting=lambda: 0,
         program=lambda: program,
         not_ready=lambda: "" if program else "Nothing is applied to this database yet.",
