@@ -45,7 +45,8 @@ OUR_EVENTS: Final = (
     "Segment Entered", "Segment Exited", "Message Sent", "Message Delivered", "Message Opened",
     "Message Clicked", "Message Bounced", "Message Complained", "Message Unsubscribed",
     "Message Deferred", "Message Undelivered", "Message Rejected", "Message Failed",
-    "Message Displayed", "Message Dismissed", "Message Replied", "Campaign Triggered", "Webhook Answered", "Send Time Explored",
+    "Message Displayed", "Message Dismissed", "Message Replied", "Campaign Triggered",
+    "Webhook Answered", "Send Time Explored",
     "Consent Requested", "Consent Confirmed", "Preferences Changed",
 )  # fmt: skip
 """Events that the engine itself writes; no file needs to declare them."""

@@ -285,8 +285,9 @@ class _Reader:
                 continue
             parts = template_of(path)
             if parts is None:
-                names = "<name>[.<locale>].<ext>, _partials/<name>… and _layouts/<name>…"
-                self._stray_template(path, f"templates/<channel>/ and {names}")
+                self._stray_template(
+                    path, "templates/<channel>/[_partials/ | _layouts/]<name>[.<locale>].<ext>"
+                )
                 continue
             channel, name, file = parts
             extensions = TEMPLATE_EXTENSIONS.get(kinds.get(channel, channel), ())

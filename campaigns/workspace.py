@@ -19,7 +19,7 @@ from campaigns.schema import (
     SegmentFile,
     TestFile,
 )
-from campaigns.settings_forms import SettingsForm
+from campaigns.settings_forms import ChannelForm, SettingsForm
 from engine.core.inclusion import PIECE_PATH, pieces_of
 
 SETTINGS_FILE: Final = "antiphon.yaml"
@@ -78,6 +78,16 @@ class Workspace:
         """email, sms, push or web: what its messages are, and the folder of its templates."""
         form = self.settings.channels.get(channel)  # type: ignore[call-overload]
         return str((form.kind if form else None) or channel)
+
+    def with_backups(self, channel: str) -> list[str]:
+        """The channel, its backup, the backup of that one, …"""
+        channels: Mapping[str, ChannelForm] = self.settings.channels  # type: ignore[assignment]
+        found = [channel]
+        while (form := channels.get(found[-1])) is not None and form.backup is not None:
+            if str(form.backup) in found or form.backup not in channels:
+                break  # `check` has said so
+            found.append(str(form.backup))
+        return found
 
     @property
     def channel_kinds(self) -> frozenset[str]:

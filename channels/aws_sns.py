@@ -26,7 +26,9 @@ from channels.calls import Answer, Call, Question
 from engine.core.errors import Forged, Unreadable
 from engine.core.model import SECOND, Instant
 
-_HOST: Final = re.compile(r"sns\.[a-z0-9-]{3,}\.amazonaws\.com(\.cn)?")
+_HOST: Final = re.compile(r"sns\.[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
+"""A region has this form. AWS' own "three letters or more" also fits `sns.s3-us-west-2.…`, where
+whoever holds the bucket "sns" would sign for Amazon."""
 _NOTIFICATION: Final = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type")
 _CONFIRMATION: Final = (
     "Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type",
@@ -144,7 +146,8 @@ def _check_url(url: str, name: str) -> None:
     """
     try:
         parts = urlsplit(url)
-        is_ours = parts.scheme == "https" and _HOST.fullmatch(parts.netloc) and url.isascii()
+        is_plain = url.isascii() and url.isprintable()  # urlsplit drops line ends
+        is_ours = is_plain and parts.scheme == "https" and _HOST.fullmatch(parts.netloc)
     except ValueError:
         is_ours = False
     if not is_ours:

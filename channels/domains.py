@@ -21,6 +21,8 @@ BUSY_IN_A_ROW: Final = 3
 """One "not now" may be greylisting, which means a single recipient."""
 FIRST_REST: Final = 30 * SECOND
 REST_MAX: Final = HOUR
+BACK_EVERY: Final = SECOND // 20
+"""After its rest a domain without a rate gets those who waited one by one, 20 a second."""
 PUT_OFF_MAX: Final = HOUR
 """Turns are handed out no further ahead: who has none by then asks again."""
 
@@ -83,7 +85,7 @@ class Domains:
             if rests_until <= now and (it.rate is None or it.rate.free(now=now) > it.n_granted):
                 it.n_granted += 1
                 return now
-            gap = SECOND if limit is None else max(1, limit[1] // limit[0])
+            gap = BACK_EVERY if limit is None else max(1, limit[1] // limit[0])
             it.turn = max(it.turn, rests_until) + gap
             if it.turn > max(rests_until, now) + PUT_OFF_MAX:
                 it.turn = max(rests_until, now) + gap

@@ -21,7 +21,7 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
-from channels.callbacks import Callback, Echo
+from channels.callbacks import UNREADABLE, Callback, Echo
 from channels.calls import Answer, Call, Question
 from channels.egress import EgressRules
 from channels.transport import CONNECTIONS, exchange, open_client
@@ -128,7 +128,7 @@ class HttpProvider:
             return answer
         try:
             return self.vendor.receipt(answer, now=self._now())
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+        except UNREADABLE as error:
             # Our reading of a shape that it never had before: it may well have taken the message.
             why = f"its answer ({answer.status}) cannot be read: {type(error).__name__}: {error}"
             return Ambiguous(why)
@@ -138,7 +138,7 @@ class HttpProvider:
             found = self.vendor.read_callback(callback, now=self._now())
             if isinstance(found, Question):
                 found = await self._answered(found)
-        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise Unreadable(f"{self.name}: {type(error).__name__}: {error}") from None
         return found
 

@@ -6,10 +6,14 @@ Pure.
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from typing import Final
 
 from channels.base import Ambiguous, Receipt, RefusedBy, Throttled
 from channels.calls import Answer
 from engine.core.model import SECOND, Instant
+
+WAIT_SECONDS_MAX: Final = 86_400.0
+"""Whoever asks us to wait for longer is asked again after a day."""
 
 
 def receipt_of(answer: Answer, *, now: Instant) -> Receipt | None:
@@ -29,10 +33,11 @@ def receipt_of(answer: Answer, *, now: Instant) -> Receipt | None:
 def retry_after_seconds(headers: Mapping[str, str], *, now: Instant) -> float | None:
     """Retry-After as seconds from now, whether it was seconds or a date; None if neither."""
     value = headers.get("retry-after", "").strip()
-    if value.isdigit() and len(value) < 10:
-        return float(value)
+    if value.isascii() and value.isdigit() and len(value) < 10:
+        return min(float(value), WAIT_SECONDS_MAX)
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now / SECOND)
+    seconds = at.replace(tzinfo=at.tzinfo or UTC).timestamp() - now / SECOND
+    return min(max(0.0, seconds), WAIT_SECONDS_MAX)

@@ -10,6 +10,7 @@ import socket
 import ssl
 import zlib
 from collections.abc import Iterable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
 import h2.errors
@@ -54,6 +55,8 @@ def open_client(
         headers={"User-Agent": "antiphon", "Accept-Encoding": "gzip, deflate", **(headers or {})},
         timeout=httpx.Timeout(timeout_seconds),
         follow_redirects=False,
+        # Nobody's cookies are kept: they would come back with others' calls, and more each time.
+        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
         trust_env=False,  # a proxy from the environment would connect where we did not check
     )
 
@@ -240,6 +243,13 @@ class _GuardedNetwork(httpcore.AsyncNetworkBackend):
         await asyncio.sleep(seconds)
 
 
+UNWRITABLE: Final = (
+    "the request cannot be written: its address or a header holds what HTTP does not carry, such "
+    "as the line end of a file that a key was read from"
+)
+"""The library's own words repeat the header, and with it our key."""
+
+
 # --- what came of a call ------------------------------------------------------------------------
 
 
@@ -256,8 +266,8 @@ async def exchange(client: httpx.AsyncClient, call: Call) -> Answer | Receipt:
             content=call.body or None,
             timeout=call.timeout_seconds or httpx.USE_CLIENT_DEFAULT,
         )
-    except Exception as error:  # the client has several for what cannot be written
-        return RefusedBy("message", "request", f"the request cannot be written: {error}")
+    except Exception:  # the client has several for what cannot be written
+        return RefusedBy("message", "request", UNWRITABLE)
     try:
         response = await client.send(request, stream=True)
         try:
@@ -270,8 +280,8 @@ async def exchange(client: httpx.AsyncClient, call: Call) -> Answer | Receipt:
         return NotSent(f"cannot connect: {error or type(error).__name__}")
     except StreamRefused as error:
         return NotSent(str(error))
-    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-        return NotSent(f"the request cannot be written: {error}")
+    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError):
+        return NotSent(UNWRITABLE)
     except zlib.error:
         return Ambiguous("the answer cannot be unpacked")
     except httpx.HTTPError as error:

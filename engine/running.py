@@ -220,7 +220,9 @@ class Running:
 
     def tell_clicks(self) -> None:
         """Let clicks that nobody has told become events (`engine.sending.clicks`)."""
-        self.write(lambda connection: tell(connection, log=self.log, now=self.present()))
+        due: Instant | None = 0
+        while due is not None and due <= self.present():
+            due = self.write(lambda it: tell(it, log=self.log, now=self.present()))
 
     def optimize(self) -> None:
         """Let SQLite refresh the statistics its planner goes by; PostgreSQL does so by itself."""

@@ -22,7 +22,7 @@ COLUMNS: Final = ("address_hash", "channel", "reason", "since", "until", "source
 CHANNELS: Final = ("email", "sms", "push", "web")
 """Of `web` the address is the user id: a visitor has no other."""
 REASON_CHARACTERS_MAX: Final = 200
-FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 HEADER: Final = (
     "the first line names the columns: address (or address_hash), channel, reason, until"
 )
@@ -62,7 +62,10 @@ def rows_of(file: TextIO, *, vault: Vault, defaults: Defaults) -> Iterator[Suppr
         UsageError: If its first line does not name the columns.
     """
     reader = csv.DictReader(file)
-    names = {name.strip().lower() for name in reader.fieldnames or ()}
+    try:
+        names = {name.strip().lower() for name in reader.fieldnames or ()}
+    except (csv.Error, UnicodeDecodeError):
+        raise UsageError(f"the file is no CSV in UTF-8: save it as one. {HEADER}") from None
     if not names & {"address", "address_hash"}:
         raise UsageError(HEADER)
     try:

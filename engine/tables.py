@@ -499,12 +499,7 @@ class LinkClick(SQLModel, table=True):
 
     __tablename__ = "link_click"
     __table_args__ = (
-        Index(
-            "link_click_waiting",
-            "at",
-            sqlite_where=text("is_told = 0"),
-            postgresql_where=text("is_told = 0"),
-        ),
+        Index("link_click_at", "is_told", "at"),
         {"sqlite_with_rowid": False},
     )
     message_id: int = _key()

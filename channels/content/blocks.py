@@ -23,6 +23,9 @@ from channels.content.limits import RenderError, TooFew
 IF_FEWER: Final = ("hide", "fill", "skip")
 _OPTIONS: Final = ("if_fewer", "fallback")
 
+_SEEN_PER_ROW: Final = 10
+"""Products that may be looked at for the work of one row of a loop: they cost so much less."""
+
 
 class FeedUse(Struct, frozen=True):
     """A block that reads a feed: its name, the columns it asks about, and `file:line`."""
@@ -156,7 +159,9 @@ def _of_feed(context: Context, name: str, filters: dict[str, Any]) -> list[Row]:
         str(value)  # a missing value is named here
         if not isinstance(value, str | bool | int | float):
             raise RenderError(f"feed: {column} is compared with a text, a number, true or false")
-    return _feed(context, name).chosen(tuple(sorted(filters.items())))
+    found, n_seen = _feed(context, name).chosen(tuple(sorted(filters.items())))
+    context["_work"].spend(n_seen // _SEEN_PER_ROW)
+    return found
 
 
 def _feed(context: Context, name: str) -> Feed:

@@ -183,7 +183,9 @@ def _with_preheader(page: str, preheader: str, protected: Protected) -> str:
 
 _ANCHOR: Final = re.compile(r"<a\b[^>]*>", re.IGNORECASE)
 _HREF: Final = re.compile(r"\bhref=\"([^\"]*)\"", re.IGNORECASE)
-_OWN: Final = re.compile(r"\{\{-?\s*(?:link\s*\(|unsubscribe_url\b|preferences_url\b|confirm_url\b)")
+_OWN: Final = re.compile(
+    r"\{\{-?\s*(?:link\s*\(|unsubscribe_url\b|preferences_url\b|confirm_url\b)"
+)
 
 
 def with_tracked_links(page: str, protected: Protected) -> str:

@@ -144,8 +144,21 @@ def _push(version: Version, is_marketing: bool) -> _Found:
         yield from _addresses(part)
 
 
+_REMOVED: Final = re.compile(
+    r"<(?:script|style|iframe|form|input|select|textarea|object|embed|svg|link|base|meta)\b"
+    r"|\son[a-z]+(?=\s*=)",
+    re.IGNORECASE,
+)
+"""What `channels.web.placement` takes out of a page."""
+
+
 def _web(version: Version, is_marketing: bool) -> _Found:
-    yield from _page(version.parts["html"])
+    page = version.parts["html"]
+    yield from _page(page)
+    for found in _REMOVED.finditer(page.source):
+        what = found.group().strip().strip("<").lower()
+        message = f"{what} is removed before the page is shown; keep it in the page around it"
+        yield page.written.place(found.start()), "not-shown", message
 
 
 def _at(part: Part) -> str:

@@ -65,14 +65,21 @@ class Composed(Struct, frozen=True):
 
     def by_file(self) -> "Iterator[Composed]":
         """What each file says by itself: a partial is whole, no statement ends in another file."""
+        texts: dict[str, list[str]] = {}
+        own: dict[str, list[Stretch]] = {}
+        sizes: dict[str, int] = {}
+        for stretch, piece in self._pieces():
+            file, start = stretch.file, sizes.get(stretch.file, 0)
+            texts.setdefault(file, []).append(piece)
+            own.setdefault(file, []).append(Stretch(start, file, stretch.line))
+            sizes[file] = start + len(piece)
+        for file, found in texts.items():
+            yield Composed("".join(found), tuple(own[file]))
+
+    def _pieces(self) -> "Iterator[tuple[Stretch, str]]":
         ends = [*(stretch.start for stretch in self.stretches[1:]), len(self.text)]
-        for file in dict.fromkeys(stretch.file for stretch in self.stretches):
-            text, own = "", []
-            for stretch, end in zip(self.stretches, ends, strict=True):
-                if stretch.file == file:
-                    own.append(Stretch(len(text), file, stretch.line))
-                    text += self.text[stretch.start : end]
-            yield Composed(text, tuple(own))
+        for stretch, end in zip(self.stretches, ends, strict=True):
+            yield stretch, self.text[stretch.start : end]
 
     def parted(self) -> tuple[str, tuple[str, ...]]:
         """The text with each stretch on lines of its own, and `file:line` of every line.
@@ -81,9 +88,7 @@ class Composed(Struct, frozen=True):
         """
         pieces: list[str] = []
         places: list[str] = []
-        ends = [*(stretch.start for stretch in self.stretches[1:]), len(self.text)]
-        for stretch, end in zip(self.stretches, ends, strict=True):
-            piece = self.text[stretch.start : end]
+        for stretch, piece in self._pieces():
             pieces.append(piece)
             lines = range(stretch.line, stretch.line + piece.count("\n") + 1)
             places += [f"{stretch.file}:{line}" for line in lines]

@@ -236,10 +236,14 @@ class LoopWork:
             values.fail()
         if type(values) is not list:
             raise RenderError("a loop goes over a list")
-        self.left -= len(values) * weight
+        self.spend(len(values) * weight)
+        return values
+
+    def spend(self, n_rows: int) -> None:
+        """Count work that is no loop's as so many rows."""
+        self.left -= n_rows
         if self.left < 0:
             raise TooCostly("the template's loops have too many rows")
-        return values
 
 
 def run(template: JinjaTemplate, values: Mapping[str, Any], *, limit: int = OUTPUT_CHARS) -> str:
@@ -280,7 +284,8 @@ def result_of(template: JinjaTemplate, values: Mapping[str, Any]) -> Any:
 
 
 def _context(template: JinjaTemplate, values: Mapping[str, Any]) -> Context:
-    return template.new_context({**values, "_rows": LoopWork().rows})
+    work = LoopWork()
+    return template.new_context({**values, "_rows": work.rows, "_work": work})
 
 
 _COMPLAINTS: Final = (

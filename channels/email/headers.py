@@ -120,7 +120,8 @@ OURS: Final = frozenset({
 
 _AUTOMATIC: Final = {"Auto-Submitted": "auto-generated"}
 _NAME: Final = re.compile(r"[A-Za-z0-9-]{1,76}")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""With those of Latin-1 (NEL is a line end) and Unicode's own line ends: vendors split at them."""
 
 
 @lru_cache(maxsize=256)
@@ -156,7 +157,7 @@ def message_id(message: OutMessage, *, domain: str) -> str:
 
 def id_in(header: str) -> int | None:
     """The message id in a Message-ID of ours, else None."""
-    found = re.search(r"<m(\d{1,19})\.[^@>]*@", header)
+    found = re.search(r"<m([0-9]{1,19})\.[^@>]{0,60}@", header)
     return int(found[1]) if found else None
 
 

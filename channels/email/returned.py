@@ -7,6 +7,7 @@ Sources: RFC 3464 (delivery status), RFC 3463 (codes), RFC 5965 (feedback report
 """
 
 import hashlib
+import re
 from collections.abc import Iterator
 from datetime import UTC
 from email import message_from_bytes, policy
@@ -21,7 +22,9 @@ from engine.core.model import SECOND, Instant
 
 MAIL_BYTES_MAX: Final = 5_000_000
 PARTS_MAX: Final = 100
-"""More parts than this no report has; mail bombs do."""
+BOUNDARIES_MAX: Final = 20
+"""More than these no report has, with the mail that it encloses; mail bombs do."""
+_BOUNDARY: Final = re.compile(rb"\bboundary[*0-9]*\s*=", re.IGNORECASE)
 
 ACTIONS: Final[dict[str, EventKind]] = {
     "failed": "bounced",
@@ -54,11 +57,17 @@ def read_returned(raw: bytes, *, message: int | None, now: Instant) -> list[Deli
     """
     if len(raw) > MAIL_BYTES_MAX:
         raise Unreadable(f"the mail has {len(raw):,} bytes; at most {MAIL_BYTES_MAX:,} are read")
-    mail = message_from_bytes(raw, policy=policy.compat32)
+    # The parser compares each line with every boundary around it, and calls itself for each.
+    if len(_BOUNDARY.findall(raw)) > BOUNDARIES_MAX:
+        raise Unreadable(f"the mail has more than {BOUNDARIES_MAX} boundaries: no report is such")
+    try:
+        mail = message_from_bytes(raw, policy=policy.compat32)
+        parts = [part for _, part in zip(range(PARTS_MAX), mail.walk(), strict=False)]
+    except RecursionError:
+        raise Unreadable("the mail is nested too deep") from None
     if not mail.keys():
         raise Unreadable("this is no mail: it has no headers")
     at = _sent_at(mail, now=now)
-    parts = [part for _, part in zip(range(PARTS_MAX), mail.walk(), strict=False)]
     for part in parts:
         match part.get_content_type():
             case "message/delivery-status":
@@ -139,7 +148,7 @@ def _sent_at(mail: Message, *, now: Instant) -> Instant:
     """The mail's date, never later than now: it is the sender's clock."""
     try:
         date = parsedate_to_datetime(_word(mail.get("Date", "")))
-    except ValueError:
+    except (ValueError, OverflowError):
         return now
     return min(now, int(date.replace(tzinfo=date.tzinfo or UTC).timestamp()) * SECOND)
 

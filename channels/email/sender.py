@@ -27,6 +27,9 @@ class EmailSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     feedback: str = ""
     unsubscribe_mailbox: str = ""
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(…)"  # there are secrets in it
+
 
 def sender_of(settings: EmailSettings, *, channel: Channel) -> Sender:
     """The sender that the settings describe.

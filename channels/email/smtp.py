@@ -34,7 +34,7 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
-from channels.callbacks import Callback, Echo, check_token
+from channels.callbacks import UNREADABLE, Callback, Echo, check_token
 from channels.email.bounces import mask_addresses, receipt_of_reply
 from channels.email.dkim import DkimSigner
 from channels.email.headers import Refusal, mailbox_of, message_id
@@ -45,7 +45,7 @@ from channels.email.smtp_pool import Connection, Pool, words_of
 from channels.email.smtp_url import Server, read_url
 from channels.email.verp import messages_in_mail, return_path
 from channels.settings import check_filled, read_settings
-from engine.core.errors import Forged, UsageError
+from engine.core.errors import Forged, Unreadable, UsageError
 
 # SMTP has no keys: a retry after an ambiguous outcome may be a duplicate.
 CAPABILITIES: Final = Capabilities(
@@ -210,7 +210,10 @@ class Smtp:
             callback.body, domain=settings.bounce_domain, secrets=[settings.bounce_secret]
         )
         message = ours[0] if len(ours) == 1 else None
-        return Echo(read_returned(callback.body, message=message, now=self.now()))
+        try:
+            return Echo(read_returned(callback.body, message=message, now=self.now()))
+        except UNREADABLE as error:
+            raise Unreadable(f"the mail cannot be read: {type(error).__name__}") from None
 
     def _return_path(self, message: OutMessage) -> str:
         """Where a bounce of this message goes."""

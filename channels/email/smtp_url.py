@@ -22,6 +22,9 @@ class Server(Struct, frozen=True):
     is_tls: bool
     starttls: StartTls
 
+    def __repr__(self) -> str:
+        return f"Server({self.host}:{self.port})"  # there is a password in it
+
 
 def read_url(url: str) -> Server:
     """The server that an SMTP URL names.

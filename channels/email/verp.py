@@ -12,7 +12,7 @@ from typing import Final
 PATHS_MAX: Final = 50
 """More return paths than this are no honest mail."""
 _ANYWHERE: Final = re.compile(rb"bounce\+\d{1,19}=[A-Za-z2-7]{10}@[A-Za-z0-9.-]{1,253}")
-_LOCAL: Final = re.compile(r"bounce\+(\d{1,19})=([a-z2-7]{10})@(.+)", re.IGNORECASE)
+_LOCAL: Final = re.compile(r"bounce\+(\d{1,19})=([a-z2-7]{10})@(.+)", re.IGNORECASE | re.ASCII)
 
 
 def return_path(message: int, *, domain: str, secret: str) -> str:

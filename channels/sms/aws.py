@@ -258,6 +258,8 @@ def open_channel(
     """
     parsed = read_settings(AwsSmsSettings, settings, channel=channel)
     check_filled(parsed, "region", "access_key_id", "secret_access_key", channel=channel)
+    if not re.fullmatch(r"[a-z0-9-]{3,40}", parsed.region):
+        raise UsageError(f"channels.{channel}.region is no AWS region, such as eu-west-1")
     given = [parsed.from_] if isinstance(parsed.from_, str) else parsed.from_
     senders = tuple(filter(None, given))
     if not all(_IDENTITY.fullmatch(sender) for sender in senders):

@@ -3,7 +3,9 @@
 Pure. What a vendor would answer by a failure days later, or never, is refused before it leaves.
 """
 
+import re
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlencode
 
 from channels.addresses import deaf_kind, is_e164, phone_country
@@ -11,6 +13,8 @@ from channels.base import OutMessage, RefusedBy
 from channels.sms.senders import NO_NAMES, pick_sender, sender_kind
 from channels.sms.text import CHARS_MAX
 from engine.core.model import NEVER, SECOND, Instant
+
+_UNSENDABLE: Final = re.compile(r"[\0\ud800-\udfff]")
 
 
 def choose_sender(message: OutMessage, senders: Sequence[str]) -> str:
@@ -29,8 +33,9 @@ def refusal(message: OutMessage, *, sender: str) -> RefusedBy | None:
         return RefusedBy("recipient", "not_e164", "a number is + and 7 to 15 digits")
     if not message.text.strip():
         return RefusedBy("message", "empty", "the text is empty")
-    if "\0" in message.text:
-        return RefusedBy("message", "control_character", "the text holds a NUL character")
+    if _UNSENDABLE.search(message.text):
+        words = "the text holds a NUL character, or half a character: a lone surrogate"
+        return RefusedBy("message", "control_character", words)
     if len(message.text) > CHARS_MAX:
         found = len(message.text)
         words = f"the text has {found:,} characters; at most {CHARS_MAX:,} go in one message"

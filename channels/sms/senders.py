@@ -15,8 +15,8 @@ SenderKind = Literal["number", "short code", "name"]
 NAME_CHARS_MAX: Final = 11
 """3GPP TS 23.040 section 9.1.2.5: an address field has room for eleven 7-bit characters."""
 
-_NUMBER: Final = re.compile(r"\+[1-9]\d{6,14}")
-_SHORT: Final = re.compile(r"\d{3,8}")
+_NUMBER: Final = re.compile(r"\+[1-9][0-9]{6,14}")
+_SHORT: Final = re.compile(r"[0-9]{3,8}")
 _NAME: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9 &+._-]{1,11}")
 
 NO_NAMES: Final = frozenset({"US", "CA"})

@@ -69,7 +69,7 @@ def check_proof(
     kind, _, bearer = callback.headers.get("authorization", "").partition(" ")
     known = [secret for secret in secrets if secret]
     if known and kind.lower() == "bearer" and bearer.count(".") == 2:
-        _check_bearer(bearer.strip(), callback.body, secrets=known, now=now)
+        _check_bearer(bearer.strip(), callback, secrets=known, now=now)
     elif known and "sig" in fields:
         _check_parameters(fields, secrets=known, method=method, now=now)
     elif token:
@@ -80,10 +80,13 @@ def check_proof(
         raise Forged("sms.vonage: fill signature_secret or webhook_token to take callbacks")
 
 
-def _check_bearer(token: str, body: bytes, *, secrets: Sequence[str], now: Instant) -> None:
+def _check_bearer(token: str, callback: Callback, *, secrets: Sequence[str], now: Instant) -> None:
     claims = read_bearer(token, secrets=secrets)
-    if body:
-        check_hash(claims, "payload_hash", body)
+    if callback.body:
+        check_hash(claims, "payload_hash", callback.body)
+    elif callback.query:
+        # It signs no address: one token seen would vouch for whatever is written there.
+        raise Forged("the callback's token covers no query: choose POST-JSON at Vonage")
     check_age(unix_instant(claims.get("iat"), otherwise=0), now=now)
 
 

@@ -119,11 +119,13 @@ def _import(arguments: argparse.Namespace) -> int:
     name = Path(arguments.file).name[:100]
     defaults = Defaults(arguments.channel, arguments.reason, f"file {name}", now)
     vault = _vault(arguments.directory)
-    n_added, wrong, waiting = 0, [], []
+    n_added, n_wrong, waiting = 0, 0, []
     with open_list(Path(arguments.file)) as file:
         for row in rows_of(file, vault=vault, defaults=defaults):
             if isinstance(row, str):
-                wrong.append(row)
+                n_wrong += 1
+                if n_wrong <= ERRORS_SHOWN:
+                    print(f"{arguments.file}, {row}", file=sys.stderr)
             else:
                 waiting.append(_plain(row))
             if len(waiting) == ROWS_MAX:
@@ -132,11 +134,9 @@ def _import(arguments: argparse.Namespace) -> int:
     if waiting:
         _ask(arguments.directory, "suppressions_add", {"rows": waiting})
         n_added += len(waiting)
-    for line in wrong[:ERRORS_SHOWN]:
-        print(f"{arguments.file}, {line}", file=sys.stderr)
-    done = {"added": n_added, "refused": len(wrong)}
-    print(json.dumps(done) if arguments.json else f"{n_added:,} suppressed, {len(wrong):,} refused")
-    return int(bool(wrong))
+    done = {"added": n_added, "refused": n_wrong}
+    print(json.dumps(done) if arguments.json else f"{n_added:,} suppressed, {n_wrong:,} refused")
+    return int(bool(n_wrong))
 
 
 def _export(arguments: argparse.Namespace) -> int:

@@ -111,9 +111,16 @@ def deliverability(
             figures = Figures(*(int(value or 0) for value in row[len(by) :]))
             if figures.sent:
                 found[key] = found.get(key, Figures()).plus(figures)
-    cells = [Cell(figures, dict(zip(by, key, strict=True))) for key, figures in found.items()]
-    cells.sort(key=lambda it: (-it.figures.sent, *it.by.values()))
-    return sorted(cells, key=lambda it: it.by["day"]) if "day" in by else cells
+    return _sorted(found, by)
+
+
+def folded(cells: Sequence[Cell], by: Sequence[str]) -> list[Cell]:
+    """The same figures split by fewer dimensions: one reading serves several tables."""
+    found: dict[tuple[str, ...], Figures] = {}
+    for each in cells:
+        key = tuple(each.by[name] for name in by)
+        found[key] = found.get(key, Figures()).plus(each.figures)
+    return _sorted(found, by)
 
 
 def n_sent(connection: Connection, campaign: str, *, since: Instant) -> int:
@@ -139,6 +146,12 @@ def accounts(connection: Connection) -> Iterator[str]:
         account = str(rows[0][0])
         if account != WEBHOOK:
             yield account
+
+
+def _sorted(found: Mapping[tuple[str, ...], Figures], by: Sequence[str]) -> list[Cell]:
+    cells = [Cell(figures, dict(zip(by, key, strict=True))) for key, figures in found.items()]
+    cells.sort(key=lambda it: (-it.figures.sent, *it.by.values()))
+    return sorted(cells, key=lambda it: it.by["day"]) if "day" in by else cells
 
 
 def _shown(name: str, value: object) -> str:

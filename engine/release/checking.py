@@ -19,7 +19,7 @@ from engine.release.content_checks import content_problems
 from engine.release.provider_checks import provider_problems
 from engine.release.push_checks import push_problems
 from engine.release.report_checks import report_problems
-from engine.release.send_checks import send_problems
+from engine.release.send_checks import confirmation_problems, send_problems
 
 Templates = Mapping[tuple[str, str], CompiledTemplate]
 
@@ -88,6 +88,7 @@ def check_providers(workspace: Workspace, templates: Templates) -> None:
     """
     problems = [*provider_problems(workspace), *report_problems(workspace)]
     problems += send_problems(workspace, templates)
+    problems += confirmation_problems(workspace, templates)
     problems += push_problems(templates, workspace.files)
     problems += content_problems(workspace, templates)
     if problems:

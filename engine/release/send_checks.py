@@ -11,7 +11,7 @@ from campaigns.problems import Problem
 from campaigns.schema import CampaignFile
 from campaigns.settings_forms import ChannelForm
 from campaigns.step_forms import SendFacts, SendStep, walk
-from campaigns.workspace import Workspace
+from campaigns.workspace import SETTINGS_FILE, Workspace
 from channels import PROVIDERS
 from channels.content.templates import CompiledTemplate, Part, Version
 from engine.release.provider_checks import capabilities_of
@@ -30,34 +30,66 @@ def send_problems(
         for _, step in walk(campaign.journey):
             if not isinstance(step, SendStep):
                 continue
-            channel = workspace.settings.channels.get(step.send.channel)
             kind = workspace.channel_kind(str(step.send.channel))
             template = templates.get((kind, str(step.send.template)))
-            provider = f"{kind}.{channel.provider}" if channel is not None else ""
-            if channel is None or template is None or provider not in PROVIDERS:
+            if template is None:
                 continue
-            if capabilities_of(provider).is_sandbox:
-                continue
-            for message in _complaints(workspace, campaign, step.send, provider, channel, template):
+            found = [
+                message
+                for name in workspace.with_backups(str(step.send.channel))
+                for message in _complaints(workspace, campaign, step.send, name, template)
+            ]
+            for message in dict.fromkeys(found):  # a backup may miss the same
                 at = step.send.template
                 yield Problem(campaign.file, at.line, str(at), message)
+
+
+def confirmation_problems(
+    workspace: Workspace, templates: Mapping[tuple[str, str], CompiledTemplate]
+) -> Iterator[Problem]:
+    """Messages that ask for a consent and have no link by which it could be given."""
+    for topic in workspace.settings.topics.values():
+        asked = topic.confirm
+        if asked is None:
+            continue
+        kind = workspace.channel_kind(str(asked.channel))
+        template = templates.get((kind, str(asked.template)))
+        if template is None:
+            continue  # said elsewhere
+        mute = [it for it, version in template.locales.items() if not _asks(version)]
+        if mute:
+            message = (
+                f'the template "{asked.template}" asks for a consent and has no way to give '
+                f"it{_languages(mute)}. Link to {{{{ confirm_url }}}}."
+            )
+            at = asked.template
+            yield Problem(SETTINGS_FILE, at.line, str(at), message)
+
+
+def _asks(version: Version) -> bool:
+    parts = [*version.parts.values(), *_leaves(version.data)]
+    return any(re.search(r"\bconfirm_url\b", part.source) for part in parts)
 
 
 def _complaints(
     workspace: Workspace,
     campaign: CampaignFile,
     send: SendFacts,
-    provider: str,
-    channel: ChannelForm,
+    name: str,
     template: CompiledTemplate,
 ) -> Iterator[str]:
+    channels: Mapping[str, ChannelForm] = workspace.settings.channels  # type: ignore[assignment]
+    channel = channels.get(name)
+    provider = f"{workspace.channel_kind(name)}.{channel.provider}" if channel is not None else ""
+    if channel is None or provider not in PROVIDERS or capabilities_of(provider).is_sandbox:
+        return
     named = f'the template "{send.template}"'
     if template.channel == "email":
         senderless = [it for it, part in template.locales.items() if "from" not in part.parts]
         if senderless and not channel.settings.get("from"):
             yield (
                 f"{provider} needs a sender, and {named} has none{_languages(senderless)}. Write "
-                f"from: in its front matter, or for all of them under channels.{send.channel}."
+                f"from: in its front matter, or for all of them under channels.{name}."
             )
         silent = [it for it, version in template.locales.items() if not _has_way_out(version)]
         if silent and _is_marketing(workspace, campaign, send):

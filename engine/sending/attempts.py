@@ -108,6 +108,7 @@ class Beginning:
         self._write = write
         self._holding = holding
         self._tell = tell
+        self._ceilings = warming.Ceilings()
 
     def waits(self, channel: str, lane: int, *, now: Instant) -> bool:
         """Whether a lane has a message that is due."""
@@ -136,7 +137,11 @@ class Beginning:
         route = via or Route(channel)
         plan = None if as_due or lane == TRANSACTIONAL else warm_up_of(playbook, route.account)
         with self._database.read() as connection:
-            left = limit if plan is None else min(limit, warming.left(connection, route, plan, now))
+            left = (
+                limit
+                if plan is None
+                else min(limit, self._ceilings.left(connection, route, plan, now=now))
+            )
             # What is over today's ceiling is put off without being composed, many at a time.
             rows = queue.queued(
                 connection, channel, lane=lane, now=now, limit=left or PUT_OFF, holding=holding
@@ -164,7 +169,7 @@ class Beginning:
                 connection, playbook, provider, route, composed, people, at, verdicts, now=now
             )
             if plan is not None:
-                allowed = warming.within(connection, route, plan, allowed, verdicts, now=now)
+                allowed = self._ceilings.within(connection, route, plan, allowed, verdicts, now=now)
             queue.decide(connection, verdicts)
             if channel == WEBHOOK:
                 self._tell(connection, [it[0] for it in verdicts], now=now)

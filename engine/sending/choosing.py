@@ -100,10 +100,11 @@ def grant(
 ) -> bool:
     """Write one "yes" that the reader of a message gave by their own act, even if it stood before.
 
-    False where they may not: the message went to an address that is not theirs any more.
+    False where they may not: the message went to an address that is not theirs any more, or the
+    API has refused all of that channel's topics for them.
     """
     person = receiver_of(connection, message, log)
-    if person is None or not person.may_grant:
+    if person is None or not _may_grant(person, place[0]):
         return False
     rows = {mark: locked(connection, person, mark, now) for mark in sorted(all_marks(person))}
     for mark, (topics, _) in rows.items():
@@ -112,6 +113,7 @@ def grant(
     after = {**standing_of(person, terms).choices, **changes}
     said = _write(connection, person, rows, after, changes, (), now=now)
     channel, topic = place
+    said.setdefault(channel, {})[topic] = True  # also where no address of that channel is known yet
     enter(
         connection, [person.row.id], channel=channel, topic=topic, granted=True, at=now,
         source=source, proof=f"{source} of message {message}", text_version=text_version,

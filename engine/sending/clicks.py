@@ -19,6 +19,7 @@ from engine.store.events import EventLog
 from engine.store.queue import MARKETING
 
 HOLD: Final = BURST
+TOLD_MAX: Final = 250
 KEPT: Final = MINUTE
 """So long a click that was told is kept, for those that come after it."""
 
@@ -36,12 +37,20 @@ def follow(connection: Connection, clicks: Sequence[tuple[int, Click]]) -> None:
     )
 
 
-def tell(connection: Connection, *, log: EventLog, now: Instant) -> bool:
-    """Let clicks that have waited long enough become events; whether more are waiting."""
+def tell(connection: Connection, *, log: EventLog, now: Instant) -> Instant | None:
+    """Let clicks that have waited long enough become events; when the next wants to, if any does.
+
+    Some at a time, the oldest first, so that nobody's own click waits long for the others'.
+    """
+    until = now - HOLD
+    end = connection.execute(
+        "SELECT at FROM link_click WHERE is_told = 0 AND at <= ? ORDER BY at LIMIT 1 OFFSET ?",
+        (until, TOLD_MAX - 1),
+    )
     rows = connection.execute(
         "UPDATE link_click SET is_told = 1 WHERE is_told = 0 AND at <= ? "
         "RETURNING message_id, link, second, sign, at",
-        (now - HOLD,),
+        (end[0][0] if end else until,),
     )
     if rows:
         # The earliest first: of two clicks of one message it is the one that counts.
@@ -60,7 +69,8 @@ def tell(connection: Connection, *, log: EventLog, now: Instant) -> bool:
         ]
         note(connection, reports, log=log, now=now)
     connection.execute("DELETE FROM link_click WHERE is_told = 1 AND at < ?", (now - KEPT,))
-    return bool(connection.execute("SELECT 1 FROM link_click WHERE is_told = 0 LIMIT 1"))
+    ((earliest,),) = connection.execute("SELECT min(at) FROM link_click WHERE is_told = 0")
+    return None if earliest is None else int(earliest) + HOLD
 
 
 def _reasons(connection: Connection, told: Sequence[tuple[int, Click]]) -> list[str]:

@@ -90,7 +90,7 @@ def receiver_of(connection: Connection, message: int, log: EventLog) -> Person |
         return None
     marks = _marks(row)
     went_to = reached(connection, [message]).get(message)
-    may_grant = went_to is None or went_to in marks.get(channel, ())
+    may_grant = went_to is None or channel not in KINDS or went_to in marks.get(channel, ())
     if went_to is not None and not may_grant:
         # Whoever reads the old mailbox says no for it, too.
         marks.setdefault(channel, []).append(went_to)

@@ -52,13 +52,8 @@ def route_of(playbook: Playbook, paces: Paces, account: str, *, own: str, now: I
 
 def routes(playbook: Playbook, channel: str, *, open_: Collection[str]) -> Sequence[str]:
     """The channel, its backup, the backup of that one, …: those whose provider is open."""
-    found = [channel]
-    while (form := form_of(playbook, found[-1])) is not None and form.backup is not None:
-        name = str(form.backup)
-        if name in found or name not in open_:
-            break
-        found.append(name)
-    return found
+    found = playbook.workspace.with_backups(channel)
+    return [name for n, name in enumerate(found) if not n or name in open_]
 
 
 def granted(

@@ -8,7 +8,8 @@ stops repeating what it did. Callbacks pass the events' admission control, since
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 from starlette.requests import Request
@@ -31,7 +32,7 @@ log = logging.getLogger("antiphon.callbacks")
 
 BODY_BYTES_MAX: Final = 1_000_000
 BODIES_BYTES_MAX: Final = 32_000_000
-"""Of bodies that are being received at once."""
+"""Of bodies that are being received, verified and written at once."""
 RECEIVE_SECONDS_MAX: Final = 10.0
 READ_SECONDS_MAX: Final = 15.0
 """Reading may fetch a certificate."""
@@ -56,8 +57,10 @@ class Ears:
         self.answers: Counter[tuple[str, str]] = Counter()
         self.events: Counter[tuple[str, str]] = Counter()
 
-    async def body(self, request: Request) -> bytes:
-        """The body exactly as it came: signatures are over it.
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body exactly as it came: signatures are over it. Its room is held until the end of
+        the block, since verifying may wait for a certificate and the commit for the disk.
 
         Raises:
             Refusal: 413 when it is too large, 503 when too much is coming in, 408 when it takes
@@ -69,15 +72,10 @@ class Ears:
             raise _later("too many callbacks are coming in")
         self._n_bytes += n_bytes
         try:
-            async with asyncio.timeout(RECEIVE_SECONDS_MAX):
-                return await receive_body(
-                    request.receive,
-                    length=length.encode(),
-                    encoding=b"",
-                    bytes_max=BODY_BYTES_MAX,
-                )
-        except TimeoutError:
-            raise Refusal(408, "slow", "The body did not come in time. Send it again.") from None
+            body = await _received(request, length)
+            self._n_bytes += len(body) - n_bytes
+            n_bytes = len(body)
+            yield body
         finally:
             self._n_bytes -= n_bytes
 
@@ -135,17 +133,34 @@ async def _answered(request: Request, ears: Ears, channel: str) -> Response:
         raise Refusal(405, "method", "Callbacks come by POST or GET.")
     provider, speaker = _reader(services, channel)
     ears.channels.add(channel)
-    body = await ears.body(request)
-    echo = await _read(provider, _callback(request, services, body))
+    async with ears.body(request) as body:
+        echo = await _read(provider, _callback(request, services, body))
+        await _heard(ears, Heard(speaker, echo.events))
+    reply = echo.reply
+    return Response(reply.body, reply.status, media_type=reply.content_type)
+
+
+async def _received(request: Request, length: str) -> bytes:
     try:
-        await ears.heard(Heard(speaker, echo.events))
+        async with asyncio.timeout(RECEIVE_SECONDS_MAX):
+            return await receive_body(
+                request.receive,
+                length=length.encode(),
+                encoding=b"",
+                bytes_max=BODY_BYTES_MAX,
+            )
+    except TimeoutError:
+        raise Refusal(408, "slow", "The body did not come in time. Send it again.") from None
+
+
+async def _heard(ears: Ears, what: Heard) -> None:
+    try:
+        await ears.heard(what)
     except StoreError as error:
         raise _later(str(error)) from error
     except Exception as error:
-        log.exception("a callback of %s cannot be written", channel)
+        log.exception("a callback of %s cannot be written", what.speaker.channel)
         raise _later(f"it cannot be written: {type(error).__name__}") from error
-    reply = echo.reply
-    return Response(reply.body, reply.status, media_type=reply.content_type)
 
 
 def _reader(services: Services, channel: str) -> tuple[Provider, Speaker]:

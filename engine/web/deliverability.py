@@ -7,7 +7,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.model import DAY
-from engine.readout.deliverability import Cell, deliverability
+from engine.readout.deliverability import DIMENSIONS, Cell, deliverability, folded
 from engine.steady import present
 from engine.web.html import page
 from engine.web.pages import turned_away
@@ -33,14 +33,8 @@ async def deliverability_page(request: Request) -> Response:
     def read() -> Response:
         since = (present() // DAY - DAYS + 1) * DAY
         with services.database.read() as connection:
-            tables = [
-                (
-                    title,
-                    by,
-                    _rows(deliverability(connection, by=by, since=since, campaign=campaign)),
-                )
-                for title, by in SPLITS
-            ]
+            cells = deliverability(connection, by=tuple(DIMENSIONS), since=since, campaign=campaign)
+        tables = [(title, by, _rows(folded(cells, by))) for title, by in SPLITS]
         return page("deliverability.html", campaign=campaign or "", days=DAYS, tables=tables)
 
     return await in_reader(services, read)

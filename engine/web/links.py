@@ -18,7 +18,10 @@ from engine.web.html import page
 from engine.web.services import Services, in_reader, services_of, written_with_reserve
 
 FORM_BYTES_MAX: Final = 16_384
-_CHANNELS: Final = {"email": "e-mails", "sms": "text messages", "push": "notifications"}
+_CHANNELS: Final = {
+    "email": "e-mails", "sms": "text messages", "push": "notifications",
+    "web": "messages on our pages",
+}  # fmt: skip
 
 
 async def ask(request: Request) -> Response:

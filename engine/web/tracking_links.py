@@ -15,7 +15,7 @@ from starlette.routing import Route
 from channels.base import DeliveryEvent
 from channels.tokens import TRAP, Token
 from engine.core.errors import StoreError
-from engine.core.model import SECOND
+from engine.core.model import SECOND, Instant
 from engine.sending.clicks import HOLD, follow, tell
 from engine.sending.hearing import note
 from engine.sending.machines import Click, sign_of
@@ -27,6 +27,7 @@ from engine.web.services import Services, committed, in_reader, services_of
 log = logging.getLogger("antiphon.web")
 
 LOOK_UPS_MAX: Final = 25
+PAUSE_SECONDS: Final = 0.1
 
 # 43 bytes: the smallest GIF that every mail reader takes, one transparent pixel.
 PIXEL: Final = bytes.fromhex(
@@ -98,15 +99,19 @@ class Telling:
             self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        more = True
-        while more:
-            await asyncio.sleep(HOLD / SECOND)
+        seconds = HOLD / SECOND
+        while True:
+            await asyncio.sleep(seconds)
             try:
-                more = await committed(self._request, self._services.write(self._tell))
+                due = await committed(self._request, self._services.write(self._tell))
             except StoreError as error:
                 log.warning("clicks are told later: %s", error)
+                continue
+            if due is None:
+                return
+            seconds = max((due - self._services.clock()) / SECOND, PAUSE_SECONDS)
 
-    def _tell(self, connection: Connection) -> bool:
+    def _tell(self, connection: Connection) -> Instant | None:
         return tell(connection, log=self._services.log, now=self._services.clock())
 
 

@@ -127,13 +127,7 @@ def _people() -> None:
         sa.Column("is_told", sa.SmallInteger(), nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_index(
-        "link_click_waiting",
-        "link_click",
-        ["at"],
-        sqlite_where=sa.text("is_told = 0"),
-        postgresql_where=sa.text("is_told = 0"),
-    )
+    op.create_index("link_click_at", "link_click", ["is_told", "at"])
 
 
 def _holders() -> None:

@@ -10,6 +10,7 @@ from campaigns.load import load_workspace
 from campaigns.plan import difference
 from campaigns.problems import InvalidWorkspace
 from tests.campaigns.build import a_workspace, files, problems_of
+from tests.campaigns.test_plan import EXPERIMENT
 
 CSV = """\
 id,title,url,image_url,price,currency,category,in_stock
@@ -169,6 +170,16 @@ def test_a_changed_partial_is_a_change_of_each_template_that_uses_it() -> None:
     assert old.template_hash("sms", "code") == new.template_hash("sms", "code")
 
 
+def test_a_changed_partial_opens_a_phase_of_an_experiment_that_sends_it() -> None:
+    old = a_workspace({**EXPERIMENT, **WITH_FOOTER})
+    new = a_workspace({**EXPERIMENT, **WITH_FOOTER, FOOTER: "<p>Stop it</p>"})
+
+    (found,) = [it for it in difference(old, new) if it.construct == "experiment"]
+
+    assert found.opens_phase
+    assert "the template email/remind changed" in found.detail
+
+
 def test_a_partial_that_nothing_uses_is_worth_a_note() -> None:
     idle = "templates/email/_partials/idle.html"
 
@@ -184,4 +195,4 @@ def test_another_folder_among_the_templates_is_told() -> None:
     (found,) = problems_of({"templates/email/_parts/footer.html": "x"})
 
     assert "templates/email/_parts/footer.html" in found
-    assert "_partials/<name>" in found
+    assert "templates/<channel>/[_partials/ | _layouts/]<name>" in found

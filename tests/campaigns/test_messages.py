@@ -482,7 +482,7 @@ WORKSPACES: list[tuple[dict[str, str | None], str]] = [
     (
         {"templates/remind.html": "x"},
         "templates/remind.html: this is not the name of a template. Allowed: "
-        "templates/<channel>/<name>[.<locale>].<ext>.",
+        "templates/<channel>/[_partials/ | _layouts/]<name>[.<locale>].<ext>.",
     ),
     (
         {"events/added.yaml": EVENTS["events/added.yaml"] + "pii: true\n"},

@@ -1,5 +1,7 @@
 """Products in a message: picks and feeds, and what happens when there are too few."""
 
+import random
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -225,7 +227,35 @@ def test_a_template_tells_which_feeds_it_reads_and_where() -> None:
 def test_what_a_feed_chose_once_it_need_not_look_for_again() -> None:
     big = Feed("big", [{"id": str(n), "title": "t", "category": str(n)} for n in range(50_000)])
 
-    first = big.chosen((("category", "49999"),))
+    first, n_first = big.chosen((("category", "49999"),))
+    again, n_again = big.chosen((("category", "49999"),))
 
     assert [row["id"] for row in first] == ["49999"]
-    assert big.chosen((("category", "49999"),)) is first
+    assert again is first
+    assert (n_first, n_again) == (1, 0), "one row, by its index"
+
+
+def test_a_template_cannot_make_a_feed_search_for_ever() -> None:
+    """Each question is a new one, and no product answers any of them."""
+    bits = [f"c{n}" for n in range(10)]
+    rng = random.Random(20261123)
+    rows = [
+        {"id": str(n), "title": "t", "x": n % 2 == 0, "y": n % 2 == 1}
+        | {bit: rng.random() < 0.9 for bit in bits}
+        for n in range(60_000)
+    ]
+    asked = [{bit: bool(n >> place & 1) for place, bit in enumerate(bits)} for n in range(1_024)]
+    filters = " ".join(f"{bit}=row.{bit}" for bit in bits)
+    body = f'{{% for row in event.rows %}}{{% feed "big" 1 x=true y=true {filters} as it %}}x'
+    feeds = {"big": Feed("big", rows)}
+    text('{% feed "big" 1 x=true y=true as it %}{% endfeed %}', feeds=feeds)
+    started = perf_counter()
+
+    with pytest.raises(TooCostly, match="too many rows"):
+        text(
+            body + "{% endfeed %}{% endfor %}",
+            feeds=feeds,
+            event={"rows": asked[::-1]},
+        )
+
+    assert perf_counter() - started < 3

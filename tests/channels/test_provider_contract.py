@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import httpx
 import pytest
@@ -164,6 +164,12 @@ def _headers(call: Call, **changed: str) -> Call:
 
 
 sending, requests, callbacks = contract_sending, contract_requests, contract_callbacks
+
+
+def _our_own_fault() -> NoReturn:
+    raise RuntimeError("planted")
+
+
 PLANTED = {
     "an unknown field is sent": Planted(
         sending.a_message_is_taken_by_a_request_its_documentation_allows,
@@ -214,7 +220,7 @@ PLANTED = {
     ),
     "an answer of another shape raises": Planted(
         sending.no_answer_whatever_raises,
-        receipt=_receipt(lambda answer, it: it if answer.json() else 1 // 0),
+        receipt=_receipt(lambda answer, it: it if answer.json() else _our_own_fault()),
     ),
     "the operator's address is not called": Planted(
         requests.the_operators_own_address_is_called,

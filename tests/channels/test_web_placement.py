@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from channels import open_provider
 from channels.base import Accepted, OutMessage, RefusedBy
 from channels.callbacks import Callback
+from channels.content.lint import lint
 from channels.content.render import Setting, render
 from channels.content.templates import compile_template
 from channels.web.place import KINDS, Place, read_place
@@ -139,6 +140,20 @@ def test_a_page_over_the_limit_is_refused_with_its_size() -> None:
 
     assert isinstance(receipt, RefusedBy)
     assert receipt.text == "the page has 65,538 bytes; a placement takes 65,536 at most"
+
+
+def test_lint_names_what_is_taken_out_with_its_line() -> None:
+    template = a_template(
+        promo__html='<p>Hello</p>\n<p onclick="x()">{% if event.a %}<SCRIPT>\ny()</script>'
+        "{% endif %}\n<p>Carry on = reading</p>"
+    )
+
+    found = [(it.where, it.rule, it.message.split(" ")[0]) for it in lint(template)]
+
+    assert found == [
+        ("templates/web/promo.html:2", "not-shown", "onclick"),
+        ("templates/web/promo.html:2", "not-shown", "script"),
+    ]
 
 
 # --- where it stands ----------------------------------------------------------------------------

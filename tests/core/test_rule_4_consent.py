@@ -1,6 +1,21 @@
 """Rule 4: consent is per channel and topic, suppression per address, and blocks everything."""
 
-from engine.core.model import Contact, Discard, SendMessage, Track
+from engine.core.model import (
+    NEVER,
+    Allow,
+    Contact,
+    Discard,
+    Draft,
+    Drop,
+    Person,
+    Profile,
+    Program,
+    SendMessage,
+    State,
+    Topic,
+    Track,
+)
+from engine.core.policy import gate
 from tests.core.build import a_campaign, a_person, a_send, a_theatre, an_event, only
 
 BOTH = (a_send("mail", next="text"), a_send("text", channel="sms"))
@@ -58,3 +73,19 @@ def test_who_may_not_be_written_to_still_walks_the_journey():
     effects = theatre.play(a_person(consent=False), an_event("Product Added", "2026-03-02T10:00Z"))
 
     assert [type(effect).__name__ for effect in effects if type(effect).__name__ == "Emit"]
+
+
+def test_a_topic_that_asks_twice_takes_neither_silence_nor_a_yes_to_all_for_a_yes():
+    draft = Draft(
+        "news", "email", "t", Topic("offers", is_double=True), priority=0, expires_at=NEVER
+    )
+    program = Program(release=1, zone="UTC", campaigns={}, consent_unknown="allow")
+    said = {"silence": {}, "to all": {"*": True}, "to it": {"offers": True}}
+
+    answers = {}
+    for name, topics in said.items():
+        profile = Profile(1, "UTC", consent={"email": topics}, addresses={"email": Contact()})
+        answers[name] = gate(draft, Person(profile, State()), program=program, now=1, ghost=False)
+
+    not_yet = Drop("consent for offers by email is not confirmed")
+    assert answers == {"silence": not_yet, "to all": not_yet, "to it": Allow()}

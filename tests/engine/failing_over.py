@@ -45,12 +45,18 @@ class Account(Server):
 
 
 def with_backup(
-    stage: Stage, *, lost_share: float = 0.0, keys: tuple[int, int] = (1, 0), **settings: Any
+    stage: Stage,
+    *,
+    lost_share: float = 0.0,
+    keys: tuple[int, int] = (1, 0),
+    failures: int = 5,
+    **settings: Any,
 ) -> tuple[Account, Account]:
     """Give the stage's `sms` a backup; both providers, the first and the other.
 
     Args:
         keys: For how many hours each honours our key.
+        failures: So many in a row open a breaker: with lost replies more than fall together.
         settings: More of the first channel's form, by field.
     """
     accounts = (
@@ -71,7 +77,7 @@ def with_backup(
     stage.process.playbook = replace(playbook, workspace=workspace)
     for name, account in zip((FIRST, SECOND_ONE), accounts, strict=True):
         # Lost replies alone leave it closed: what is tested is an outage, of refused connections.
-        pace_of(stage, name)._breaker = Breaker(rng=account.rng, share=2.0)
+        pace_of(stage, name)._breaker = Breaker(rng=account.rng, share=2.0, failures=failures)
     return accounts
 
 

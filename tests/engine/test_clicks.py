@@ -9,7 +9,7 @@ import pytest
 
 from channels.tokens import TRAP
 from engine.core.model import DAY, MINUTE, SECOND
-from engine.sending.clicks import HOLD, follow, tell
+from engine.sending.clicks import HOLD, TOLD_MAX, follow, tell
 from engine.sending.machines import Click
 from engine.steady import present
 from engine.store.database import Database
@@ -148,7 +148,21 @@ def test_clicks_are_told_once_and_not_kept(database: Database) -> None:
         events = connection.execute("SELECT count(*) FROM event")
         kept = connection.execute("SELECT count(*) FROM link_click")
 
-    assert early is True
-    assert late == [False, False]
+    assert early == NOW + HOLD
+    assert late == [None, None]
     assert events == [(1,)]
     assert kept == [(0,)]
+
+
+def test_many_are_told_some_at_a_time_and_all_of_them(database: Database) -> None:
+    n = TOLD_MAX + 10
+    with database.write() as connection:
+        a_profile(connection, 1)
+        a_message(connection, 7, profile=1)
+        follow(connection, [(7, Click(0, NOW + it * 10 * SECOND)) for it in range(n)])
+        end = NOW + n * 10 * SECOND + HOLD
+        due = [tell(connection, log=EventLog(), now=end) for _ in range(2)]
+        events = connection.execute("SELECT count(*) FROM event")
+
+    assert due == [NOW + TOLD_MAX * 10 * SECOND + HOLD, None]
+    assert events == [(n,)]

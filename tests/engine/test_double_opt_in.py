@@ -9,16 +9,20 @@ from typing import Any
 import msgspec
 import pytest
 
+from campaigns.load import load_bundle
+from campaigns.problems import InvalidWorkspace
+from engine.cli import main
 from engine.core.model import DAY, HOUR, MINUTE, Program
 from engine.intake.consent_requests import MAILS_MAX
 from engine.intake.declared import declared
 from engine.intake.prepare import Answer, Terms, prepare
+from engine.release.checking import check_providers, compile_templates
 from engine.sending.confirming import confirm, question
 from engine.sending.consent import Terms as Choices
 from engine.sending.unsubscribe import withdraw
 from engine.store.database import Database
 from engine.store.events import EventLog
-from tests.campaigns.build import SETTINGS, problems_of
+from tests.campaigns.build import SETTINGS, files, problems_of
 from tests.engine.shop_stage import Shop
 from tests.engine.web_harness import App, an_app
 
@@ -46,11 +50,14 @@ class Signup:
         self.shop = Shop(database, FILES | changed)
         self.shop.send({"type": "identify", "userId": "u1", "traits": {"email": "u1@x.example"}})
 
-    def claim(self, *, key: Any = "browser", user: str = "u1", **context: Any) -> list[Answer]:
+    def claim(
+        self, *, key: Any = "browser", user: str = "u1", anonymous: str = "", **context: Any
+    ) -> list[Answer]:
         consent = {"email": {"offers": True}}
         call = {
-            "type": "identify", "userId": user, "messageId": f"{user}{self.shop.now}",
-            "context": {"consent": consent, **context},
+            "type": "identify", "userId": user, "anonymousId": anonymous,
+            "messageId": f"{user}{self.shop.now}",
+            "context": {"consent": consent} | context,
         }  # fmt: skip
         terms = Terms(declared=declared(self.shop.workspace), entropy=lambda n: b"x" * n, key=key)
         given = prepare(
@@ -134,6 +141,31 @@ def test_a_second_request_within_an_hour_sends_no_second_mail_and_there_is_an_en
     assert counts == [1, 1, 2, 3, MAILS_MAX, MAILS_MAX, MAILS_MAX + 1]
 
 
+def test_a_mail_may_ask_for_texts_to_a_number_that_comes_later(database: Database) -> None:
+    signup = Signup(database)
+    signup.claim(consent={"sms": {"offers": True}})
+    (asked,) = signup.questions()
+
+    state = signup.confirm(asked)
+    signup.shop.settle()
+
+    assert state == "confirmed"
+    rows = signup.shop.rows("SELECT consent FROM profile")
+    assert rows == [('{"sms":{"offers":true}}',)]
+
+
+def test_what_the_api_refused_for_all_topics_no_link_takes_back(database: Database) -> None:
+    signup = Signup(database)
+    signup.claim()
+    (asked,) = signup.questions()
+    refusal = {"traits": {"consent": {"email": {"*": False}}}}
+    signup.shop.send({"type": "identify", "userId": "u1", **refusal})
+    signup.shop.settle()
+
+    assert signup.confirm(asked) == "expired"
+    assert signup.offer("c1")[0] == "dropped"
+
+
 def test_whoever_said_no_is_asked_once(database: Database) -> None:
     signup = Signup(database)
     signup.claim()
@@ -167,6 +199,26 @@ def test_who_has_agreed_is_not_asked_again(database: Database) -> None:
     signup.claim(key="server")
 
     assert len(signup.questions()) == 1
+
+
+def test_a_question_goes_with_its_person_when_two_profiles_turn_out_to_be_one(
+    database: Database,
+) -> None:
+    signup = Signup(database)
+    traits = {"email": "u1@x.example"}
+    signup.shop.send({"type": "identify", "userId": "", "anonymousId": "a1", "traits": traits})
+    signup.claim(user="", anonymous="a1")
+    (asked,) = signup.questions()
+    signup.shop.send({"type": "identify", "userId": "u1", "anonymousId": "a1", "traits": {}})
+    signup.shop.settle()
+    merged = signup.shop.rows("SELECT count(*) FROM profile WHERE merged_into IS NOT NULL")
+
+    state = signup.confirm(asked)
+
+    assert merged == [(1,)]
+    assert state == "confirmed"
+    assert signup.offer("c1")[0] == "queued"
+    assert signup.shop.rows("SELECT count(*) FROM consent_request") == [(0,)]
 
 
 def test_a_server_that_says_how_they_confirmed_is_believed(database: Database) -> None:
@@ -247,6 +299,33 @@ def test_what_cannot_be_asked_is_refused(settings: str, word: str) -> None:
 
     assert problems != []
     assert all("antiphon.yaml" in it and word in it for it in problems)
+
+
+def test_a_message_that_asks_without_a_link_is_refused_at_its_line() -> None:
+    mute = {"templates/email/agree.de.html": "---\nsubject: Wirklich?\n---\n<p>Ja?</p>"}
+    workspace = load_bundle(files(FILES | mute), environ={})
+
+    with pytest.raises(InvalidWorkspace) as refused:
+        check_providers(workspace, compile_templates(workspace))
+
+    (problem,) = refused.value.problems
+    assert str(problem) == (
+        'antiphon.yaml:3: the template "agree" asks for a consent and has no way to give it (de). '
+        "Link to {{ confirm_url }}."
+    )
+
+
+def test_a_whole_life_on_the_command_line(tmp_path: Path, capsys: Any) -> None:
+    for path, content in files(FILES).items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+
+    done = [main([word, str(tmp_path)]) for word in ("check", "plan", "apply", "plan")]
+
+    assert done == [0, 1, 0, 0]  # a plan that changes something says so
+    said = capsys.readouterr().out
+    assert "confirm-offers" in said
+    assert said.rstrip().endswith("Nothing to do: the live release equals these files.")
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Web messages are kept for their visitors and shown to nobody else. On both databases."""
 
 import random
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +11,13 @@ import pytest
 
 from channels import open_provider
 from channels.base import Accepted, DeliveryEvent, OutMessage
-from engine.core.model import DAY, HOUR, MINUTE, SECOND
+from engine.core.model import DAY, HOUR, MINUTE, SECOND, Placement
 from engine.failpoints import Crash, install
 from engine.sending.hearing import note
+from engine.sending.placing import place
 from engine.sending.unsubscribe import withdraw
 from engine.store.database import Database
+from engine.store.queue import Outcome
 from engine.store.suppressions import Suppression, suppress
 from engine.suppression_file import address_key
 from tests.engine.visiting import Visits
@@ -316,6 +321,38 @@ def test_a_page_kept_while_its_profile_is_merged_goes_to_the_winner(database: Da
 
     visits.drain_with(Meanwhile(a_provider(visits)))
 
+    assert visits.slots("u1") == ["top"]
+
+
+def test_a_page_and_a_merge_at_the_same_time_end_with_the_winner(database: Database) -> None:
+    """The merge waits for whoever keeps a page for the loser, and then takes it along."""
+    visits = Visits(database)
+    visits.identify("u1")
+    visits.now += SECOND
+    visits.visitor("device")
+    visits.send({"type": "track", "anonymousId": "device", "event": "Product Added",
+                 "properties": {"cart_id": "c1"}})  # fmt: skip
+    visits.settle()
+    ((message,),) = visits.rows("SELECT id FROM message")
+    visits.send({"type": "identify", "userId": "u1", "anonymousId": "device", "traits": {}})
+    page = Placement("top", "banner", 70, "<p>Hello</p>", visits.now + HOUR)
+    outcome = Outcome(message, 1, "accepted", "sent", "", 0, visits.now, placement=page)
+    is_kept = threading.Event()
+
+    def keep() -> None:
+        with database.write() as connection:
+            place(connection, [outcome], vault=visits.vault, now=visits.now)
+            is_kept.set()
+            time.sleep(0.5)
+
+    with ThreadPoolExecutor(1) as thread:
+        keeping = thread.submit(keep)
+        assert is_kept.wait(5)
+        visits.settle()
+        keeping.result()
+
+    assert visits.rows("SELECT merged_into FROM profile ORDER BY id") == [(None,), (1,)]
+    assert visits.rows("SELECT profile_id FROM placement") == [(1,)]
     assert visits.slots("u1") == ["top"]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core.model import Program, Topic
-from engine.sending.unsubscribe import withdraw
+from engine.sending.unsubscribe import WITHDRAWN, withdraw
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
@@ -146,6 +146,34 @@ def test_whoever_agreed_again_can_say_no_again_by_the_same_link(app: App) -> Non
     assert [row[2:] for row in ledger(app) if row[:2] == ("email", "offers")] == [
         (0, "unsubscribe link"), (1, "preference centre"), (0, "unsubscribe link")
     ]  # fmt: skip
+
+
+def test_what_was_taken_back_by_their_own_hand_is_withdrawn_no_longer_in_any_reading(
+    app: App,
+) -> None:
+    standing_no = f"SELECT channel, topic FROM consent_change WHERE {WITHDRAWN} ORDER BY id"
+    with app.database.write() as connection:
+        _no(connection, 7, scope="all")
+    after_the_link = app.rows(standing_no)
+    save(app, "email:news", "sms:offers")
+    after_their_yes = app.rows(standing_no)
+    save(app, "sms:offers")
+    after_their_no = app.rows(standing_no)
+
+    assert after_the_link == [("email", "*")]
+    assert after_their_yes == []
+    assert after_their_no == [("email", "news")]
+
+
+def test_an_opt_out_by_the_preference_centre_works_when_events_are_refused(app: App) -> None:
+    app.client.app.state.traffic._waiting = lambda: 10**9  # type: ignore[attr-defined]
+    refused = app.post("/v1/track", {"userId": "u1", "event": "A"})
+
+    answer = save(app, do="stop")
+
+    assert refused.status_code == 503
+    assert answer.status_code == 200
+    assert withdrawn(app.database, 1) == '["*"]'
 
 
 def test_an_old_mailbox_may_only_stop(app: App) -> None:

@@ -161,6 +161,16 @@ def test_mail_without_a_sender_is_refused_where_it_would_really_go() -> None:
     assert complaints("{provider: sandbox}") == []
 
 
+def test_a_backup_must_be_able_to_send_what_its_channel_sends() -> None:
+    backup = '{kind: email, provider: smtp, url: "${env:SECOND_URL}"}'
+    first = SMTP.replace("{provider", "{backup: other, provider", 1)
+
+    assert complaints(f"{first}\n  other: {backup}") == [
+        'campaigns/nudge.yaml:7: email.smtp needs a sender, and the template "remind" has none. '
+        "Write from: in its front matter, or for all of them under channels.other."
+    ]
+
+
 def test_a_sender_in_the_front_matter_is_one() -> None:
     written = WAY_OUT.replace("---\n<p>", "from: Shop <a@shop.example>\n---\n<p>")
 

@@ -139,6 +139,36 @@ def test_over_the_ceiling_of_a_warm_up_messages_wait_for_the_next_day(
     assert by_day == [5, 15, 30]
 
 
+def test_late_in_the_day_only_the_last_minutes_are_counted_again(
+    stage: Stage, crowd: Crowd
+) -> None:
+    """Forty a day, five an hour: the ninth hour must find the ceiling reached, not passed."""
+    plan = WARM_UP.model_copy(update={"start": 40})
+    formed(stage, warm_up=plan)
+    stage.now = MIDNIGHT - DAY + 9 * HOUR  # quiet hours are over; they begin at nine in the evening
+    sent_by_hour = []
+    for _ in range(10):
+        crowd.queue(OFFER, 5, at=stage.now)
+        stage.drain()
+        sent_by_hour.append(len(stage.email.calls))
+        stage.now += HOUR
+
+    assert sent_by_hour == [5, 10, 15, 20, 25, 30, 35, 40, 40, 40]
+
+
+def test_a_clock_that_was_set_back_counts_the_day_anew(stage: Stage, crowd: Crowd) -> None:
+    formed(stage, warm_up=WARM_UP)
+    stage.now += 3 * HOUR
+    crowd.queue(OFFER, 5, at=stage.now)
+    stage.drain()
+
+    stage.now -= 3 * HOUR
+    crowd.queue(OFFER, 5, at=stage.now)
+    stage.drain()
+
+    assert len(stage.email.calls) == 5
+
+
 def test_receipts_are_counted_by_a_warm_up_and_never_held(stage: Stage, crowd: Crowd) -> None:
     formed(stage, warm_up=WARM_UP)
     receipts = crowd.queue(RECEIPT, 8, at=stage.now)
