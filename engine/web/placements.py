@@ -188,7 +188,7 @@ def _read(services: Services, visitors: Sequence[Visitor]) -> list[list[Shown]]:
 def _told(it: Shown, services: Services, caller: Caller) -> dict[str, Any]:
     """A message as pages get it; what the house calls things only a server key is told."""
     kept = it.kept
-    key_id = max(services.link_keys)
+    key_id = next(iter(services.link_keys))  # the first signs
     told = {
         "id": str(kept.message),
         "placement": kept.placement,

@@ -184,14 +184,16 @@ def test_two_hundred_callbacks_of_a_megabyte_at_once_take_little_memory(
         nonlocal n_inside, n_most
         n_inside += 1
         n_most = max(n_most, n_inside)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(2.0)
         n_inside -= 1
         return Echo()
 
     monkeypatch.setattr("channels.http_provider.HttpProvider.read_callback", slow)
     body = b"x" * BODY_BYTES_MAX
 
-    async def one() -> int:
+    async def one(number: int) -> int:
+        # One after the other: the first ones are in when the next ones come.
+        await asyncio.sleep(number / 1_000)
         messages = [
             {"type": "http.request", "body": body[at : at + 65_536], "more_body": at < 900_000}
             for at in range(0, BODY_BYTES_MAX, 65_536)
@@ -215,7 +217,7 @@ def test_two_hundred_callbacks_of_a_megabyte_at_once_take_little_memory(
         return statuses[0]
 
     async def all_at_once() -> list[int]:
-        return await asyncio.gather(*(one() for _ in range(200)))
+        return await asyncio.gather(*(one(number) for number in range(200)))
 
     tracemalloc.start()
     try:
