@@ -33,7 +33,9 @@ MAY_IMPORT = {
     "engine/core": {"engine.core", "experiments.assignment"},
     "campaigns": {"campaigns", "engine.core", "experiments"},
     "channels": {
-        "channels", "engine.core.model", "engine.core.errors",
+        "channels",
+        "engine.core.model",
+        "engine.core.errors",
         "engine.core.inclusion",  # what a template is put together from, which `plan` asks too
     },
 }

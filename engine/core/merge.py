@@ -77,9 +77,7 @@ def _unite_profiles(winner: Profile, loser: Profile) -> None:
     for channel, contact in loser.addresses.items():
         mine = winner.addresses.get(channel)
         winner.addresses[channel] = (
-            contact
-            if mine is None
-            else replace(mine, withdrawn=mine.withdrawn | contact.withdrawn)
+            contact if mine is None else replace(mine, withdrawn=mine.withdrawn | contact.withdrawn)
         )
 
 

@@ -104,7 +104,7 @@ def _deliverability() -> None:
 
 
 def _people() -> None:
-    """What people say (consents to be confirmed, the words they read) and which links they follow."""
+    """What people say (consents to confirm, the words they read) and which links they follow."""
     op.add_column(
         "consent_change", sa.Column("text_version", sa.Text(), nullable=False, server_default="")
     )

@@ -137,7 +137,10 @@ def test_each_kind_compiles_to_its_noun(when: str, condition: Condition) -> None
 @pytest.mark.parametrize(
     ("when", "message"),
     [
-        ("{consent: {channel: emial, topic: offers}}", 'there is no kind of channel "emial". Did you mean'),
+        (
+            "{consent: {channel: emial, topic: offers}}",
+            'there is no kind of channel "emial". Did you mean',
+        ),
         ("{consent: {channel: email, topic: ofers}}", 'there is no topic "ofers". Did you mean'),
         (
             "{consent: {channel: email, topic: offers, is: true}}",
