@@ -13,9 +13,9 @@ from typing import Any, Final, NamedTuple
 
 from msgspec.structs import replace
 
+from engine.consent.unsubscribe import WITHDRAWN
 from engine.core.model import Contact, Instant, Profile, ProfileId
 from engine.core.segments import Segments
-from engine.sending.unsubscribe import WITHDRAWN
 from engine.store import scores
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE

@@ -16,6 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
+from engine.hearing.clicks import tell
 from engine.intake.commit import GroupCommit
 from engine.intake.declared import Declared, declared
 from engine.intake.ingest import Ingest
@@ -27,7 +28,6 @@ from engine.release.playbook import Playbook
 from engine.release.publish import Built
 from engine.release.safeguard import Safeguard
 from engine.reserve import Reserve
-from engine.sending.clicks import tell
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
 from engine.sending.lanes import Paces
@@ -219,7 +219,7 @@ class Running:
             self.reload()
 
     def tell_clicks(self) -> None:
-        """Let clicks that nobody has told become events (`engine.sending.clicks`)."""
+        """Let clicks that nobody has told become events (`engine.hearing.clicks`)."""
         due: Instant | None = 0
         while due is not None and due <= self.present():
             due = self.write(lambda it: tell(it, log=self.log, now=self.present()))

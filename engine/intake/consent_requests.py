@@ -2,7 +2,7 @@
 
 It grants nothing. It becomes the event "Consent Requested", which a campaign answers with a message
 that carries the link. Nobody is asked without end: anyone may type in anyone's address. Read next:
-`engine.sending.confirming`.
+`engine.consent.confirming`.
 """
 
 from collections import defaultdict

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
+from engine.consent.unsubscribe import WITHDRAWN
 from engine.core.features.sessions import NOT_BEHAVIOUR
 from engine.core.model import NEVER, Instant
 from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
-from engine.sending.unsubscribe import WITHDRAWN
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE, EventLog, event_tables
 from engine.tables import CONTACT_CLOSED

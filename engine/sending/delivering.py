@@ -15,10 +15,10 @@ from typing import Any, Final
 from channels import open_provider
 from channels.base import Provider
 from engine.core.model import Instant
+from engine.hearing.invented import Due, Echoes
 from engine.release.playbook import Playbook
 from engine.reserve import Reserve
 from engine.sending.composing import Links
-from engine.sending.echoes import Due, Echoes
 from engine.sending.lanes import Paces
 from engine.sending.loop import keep_sending
 from engine.sending.outbox import CALL_SECONDS_MAX, Outbox

@@ -15,17 +15,17 @@ import msgspec
 from channels.base import Ambiguous, Provider, Random, Receipt
 from engine.core.model import SECOND, Instant
 from engine.failpoints import hit
+from engine.hearing.attribution import Speaker
+from engine.hearing.catching_up import catch_up
+from engine.hearing.settling import settle_reported
 from engine.release.playbook import Playbook
 from engine.sending import answers, recovering, routes
 from engine.sending.answers import Case
 from engine.sending.attempts import Beginning, Ready, is_transactional
-from engine.sending.attribution import Speaker
-from engine.sending.catching_up import catch_up
 from engine.sending.composing import Composed, Links
 from engine.sending.lanes import LANES, PLACES, Pace, Paces
 from engine.sending.placing import place
 from engine.sending.sent_events import is_asked_for, record_sent
-from engine.sending.settling import settle_reported
 from engine.sending.webhook_answers import tell_journeys
 from engine.store import queue
 from engine.store.claims import Holding

@@ -23,13 +23,13 @@ from channels import open_provider
 from channels.base import Provider
 from engine.core.errors import UsageError
 from engine.core.model import HOUR, Effect, Instant, Program
+from engine.hearing.invented import Echoes
 from engine.intake.declared import Declared, declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import ACCEPTED, Fact, Prepared
 from engine.release import publish
 from engine.release.playbook import Playbook
 from engine.sending.composing import Links
-from engine.sending.echoes import Echoes
 from engine.sending.outbox import Outbox
 from engine.sending.webhooks import calls_webhooks, open_webhooks
 from engine.store.database import Database

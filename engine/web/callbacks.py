@@ -19,8 +19,8 @@ from starlette.routing import Route
 from channels.base import Provider
 from channels.callbacks import Callback, Echo
 from engine.core.errors import CallbackRefused, DiskFull, ProviderError, StoreError, UsageError
-from engine.sending.attribution import Speaker
-from engine.sending.hearing import Heard, hear
+from engine.hearing.attribution import Speaker
+from engine.hearing.hear import Heard, hear
 from engine.store.connection import Connection
 from engine.web.body import receive_body
 from engine.web.bridge import Bridge

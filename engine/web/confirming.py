@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.sending.confirming import Question, confirm, question
+from engine.consent.confirming import Question, confirm, question
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.html import page

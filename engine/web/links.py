@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from channels.tokens import Kind, Token, read_token
-from engine.sending.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
+from engine.consent.unsubscribe import EVERYTHING, Offer, Scope, Withdrawal, offered, withdraw
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.html import page

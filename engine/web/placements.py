@@ -21,9 +21,9 @@ from channels.tokens import make_token, read_token
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
 from engine.core.model import NEVER, SECOND
+from engine.hearing.hear import note
 from engine.intake.validate import check_id
 from engine.placements import Shown, Visitor, shown_to
-from engine.sending.hearing import note
 from engine.settings import visitor_key
 from engine.store.connection import Connection
 from engine.web.body import read_body

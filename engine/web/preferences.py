@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from engine.consent.choosing import choose
+from engine.consent.standing import Place, Standing, Terms, standing
 from engine.core.model import Topic
-from engine.sending.choosing import choose
-from engine.sending.consent import Place, Standing, Terms, standing
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.html import page

@@ -13,8 +13,8 @@ from typing import Final
 from channels import open_provider
 from channels.base import Provider
 from engine.core.model import Instant
+from engine.hearing.attribution import Speaker
 from engine.release.playbook import Playbook
-from engine.sending.attribution import Speaker
 
 CLOSE_AFTER_SECONDS: Final = 60.0
 """Readers of an older release may be at work a little longer."""

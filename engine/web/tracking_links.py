@@ -16,9 +16,9 @@ from channels.base import DeliveryEvent
 from channels.tokens import TRAP, Token
 from engine.core.errors import StoreError
 from engine.core.model import SECOND, Instant
-from engine.sending.clicks import HOLD, follow, tell
-from engine.sending.hearing import note
-from engine.sending.machines import Click, sign_of
+from engine.hearing.clicks import HOLD, follow, tell
+from engine.hearing.hear import note
+from engine.hearing.machines import Click, sign_of
 from engine.store.connection import Connection
 from engine.web.gathering import Gathering
 from engine.web.links import invalid, token_of

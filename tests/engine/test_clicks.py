@@ -9,8 +9,8 @@ import pytest
 
 from channels.tokens import TRAP
 from engine.core.model import DAY, MINUTE, SECOND
-from engine.sending.clicks import HOLD, TOLD_MAX, follow, tell
-from engine.sending.machines import Click
+from engine.hearing.clicks import HOLD, TOLD_MAX, follow, tell
+from engine.hearing.machines import Click
 from engine.steady import present
 from engine.store.database import Database
 from engine.store.events import EventLog

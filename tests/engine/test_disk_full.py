@@ -10,10 +10,10 @@ import pytest
 
 import engine.ticking.tick
 from channels.base import DeliveryEvent
+from engine.consent.unsubscribe import withdraw
 from engine.core.errors import DiskFull, StoreError
 from engine.core.model import MINUTE
 from engine.reserve import Reserve
-from engine.sending.unsubscribe import withdraw
 from engine.store.connection import Row
 from engine.store.database import Database
 from engine.store.migrate import upgrade

@@ -12,14 +12,14 @@ import pytest
 from campaigns.load import load_bundle
 from campaigns.problems import InvalidWorkspace
 from engine.cli import main
+from engine.consent.confirming import confirm, question
+from engine.consent.standing import Terms as Choices
+from engine.consent.unsubscribe import withdraw
 from engine.core.model import DAY, HOUR, MINUTE, Program
 from engine.intake.consent_requests import MAILS_MAX
 from engine.intake.declared import declared
 from engine.intake.prepare import Answer, Terms, prepare
 from engine.release.checking import check_providers, compile_templates
-from engine.sending.confirming import confirm, question
-from engine.sending.consent import Terms as Choices
-from engine.sending.unsubscribe import withdraw
 from engine.store.database import Database
 from engine.store.events import EventLog
 from tests.campaigns.build import SETTINGS, files, problems_of

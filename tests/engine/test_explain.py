@@ -9,8 +9,8 @@ import pytest
 import time_machine
 
 from channels.base import DeliveryEvent
+from engine.hearing.feedback import take_in
 from engine.opened import opened
-from engine.sending.feedback import take_in
 from engine.steady import present
 from engine.store.events import EventLog
 from tests.engine.commanding import Antiphon, antiphon  # noqa: F401

@@ -10,7 +10,7 @@ from channels.base import DeliveryEvent
 from engine import failpoints
 from engine.core.model import MINUTE, SECOND
 from engine.failpoints import Crash
-from engine.sending.feedback import EVENT_NAMES, ORDER, merged
+from engine.hearing.feedback import EVENT_NAMES, ORDER, merged
 from tests.rig.stage import NOON, Stage
 
 KINDS = (*ORDER, "autoresponded", "unknown", "inbound")

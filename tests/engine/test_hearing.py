@@ -8,9 +8,9 @@ import pytest
 
 from channels.base import Ambiguous, DeliveryEvent, NotSent, RefusedBy
 from engine.core.model import DAY, MINUTE, SECOND
-from engine.sending import hearing
-from engine.sending.attribution import Attributed, Speaker
-from engine.sending.hearing import STRAYS_MAX, Heard, hear
+from engine.hearing import hear as hearing
+from engine.hearing.attribution import Attributed, Speaker
+from engine.hearing.hear import STRAYS_MAX, Heard, hear
 from engine.store.suppressions import SOFT_REST
 from tests.rig.stage import NOON, Stage
 
@@ -329,7 +329,7 @@ def test_what_a_number_wants_is_what_it_said_last(
 
 def test_start_does_not_take_back_what_a_link_withdrew(stage: Stage) -> None:
     key = stage.process.vault.address_hash("sms", "+4915100000001").hex()
-    from engine.sending.unsubscribe import withdraw_address
+    from engine.consent.unsubscribe import withdraw_address
 
     def by_link(topic: str) -> Callable[[Any], bool]:
         return lambda connection: withdraw_address(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from channels.tokens import TRAP
 from engine.core.model import SECOND
-from engine.sending.machines import BURST, Click, reasons, sign_of
+from engine.hearing.machines import BURST, Click, reasons, sign_of
 
 AT = 1_772_442_000_000_000  # 2026-03-02T09:00Z
 

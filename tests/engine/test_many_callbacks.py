@@ -10,8 +10,8 @@ from typing import Any
 
 from channels.base import DeliveryEvent
 from engine.core.model import DAY, SECOND
-from engine.sending.attribution import Speaker
-from engine.sending.hearing import Heard, hear
+from engine.hearing.attribution import Speaker
+from engine.hearing.hear import Heard, hear
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.database import Database

@@ -13,7 +13,7 @@ import pytest
 
 from channels.base import DeliveryEvent, EventKind
 from engine.core.model import SECOND
-from engine.sending.feedback import EVENT_NAMES, ORDER
+from engine.hearing.feedback import EVENT_NAMES, ORDER
 from engine.store.connection import Row
 from engine.store.database import Database
 from engine.store.migrate import upgrade

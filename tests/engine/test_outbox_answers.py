@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from channels.base import DeliveryEvent, NotSent, RefusedBy, Throttled
+from engine.consent.unsubscribe import withdraw
 from engine.core.model import HOUR, MINUTE, SECOND
 from engine.sending.answers import PAUSE, WAIT_MAX
-from engine.sending.unsubscribe import withdraw
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, RECEIPT, Crowd, counted
 from tests.rig.stage import Stage

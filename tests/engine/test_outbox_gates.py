@@ -6,8 +6,8 @@ import pytest
 
 from channels.base import Ambiguous, DeliveryEvent, Throttled
 from engine import failpoints
+from engine.consent.unsubscribe import withdraw
 from engine.core.model import HOUR, MINUTE
-from engine.sending.unsubscribe import withdraw
 from tests.rig.stage import Stage
 
 

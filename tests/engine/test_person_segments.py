@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from engine.asof import Zones, members_at
+from engine.consent.unsubscribe import withdraw
 from engine.core.clocktime import iso
 from engine.core.model import (
     DAY,
@@ -21,7 +22,6 @@ from engine.core.segments import for_program
 from engine.membership import asked_now, members_now, sizes
 from engine.scores import publish
 from engine.sending.sent_events import is_asked_for
-from engine.sending.unsubscribe import withdraw
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from tests.core.build import a_campaign, a_program

@@ -11,11 +11,11 @@ import pytest
 
 from channels import open_provider
 from channels.base import Accepted, DeliveryEvent, OutMessage
+from engine.consent.unsubscribe import withdraw
 from engine.core.model import DAY, HOUR, MINUTE, SECOND, Placement
 from engine.failpoints import Crash, install
-from engine.sending.hearing import note
+from engine.hearing.hear import note
 from engine.sending.placing import place
-from engine.sending.unsubscribe import withdraw
 from engine.store.database import Database
 from engine.store.queue import Outcome
 from engine.store.suppressions import Suppression, suppress

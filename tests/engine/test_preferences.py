@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from engine.consent.unsubscribe import WITHDRAWN, withdraw
 from engine.core.model import Program, Topic
-from engine.sending.unsubscribe import WITHDRAWN, withdraw
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog
@@ -279,8 +279,8 @@ def test_what_was_chosen_reaches_the_gates_and_lasts_for_the_next_address(
 
 
 def _choose(shop: Shop, message: int, wanted: dict[tuple[str, str], bool]) -> None:
-    from engine.sending.choosing import choose
-    from engine.sending.consent import Terms
+    from engine.consent.choosing import choose
+    from engine.consent.standing import Terms
 
     terms = Terms(("offers",), frozenset({"email", "sms"}))
     with shop.database.write() as connection:

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from msgspec.structs import replace
 
 from engine.asof import members_at
+from engine.consent.unsubscribe import SOURCE
 from engine.core.model import Condition, Instant
 from engine.segment_sql.lake import open_lake
 from engine.segment_sql.plan import Needs
 from engine.segment_sql.statement import members_sql
 from engine.segment_sql.stream import pour
-from engine.sending.unsubscribe import SOURCE
 from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database

@@ -16,9 +16,9 @@ import pytest
 from channels.base import Accepted, OutMessage, Receipt
 from engine import failpoints
 from engine.commands import messages as messages_command
-from engine.sending.choosing import choose
-from engine.sending.consent import Terms
-from engine.sending.unsubscribe import withdraw
+from engine.consent.choosing import choose
+from engine.consent.standing import Terms
+from engine.consent.unsubscribe import withdraw
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, Crowd
 from tests.rig.sizes import scaled

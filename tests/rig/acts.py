@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from channels.base import DeliveryEvent
+from engine.consent.unsubscribe import Scope, withdraw
 from engine.core.errors import NotOwner
 from engine.core.model import HOUR, MINUTE, SECOND
+from engine.hearing.attribution import Speaker
+from engine.hearing.hear import Heard, hear
 from engine.intake.prepare import Answer, prepare
 from engine.release.operating import Action, Order
-from engine.sending.attribution import Speaker
-from engine.sending.hearing import Heard, hear
-from engine.sending.unsubscribe import Scope, withdraw
 from tests.rig.clients import Batch
 from tests.rig.shop import VERSIONS, the_names
 

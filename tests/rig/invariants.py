@@ -11,8 +11,8 @@ import msgspec
 
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.model import NEVER
-from engine.sending.feedback import ORDER
-from engine.sending.settling import WHY as SETTLED
+from engine.hearing.feedback import ORDER
+from engine.hearing.settling import WHY as SETTLED
 from engine.store import people
 from engine.store.connection import Connection
 from engine.store.database import Database

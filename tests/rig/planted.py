@@ -13,18 +13,18 @@ from msgspec.structs import replace
 import engine.core.journeys.forks
 import engine.core.journeys.steps
 import engine.core.play
+import engine.hearing.feedback
 import engine.sending.attempts
 import engine.sending.composing
-import engine.sending.feedback
 import engine.ticking.taking
 import engine.ticking.tenure
 import engine.ticking.tick
 from channels.base import Accepted, Ambiguous
 from engine.core.model import NEVER, Instant, Wake
 from engine.failpoints import hit
+from engine.hearing.feedback import ORDER
 from engine.intake.commit import GroupCommit
 from engine.sending import answers
-from engine.sending.feedback import ORDER
 from engine.sending.outbox import Outbox
 from engine.store import claims, people, queue
 from engine.store.connection import Connection, Row
@@ -225,8 +225,8 @@ def webhooks_move_backwards() -> AbstractContextManager[Any]:
         message, _, _, opened_at, clicked_at = honest(row, it)
         return (message, it.kind if it.kind in ORDER else "queued", it.at, opened_at, clicked_at)
 
-    honest = engine.sending.feedback.merged
-    return replaced((engine.sending.feedback, "merged", merged))
+    honest = engine.hearing.feedback.merged
+    return replaced((engine.hearing.feedback, "merged", merged))
 
 
 def exposure_forgotten() -> AbstractContextManager[Any]:

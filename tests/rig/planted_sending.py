@@ -6,7 +6,7 @@ As in `planted`: each is a change that a reasonable person could make.
 from contextlib import AbstractContextManager
 from typing import Any, Final
 
-import engine.sending.feedback
+import engine.hearing.feedback
 import engine.ticking.tick
 from channels import pace
 from channels.base import NotSent
@@ -96,7 +96,7 @@ def a_backup_knows_no_doubt() -> AbstractContextManager[Any]:
 
 def the_present_address_is_suppressed() -> AbstractContextManager[Any]:
     """P5: a bounce is taken to be about the address that the profile has by now."""
-    return replaced((engine.sending.feedback, "reached", lambda *given: {}))
+    return replaced((engine.hearing.feedback, "reached", lambda *given: {}))
 
 
 def repeated_reports_count_again() -> AbstractContextManager[Any]:
@@ -104,11 +104,11 @@ def repeated_reports_count_again() -> AbstractContextManager[Any]:
 
     def merged(row: Any, it: Any) -> Any:
         made = honest(row, it)
-        kind = it.kind if it.kind in engine.sending.feedback.ORDER else "queued"
+        kind = it.kind if it.kind in engine.hearing.feedback.ORDER else "queued"
         return (made[0], kind, it.at, made[3], made[4])
 
-    honest = engine.sending.feedback.merged
-    return replaced((engine.sending.feedback, "merged", merged))
+    honest = engine.hearing.feedback.merged
+    return replaced((engine.hearing.feedback, "merged", merged))
 
 
 def consent_is_read_when_claimed() -> AbstractContextManager[Any]:

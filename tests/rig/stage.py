@@ -26,8 +26,8 @@ from channels.base import (
 from channels.callbacks import Callback, Echo
 from engine.core.clocktime import iso
 from engine.core.model import MINUTE, Instant
+from engine.hearing.feedback import take_in
 from engine.intake.prepare import Answer, prepare
-from engine.sending.feedback import take_in
 from engine.sending.outbox import Drained
 from engine.store.connection import Row
 from engine.ticking.tick import Ticked

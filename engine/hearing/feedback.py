@@ -16,7 +16,7 @@ import msgspec
 from channels.base import DeliveryEvent
 from engine.core.model import Instant
 from engine.failpoints import hit
-from engine.sending.settling import settle
+from engine.hearing.settling import settle
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog, message_hash

@@ -15,12 +15,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from channels.base import DeliveryEvent
+from engine.consent.unsubscribe import PROVIDER, withdraw
 from engine.core.model import DAY, Instant
 from engine.failpoints import hit
-from engine.sending.attribution import Speaker, attributed
-from engine.sending.feedback import event_hash, move_forward, take_in, unseen
-from engine.sending.inbound import take_texts
-from engine.sending.unsubscribe import PROVIDER, withdraw
+from engine.hearing.attribution import Speaker, attributed
+from engine.hearing.feedback import event_hash, move_forward, take_in, unseen
+from engine.hearing.inbound import take_texts
 from engine.store.bulk import insert, last, reserve
 from engine.store.connection import Connection
 from engine.store.events import EventLog

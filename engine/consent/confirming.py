@@ -9,11 +9,11 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from engine.consent.choosing import grant
+from engine.consent.standing import Place, Terms
+from engine.consent.unsubscribe import CONFIRMATION
 from engine.core.model import Instant
 from engine.intake.consent_requests import EXPIRES, place_of
-from engine.sending.choosing import grant
-from engine.sending.consent import Place, Terms
-from engine.sending.unsubscribe import CONFIRMATION
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from engine.store.queue import addressees

@@ -10,10 +10,10 @@ from msgspec import Struct, field
 
 from channels.base import DeliveryEvent, Provider
 from channels.sandbox import Sandbox
+from engine.consent.unsubscribe import withdraw
 from engine.core.model import Instant
+from engine.hearing.feedback import take_in
 from engine.sending.composing import Composed
-from engine.sending.feedback import take_in
-from engine.sending.unsubscribe import withdraw
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 

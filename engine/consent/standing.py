@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec import Struct
 
+from engine.consent.unsubscribe import EVERYTHING
 from engine.core.model import Instant
-from engine.sending.unsubscribe import EVERYTHING
 from engine.store import claims
 from engine.store.connection import Connection
 from engine.store.events import EventLog

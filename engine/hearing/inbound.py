@@ -16,8 +16,8 @@ import msgspec
 
 from channels.base import DeliveryEvent
 from channels.sms.keywords import Intent, intent_of_event
+from engine.consent.unsubscribe import EVERYTHING, TEXT, enter, give_back, withdraw_address
 from engine.core.model import DAY, Instant
-from engine.sending.unsubscribe import EVERYTHING, TEXT, enter, give_back, withdraw_address
 from engine.store.connection import Connection
 from engine.store.events import EventLog, message_hash
 from engine.store.people import TEXTED, text

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from channels.base import DeliveryEvent
 from engine.core.model import Instant
 from engine.failpoints import hit
-from engine.sending.feedback import take_in
+from engine.hearing.feedback import take_in
 from engine.store.bulk import insert, reserve
 from engine.store.connection import Connection
 from engine.store.events import EventLog

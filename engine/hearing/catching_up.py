@@ -6,10 +6,10 @@ Runs in the transaction that commits the outcomes.
 
 from collections.abc import Sequence
 
-from engine.sending.attribution import Speaker
-from engine.sending.hearing import hear_strays
-from engine.sending.settling import settle_reported
-from engine.sending.unsubscribe import PROVIDER, withdraw
+from engine.consent.unsubscribe import PROVIDER, withdraw
+from engine.hearing.attribution import Speaker
+from engine.hearing.hear import hear_strays
+from engine.hearing.settling import settle_reported
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from engine.store.queue import Outcome

@@ -12,9 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from channels.base import DeliveryEvent
-from engine.core.model import Instant
-from engine.failpoints import hit
-from engine.sending.consent import (
+from engine.consent.standing import (
     Person,
     Place,
     Standing,
@@ -25,8 +23,10 @@ from engine.sending.consent import (
     receiver_of,
     standing_of,
 )
-from engine.sending.feedback import take_in
-from engine.sending.unsubscribe import EVERYTHING, PREFERENCES, SOURCE, enter
+from engine.consent.unsubscribe import EVERYTHING, PREFERENCES, SOURCE, enter
+from engine.core.model import Instant
+from engine.failpoints import hit
+from engine.hearing.feedback import take_in
 from engine.store.connection import Connection
 from engine.store.events import EventLog
 from engine.store.people import text

@@ -11,8 +11,8 @@ from typing import Final
 
 from channels.base import DeliveryEvent
 from engine.core.model import MINUTE, SECOND, Instant
-from engine.sending.hearing import note
-from engine.sending.machines import BURST, TRAP_SPAN, Click, reasons
+from engine.hearing.hear import note
+from engine.hearing.machines import BURST, TRAP_SPAN, Click, reasons
 from engine.store.bulk import insert
 from engine.store.connection import Connection
 from engine.store.events import EventLog

@@ -1,0 +1,1 @@
+"""What people say of being written to: no, yes, and yes once more. Begin with `standing`."""

@@ -1,0 +1,1 @@
+"""What comes back: providers' reports, people's texts and clicks. Begin with `hear`."""
