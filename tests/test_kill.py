@@ -34,7 +34,7 @@ channels:
     provider: sandbox
     from: "Shop <shop@example.com>"
     write: log
-    rates: {hard_bounce: 0, complained: 0, unsubscribed: 0}
+    rates: {hard_bounce: 0, soft_bounce: 0, complained: 0, unsubscribed: 0}
 """
 RECEIPT = """\
 campaign: receipt

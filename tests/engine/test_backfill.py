@@ -351,7 +351,7 @@ def test_a_running_engine_prepares_a_release_and_plays_by_it(
         new = {path: text.decode() for path, text in files(is_new=True).items()}
         done = operations(running, keys_changed=lambda: None)["apply"]({"files": new})
         deadline = elapsed() + 30 * SECOND
-        while shop.rows("SELECT id FROM backfill WHERE after < 1") and elapsed() < deadline:
+        while 2 not in released(shop).values() and elapsed() < deadline:
             running._stop.wait(0.05)
     finally:
         running.stop()

@@ -10,7 +10,7 @@ NOON = parse_instant("2026-03-02T12:00:00Z")
 
 
 def test_times_are_iso_8601_at_every_depth_and_null_where_there_is_none() -> None:
-    attempt = AttemptRow(1, "smtp", NOON, None, "", "", "")
+    attempt = AttemptRow(1, "smtp", NOON, None, "", "", "", "email")
 
     shown = plain({"attempts": [attempt], "expires_at": NEVER, "event": Moment(NOON, "event", "A")})
 

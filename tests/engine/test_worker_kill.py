@@ -217,7 +217,8 @@ def _nothing_is_lost_or_doubled(shop: Path, rows: Callable[[str], list[Row]], lo
     ambiguous: Counter[Any] = Counter(
         id for (id,) in rows("SELECT message_id FROM attempt WHERE outcome = 'ambiguous'")
     )
-    assert {status for _, _, status in messages} <= {"sent", "unknown"}
+    reasons = {row[0] for row in rows("SELECT reason FROM message WHERE status = 'dropped'")}
+    assert {status for _, _, status in messages} <= {"sent", "unknown"}, reasons
     for id, topic, status in messages:
         if status == "sent":
             assert ledger[id] >= 1, f"message {id} is sent, the provider never had it"

@@ -178,11 +178,11 @@ def attempt_after_the_call() -> AbstractContextManager[Any]:
     def begin(connection: Connection, rows: Any) -> dict[int, int]:
         return {it.message: 1 for it in rows}
 
-    def finish(connection: Connection, outcomes: Any) -> None:
+    def finish(connection: Connection, outcomes: Any) -> Any:
         honest_begin(
             connection, [queue.Beginning(it.message, "late", "", it.at, None) for it in outcomes]
         )
-        honest_finish(connection, outcomes)
+        return honest_finish(connection, outcomes)
 
     honest_begin, honest_finish = queue.begin_attempts, queue.finish_attempts
     return replaced((queue, "begin_attempts", begin), (queue, "finish_attempts", finish))
