@@ -17,16 +17,17 @@ from engine.core.model import HOUR, MINUTE, Allow, Defer, Drop, Instant
 from engine.failpoints import hit
 from engine.release.playbook import Playbook
 from engine.sending import answers, warming
-from engine.sending.answers import WAIT_MAX, Case, has_waited
-from engine.sending.composing import Composed, Links, Unsendable, compose, data_keys
+from engine.sending.answers import WAIT_MAX, has_waited
+from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.last_look import last_look
 from engine.sending.pacing import given_back, paced
+from engine.sending.ready import Ready, Verdict
 from engine.sending.routes import Route, warm_up_of
 from engine.store import queue
 from engine.store.claims import Holding
 from engine.store.connection import Connection
 from engine.store.database import Database
-from engine.store.queue import NO_DOUBT, TRANSACTIONAL, WEBHOOK, Addressee, Doubt, Queued
+from engine.store.queue import NO_DOUBT, TRANSACTIONAL, WEBHOOK, Addressee, Queued
 from engine.vault import Vault
 
 _texts = msgspec.json.Decoder(dict[str, str])
@@ -36,48 +37,6 @@ PUT_OFF: Final = 1_000
 STOPPED: Final = "its campaign is paused: too many complaints or hard bounces"
 STOPPED_FOR: Final = 15 * MINUTE
 """What a paused campaign has queued is looked at again after so long."""
-Verdict = tuple[int, str, str, Instant]
-"""(message, status, reason, due) of one that is not called for now."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A composed message whose attempt is committed: the provider may be called.
-
-    Attributes:
-        account: The channel whose provider it is: the message's own, or its backup.
-        domain: Of an e-mail's recipient; in memory only.
-        doubt, n_elsewhere: What earlier calls left open, by this channel and by others.
-    """
-
-    queued: Queued
-    composed: Composed
-    address_hash: str
-    doubt: Doubt = NO_DOUBT
-    number: int = 0
-    account: str = ""
-    domain: str = ""
-    n_elsewhere: int = 0
-
-    @property
-    def went_to(self) -> str:
-        """The hash of the address that is really called: in test mode not the addressee's."""
-        return self.composed.went_to or self.address_hash
-
-    def case(self, provider: Provider, *, is_transactional: bool, started_at: Instant) -> Case:
-        """What the answer to this attempt is judged by."""
-        return Case(
-            self.queued, self.number, self.address_hash, provider.name, provider.capabilities,
-            self.doubt, is_transactional, started_at, self.account, self.n_elsewhere,
-        )  # fmt: skip
-
-    @property
-    def note(self) -> str:
-        """What people should know of it beside that it was sent."""
-        if not self.n_elsewhere:
-            return self.composed.note
-        words = "possible duplicate: another channel was called before and its answer was lost"
-        return f"{self.composed.note}; {words}" if self.composed.note else words
 
 
 @dataclass(frozen=True)

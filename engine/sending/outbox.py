@@ -21,10 +21,11 @@ from engine.hearing.settling import settle_reported
 from engine.release.playbook import Playbook
 from engine.sending import answers, recovering, routes
 from engine.sending.answers import Case
-from engine.sending.attempts import Beginning, Ready, is_transactional
+from engine.sending.attempts import Beginning, is_transactional
 from engine.sending.composing import Composed, Links
 from engine.sending.lanes import LANES, PLACES, Pace, Paces
 from engine.sending.placing import place
+from engine.sending.ready import Ready
 from engine.sending.sent_events import is_asked_for, record_sent
 from engine.sending.webhook_answers import tell_journeys
 from engine.store import queue

@@ -5,14 +5,11 @@ behind it, of other domains, pass.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from channels.mailboxes import OTHER, label_of
 from engine.core.model import Instant
+from engine.sending.ready import Ready, Verdict
 from engine.sending.routes import Route
-
-if TYPE_CHECKING:
-    from engine.sending.attempts import Ready, Verdict
 
 
 def paced(

@@ -6,17 +6,15 @@ and never held: somebody waits for them.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from channels.warm_up import WarmUp, ceiling, day_began, next_day
 from engine.core.clocktime import iso
 from engine.core.model import MINUTE, NEVER, Instant
+from engine.sending.ready import Ready, Verdict
 from engine.sending.routes import Route
 from engine.store import bulk
 from engine.store.connection import Connection
-
-if TYPE_CHECKING:
-    from engine.sending.attempts import Ready, Verdict
 
 SETTLED: Final = 10 * MINUTE
 """An attempt this old has its outcome, and whoever committed it has done so: it is counted once."""
