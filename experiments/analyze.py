@@ -5,9 +5,12 @@ from dataclasses import dataclass, replace
 from math import inf, sqrt
 from typing import Literal, get_args
 
-from experiments.aggregates import Aggregates
-from experiments.bayes import NOT_PEEKING_PROOF, flat_prior_posterior
-from experiments.compare import (
+from experiments.errors import DataError, PlanError
+from experiments.estimation.cuped import Adjust, adjusted, unadjusted
+from experiments.estimation.estimates import Estimates
+from experiments.estimation.ratio import moments
+from experiments.evidence.bayes import NOT_PEEKING_PROOF, flat_prior_posterior
+from experiments.evidence.compare import (
     Test,
     absolute_lift,
     normal,
@@ -15,15 +18,13 @@ from experiments.compare import (
     ruled_out_beyond,
     welch,
 )
-from experiments.cuped import Adjust, Estimates, adjusted, unadjusted
-from experiments.errors import DataError, PlanError
+from experiments.evidence.multiplicity import Correction, adjusted_pvalues
+from experiments.evidence.sequential import always_valid
+from experiments.evidence.srm import SampleRatio, sample_ratio
 from experiments.metrics import Metric
-from experiments.multiplicity import Correction, adjusted_pvalues
-from experiments.ratio import moments
 from experiments.readout import Comparison, Cuped, Effect, Readout, Verdict, Word
-from experiments.sequential import always_valid
-from experiments.srm import SampleRatio, sample_ratio
-from experiments.words import p_is, percent, pvalue_text
+from experiments.reporting.words import p_is, percent, pvalue_text
+from experiments.sums.aggregates import Aggregates
 
 Method = Literal["sequential", "fixed", "bayesian"]
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from experiments.bayes import Posterior
-from experiments.compare import Interval
+from experiments.evidence.bayes import Posterior
+from experiments.evidence.compare import Interval
+from experiments.evidence.srm import SampleRatio
 from experiments.metrics import Metric
-from experiments.srm import SampleRatio
 
 
 class Word(StrEnum):

@@ -11,10 +11,10 @@ from typing import Any, get_args
 
 from engine.core.errors import AntiphonError, UsageError
 from experiments.analyze import ExperimentPlan, Method, analyze
-from experiments.cuped import Adjust
 from experiments.errors import ExperimentsError
+from experiments.estimation.cuped import Adjust
+from experiments.evidence.multiplicity import Correction
 from experiments.metrics import Kind, Metric, Role
-from experiments.multiplicity import Correction
 from experiments.readout import Readout
 
 HELP = "compare the variants of an experiment in a CSV, JSONL or Parquet file"
@@ -227,7 +227,7 @@ def _cap(text: str, value: str) -> float:
 
 
 def _show(readout: Readout, arguments: argparse.Namespace) -> None:
-    from experiments import report
+    from experiments.reporting import report
 
     form = "json" if arguments.json else arguments.format
     match form:

@@ -161,7 +161,7 @@ def _size(arguments: argparse.Namespace) -> int:
     from engine.opened import instant, opened
     from engine.readout.sizing import past_from, past_units, size
     from engine.steady import present
-    from experiments.power import Design
+    from experiments.sizing.power import Design
 
     as_of = instant(arguments.as_of, default=present())
     with opened(arguments.directory, read_only=True) as it:

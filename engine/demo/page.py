@@ -9,9 +9,9 @@ from engine.demo.planting import METRIC, NOT_PLANTED, PLANTED, Truth
 from engine.demo.year import Played
 from engine.readout.findings import Findings
 from engine.readout.reports import Part, page, sections_of
-from experiments.compare import Interval
-from experiments.report import Note, Table
-from experiments.words import MINUS, percent, summary
+from experiments.evidence.compare import Interval
+from experiments.reporting.report import Note, Table
+from experiments.reporting.words import MINUS, percent, summary
 
 REPORT: Final = Path("reports") / "index.html"
 STATUSES: Final = ("sent", "ghost", "dropped", "failed", "deferred", "queued", "unknown")

@@ -15,7 +15,7 @@ from engine.core.model import DAY, HOUR, Instant
 from engine.demo.invented import CONSENT, draw
 from engine.demo.orders import Order
 from engine.readout.sizing import Past, past_of
-from experiments.power import Design, Outcome, minimum_detectable_lift
+from experiments.sizing.power import Design, Outcome, minimum_detectable_lift
 
 EXPERIMENT: Final = "win-back-nudge"
 CAMPAIGN: Final = "win-back"

@@ -18,7 +18,7 @@ from engine.core.errors import UsageError
 from engine.readout.datafile_format import Source, explained, open_source, quoted
 from engine.readout.datafile_sums import FileSums, sum_units
 from experiments.metrics import Metric
-from experiments.words import percent
+from experiments.reporting.words import percent
 
 VARIANTS_MAX = 50
 """More distinct values than this are an id or a number, not a variant."""

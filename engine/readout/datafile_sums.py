@@ -11,8 +11,8 @@ from typing import Any
 
 import duckdb
 
-from experiments.aggregates import Aggregates
 from experiments.metrics import Metric
+from experiments.sums.aggregates import Aggregates
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 from engine.core.clocktime import iso
 from engine.readout.findings import Findings
-from experiments import report
-from experiments.report import Note, Section, Table
+from experiments.reporting import report
+from experiments.reporting.report import Note, Section, Table
 
 Part = Section | Note | Table
 

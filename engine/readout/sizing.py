@@ -1,7 +1,7 @@
 """How many units, how small an effect, how many days: from this shop's own past.
 
 The past gives the metric's mean and spread, what the covariate explains of it, and how many new
-units a day bring. `experiments.power` does the rest. Nothing is random here.
+units a day bring. `experiments.sizing.power` does the rest. Nothing is random here.
 """
 
 from collections.abc import Sequence
@@ -13,8 +13,7 @@ from engine.core.errors import UsageError
 from engine.core.model import DAY, Instant
 from engine.readout.metric_sums import Unit, outcomes
 from engine.store.connection import Connection
-from experiments.aggregates import Aggregates
-from experiments.power import (
+from experiments.sizing.power import (
     Design,
     Outcome,
     SampleSize,
@@ -23,6 +22,7 @@ from experiments.power import (
     minimum_detectable_lift,
     sample_size,
 )
+from experiments.sums.aggregates import Aggregates
 
 UNITS_MIN = 30
 """Fewer say too little about a spread."""
@@ -47,7 +47,7 @@ class Past:
 
     @property
     def outcome(self) -> Outcome:
-        """For `experiments.power`."""
+        """For `experiments.sizing.power`."""
         if self.is_proportion:
             return Outcome.proportion(self.mean)
         return Outcome(mean=self.mean, variance=self.variance)

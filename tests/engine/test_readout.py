@@ -15,8 +15,8 @@ from engine.readout.studies import Study
 from engine.store import bulk
 from engine.store.database import Database
 from engine.store.events import OWN, EventLog, message_hash
-from experiments.aggregates import Aggregates
 from experiments.metrics import nonzero_cap
+from experiments.sums.aggregates import Aggregates
 
 START = 1_700_000_000_000_000
 AS_OF = START + 200 * DAY

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from experiments.aggregates import Aggregates
+from experiments.sums.aggregates import Aggregates
 
 Columns = dict[str, np.ndarray]
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.aggregates import Aggregates, merged
 from experiments.errors import DataError
+from experiments.sums.aggregates import Aggregates, merged
 
 numbers = st.floats(-1e6, 1e6).map(lambda x: round(x, 3))
 rows = st.lists(st.tuples(numbers, numbers), max_size=30)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from experiments.compare import absolute_lift, relative_lift, ruled_out_beyond, welch
-from experiments.cuped import Estimates, adjusted, unadjusted
+from experiments.estimation.cuped import adjusted, unadjusted
+from experiments.estimation.estimates import Estimates
+from experiments.estimation.ratio import moments
+from experiments.evidence.compare import absolute_lift, relative_lift, ruled_out_beyond, welch
 from experiments.metrics import Metric
-from experiments.ratio import moments
 from tests.experiments.data import a_shop, aggregates
 
 

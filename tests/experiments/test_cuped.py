@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from experiments.analyze import ExperimentPlan, analyze
-from experiments.cuped import adjusted, unadjusted
 from experiments.errors import DataError, PlanError
+from experiments.estimation.cuped import adjusted, unadjusted
+from experiments.estimation.ratio import moments
 from experiments.metrics import Metric, nonzero_cap
-from experiments.ratio import moments
 from tests.experiments.data import aggregates
 
 

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from experiments.errors import PlanError
-from experiments.multiplicity import adjusted_pvalues
+from experiments.evidence.multiplicity import adjusted_pvalues
 
 
 @given(pvalues=st.lists(st.floats(0, 1), min_size=1, max_size=12))

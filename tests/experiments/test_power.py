@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.power import NormalIndPower
 
 from experiments.errors import PlanError
-from experiments.power import (
+from experiments.sizing.power import (
     Design,
     Outcome,
     achieved_power,

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from experiments.compare import normal
-from experiments.cuped import Estimates
 from experiments.errors import PlanError
-from experiments.sequential import (
+from experiments.estimation.estimates import Estimates
+from experiments.evidence.compare import normal
+from experiments.evidence.sequential import (
     always_valid,
     critical_value,
     log_e_value,

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from experiments.errors import DataError
-from experiments.srm import sample_ratio
+from experiments.evidence.srm import sample_ratio
 
 
 def test_the_p_value_is_the_chi_square_tests():

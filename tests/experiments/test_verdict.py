@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.aggregates import Aggregates
 from experiments.analyze import ExperimentPlan, analyze
-from experiments.bayes import NOT_PEEKING_PROOF
 from experiments.errors import DataError, PlanError
+from experiments.evidence.bayes import NOT_PEEKING_PROOF
 from experiments.metrics import Metric
 from experiments.readout import Word
-from experiments.words import sentence, summary
+from experiments.reporting.words import sentence, summary
+from experiments.sums.aggregates import Aggregates
 from tests.experiments.data import aggregates
 
 

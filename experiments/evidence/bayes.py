@@ -8,8 +8,8 @@ invalid if one stops at the first good-looking number.
 from dataclasses import dataclass
 from math import sqrt
 
-from experiments.cuped import Estimates
 from experiments.distributions import normal_density, normal_tail
+from experiments.estimation.estimates import Estimates
 
 NOT_PEEKING_PROOF = (
     "P(better) under a flat prior is 1 - p/2 for a positive effect: it is not peeking-proof. Read"

@@ -9,13 +9,13 @@ Source: Fieller (JRSS B 16, 1954).
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from experiments.cuped import Estimates
 from experiments.distributions import (
     normal_quantile,
     normal_tail,
     t_quantile,
     t_tail,
 )
+from experiments.estimation.estimates import Estimates
 
 
 @dataclass(frozen=True)

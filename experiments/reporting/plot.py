@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
-from experiments.compare import Interval
-from experiments.words import percent
+from experiments.evidence.compare import Interval
+from experiments.reporting.words import percent
 
 WIDTH = 260
 PAD = 18

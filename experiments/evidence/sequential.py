@@ -9,9 +9,9 @@ eq. 9. The same as the normal-mixture sequential test of Johari et al. (Operatio
 
 from math import exp, log, sqrt
 
-from experiments.compare import Test, z_score
-from experiments.cuped import Estimates
 from experiments.errors import PlanError
+from experiments.estimation.estimates import Estimates
+from experiments.evidence.compare import Test, z_score
 
 
 def always_valid(estimates: Estimates, *, alpha: float, planned_sample: int) -> Test:

@@ -8,9 +8,9 @@ Source: Deng, Knoblich, Lu (KDD 2018), arXiv 1803.06336.
 
 from dataclasses import dataclass
 
-from experiments.aggregates import Aggregates
 from experiments.errors import DataError
 from experiments.metrics import Metric
+from experiments.sums.aggregates import Aggregates
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ JSON keeps the numbers for whoever looks for the cause, under the verdict "withh
 from math import isfinite
 from typing import Any
 
-from experiments.compare import Interval
+from experiments.evidence.compare import Interval
 from experiments.readout import Comparison, Effect, Readout
-from experiments.report_html import Note, Section, Table, html
-from experiments.words import (
+from experiments.reporting.html import Note, Section, Table, html
+from experiments.reporting.words import (
     all_notes,
     chance,
     count,

@@ -6,7 +6,7 @@ before negative numbers.
 
 from math import floor, isfinite, log10
 
-from experiments.compare import Interval
+from experiments.evidence.compare import Interval
 from experiments.metrics import Metric
 from experiments.readout import Comparison, Readout, Word
 

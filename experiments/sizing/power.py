@@ -12,7 +12,7 @@ from typing import Literal
 
 from experiments.distributions import normal_quantile, normal_tail
 from experiments.errors import PlanError
-from experiments.sequential import critical_value, mixture_variance
+from experiments.evidence.sequential import critical_value, mixture_variance
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from html import escape
 from typing import assert_never
 
 from experiments.readout import Comparison, Readout, Word
-from experiments.report_plot import (
+from experiments.reporting.plot import (
     Scale,
     axis_row,
     before_after_row,
@@ -19,8 +19,8 @@ from experiments.report_plot import (
     scale_for,
     size_bar,
 )
-from experiments.report_style import CSS
-from experiments.words import (
+from experiments.reporting.style import CSS
+from experiments.reporting.words import (
     all_notes,
     chance,
     count,

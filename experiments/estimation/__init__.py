@@ -1,0 +1,1 @@
+"""Sums into estimates: two means, how they vary, and together. Begin with `cuped`."""

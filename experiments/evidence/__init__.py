@@ -1,0 +1,1 @@
+"""Estimates into intervals, p-values and verdicts that hold. Begin with `compare`."""

@@ -1,0 +1,1 @@
+"""A readout for people and machines. Begin with `report`."""

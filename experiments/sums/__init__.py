@@ -1,0 +1,1 @@
+"""Units into sums: centred moments per variant, mergeable. Begin with `aggregates`."""
