@@ -5,6 +5,7 @@ address, so its text may be logged.
 """
 
 import re
+import unicodedata
 from typing import Final
 
 # RFC 5321 dot-atom, letters beyond ASCII allowed (RFC 6531). Quoted local parts are refused: no
@@ -36,6 +37,33 @@ def normal_email(text: str) -> str:
     if len(local.encode()) + len(ascii_domain) + 1 > 254:
         raise ValueError("an e-mail address has at most 254 characters")
     return f"{local}@{ascii_domain}"
+
+
+def canonical_email(text: str) -> str:
+    """The form in which two spellings of an address are equal; for hashes, so nothing is refused.
+
+    Domains compare as A-labels and without case. So do local parts: RFC 5321 lets a host tell case
+    apart, none does, and a suppression must not be escaped by a capital. Beyond ASCII, texts that
+    look the same are the same (NFC, RFC 6532 section 3.1).
+
+    >>> canonical_email(" Ada@BÜCHER.example") == canonical_email("ada@xn--bcher-kva.example")
+    True
+    """
+    text = text.strip()
+    if text.isascii():
+        return text.lower()
+    import idna
+
+    local, at, domain = text.rpartition("@")
+    try:
+        domain = idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        domain = _composed(domain)
+    return f"{_composed(local)}{at}{domain}"
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def _normal_domain(domain: str) -> str:

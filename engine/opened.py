@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from engine.address_form import bring_addresses_up, is_up_to_date
 from engine.core.errors import UsageError
 from engine.core.model import Instant
 from engine.release.live import load_playbook
@@ -76,11 +77,22 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
             require_current(database)
         else:
             upgrade(database)
-        yield Opened(
+        found = Opened(
             settings, database, Vault({1: settings.secret_key}, entropy=secrets.token_bytes)
         )
+        if not read_only:
+            _keep_addresses_found(found)
+        yield found
     finally:
         database.close()
+
+
+def _keep_addresses_found(it: Opened) -> None:
+    """Bring hashed addresses to their present form; nothing is written where they have it."""
+    with it.database.read() as connection:
+        if is_up_to_date(connection):
+            return
+    it.write(lambda connection: bring_addresses_up(connection, it.vault))
 
 
 def is_untouched(directory: Path) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from engine.address_form import bring_addresses_up
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
 from engine.hearing.clicks import tell
@@ -134,6 +135,7 @@ class Running:
         self.commits.start()
         self.reserve.keep()
         self.write(self._check_secret)
+        self.write(lambda connection: bring_addresses_up(connection, self.vault))
         self.reload()
         loops = (
             ("tick", self._tick_loop),

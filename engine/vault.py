@@ -20,11 +20,14 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from channels.addresses import canonical_email
 from engine.core.errors import StoreError
 
 NONCE_BYTES: Final = 12
 KEY_BYTES: Final = 32
 SECRET_CHARACTERS_MIN: Final = 16
+PRESENT_FORM: Final = 2
+"""Of addresses before they are hashed; `engine.address_form` brings older hashes up to it."""
 
 _EMAIL: Final = re.compile(r"([^@\s])[^@\s]*@([^@\s])[^@\s]*(\.[^@.\s]+)")
 
@@ -143,21 +146,21 @@ class Vault:
         """The value of `seal_value` from its "$sealed" text."""
         return msgspec.json.decode(self.open(key, sealed, aad=name))
 
-    def mark(self, name: str, kind: str, value: Any) -> str:
+    def mark(self, name: str, kind: str, value: Any, *, form: int = PRESENT_FORM) -> str:
         """What stands in `profile.traits` for a personal value: "blind:<hex>".
 
         Campaigns compile the operands of conditions on `pii` traits to the same mark.
         """
-        return "blind:" + self.blind(blind_kind(name, kind), value)
+        return "blind:" + self.blind(blind_kind(name, kind), value, form=form)
 
-    def blind(self, kind: str, value: Any) -> str:
+    def blind(self, kind: str, value: Any, *, form: int = PRESENT_FORM) -> str:
         """A keyed hash (hex) under which a personal value is found without being read."""
-        return hmac.digest(self._blind_key, _hashed(kind, value), "sha256").hex()[:32]
+        return hmac.digest(self._blind_key, _hashed(kind, value, form), "sha256").hex()[:32]
 
-    def address_hash(self, channel: str, address: str) -> bytes:
+    def address_hash(self, channel: str, address: str, *, form: int = PRESENT_FORM) -> bytes:
         """The key of a `contact` row: 16 bytes that nobody can reverse without the secret."""
         kind = "email" if "@" in address else "phone" if _is_phone(address) else "text"
-        data = f"{channel}\0".encode() + _hashed(kind, address)
+        data = f"{channel}\0".encode() + _hashed(kind, address, form)
         return hmac.digest(self._address_key, data, "sha256")[:16]
 
 
@@ -184,8 +187,11 @@ def blind_kind(name: str, kind: str) -> str:
     return kind if kind in ("email", "phone") else name
 
 
-def normalised(kind: str, value: Any) -> str:
+def normalised(kind: str, value: Any, *, form: int = PRESENT_FORM) -> str:
     """The form in which two spellings of one address are equal.
+
+    Args:
+        form: 1 is how e-mail addresses were normalised up to 0.3, for finding what it hashed.
 
     >>> normalised("email", " Ann@Example.COM "), normalised("phone", "+49 (151) 234-5")
     ('ann@example.com', '+491512345')
@@ -193,7 +199,7 @@ def normalised(kind: str, value: Any) -> str:
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
     if kind == "email":
-        return value.strip().lower()
+        return canonical_email(value) if form == PRESENT_FORM else value.strip().lower()
     if kind == "phone":
         return re.sub(r"[\s().\-/]", "", value)
     return value
@@ -215,8 +221,8 @@ def _is_phone(address: str) -> bool:
     return bool(re.fullmatch(r"\+?[\d\s().\-/]{5,}", address))
 
 
-def _hashed(kind: str, value: Any) -> bytes:
-    return f"{kind}\0{normalised(kind, value)}".encode()
+def _hashed(kind: str, value: Any, form: int) -> bytes:
+    return f"{kind}\0{normalised(kind, value, form=form)}".encode()
 
 
 def _wrap_aad(profile_id: int) -> bytes:
