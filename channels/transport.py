@@ -106,6 +106,9 @@ class _GuardedTransport(httpx.AsyncHTTPTransport):
             if stream.is_unprocessed(error.__cause__):
                 why = f"the connection ended before it was read: {error or type(error).__name__}"
                 raise StreamRefused(why) from error
+            if isinstance(error, httpx.LocalProtocolError) and stream.has_begun:
+                # An answer that we refuse (headers without end) is called our fault, too.
+                raise httpx.RemoteProtocolError("the answer breaks the protocol") from error
             raise
 
 

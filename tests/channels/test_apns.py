@@ -203,6 +203,23 @@ def test_a_refused_stream_was_not_sent_and_a_broken_one_may_have_been(
     assert isinstance(broken, Ambiguous), broken
 
 
+@pytest.mark.parametrize("of", ["few bytes", "many frames"])
+def test_headers_without_end_are_refused_and_leave_us_in_doubt(
+    certificate: tuple[str, str], of: str
+) -> None:
+    def behave(state: h2.connection.H2Connection, number: int, stream: int) -> None:
+        # An indexed field takes a byte on the wire and four thousand of memory.
+        bomb = [("x", "a" * 4_000)] * 5_000
+        flood = [(f"x-{i}", f"{i:064}") for i in range(5_000)]
+        headers = bomb if of == "few bytes" else flood
+        state.send_headers(stream, [(":status", "200"), *headers], end_stream=True)
+
+    (receipt,), _ = delivered(behave, certificate, n=1)
+
+    assert isinstance(receipt, Ambiguous), receipt
+    assert "protocol" in receipt.why
+
+
 def test_a_certificate_that_nobody_vouches_for_means_not_sent(certificate: tuple[str, str]) -> None:
     async def run() -> Receipt:
         async with serving(Apple(), certificate) as url:
