@@ -14,7 +14,7 @@ from engine.core.errors import UsageError
 from engine.core.model import Instant
 from engine.intake.triggering import TriggerCall, Triggered, accept_trigger, read_trigger
 from engine.release import releases
-from engine.release.operating import Order, carry_out, wake_everyone
+from engine.release.operating import Done, Order, carry_out, wake_everyone
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from tests.rig.process import Process
@@ -24,11 +24,15 @@ CAMPAIGN: Final = "pickup"
 
 
 class Held(NamedTuple):
-    """From which release on a campaign is held, and how; "" for not at all."""
+    """From which release on a campaign is held, and how; "" for not at all.
+
+    `inside` are the enrollments that stood in it when the order was committed.
+    """
 
     release: int
     campaign: str
     held: str
+    inside: frozenset[int]
 
 
 class OperatedProcess(Process):
@@ -68,14 +72,23 @@ class OperatedProcess(Process):
     def order(self, order: Order, *, now: Instant) -> Held | None:
         """Have an operator's order carried out; None if there is nothing it could change."""
         workspace = self.playbook.workspace
+
+        def work(connection: Connection) -> tuple[Done, frozenset[int]]:
+            rows = connection.execute(
+                "SELECT id FROM enrollment WHERE status = 'active' AND campaign = ?",
+                (order.campaign,),
+            )
+            done = carry_out(connection, order, workspace=workspace, now=now)
+            return done, frozenset(int(row[0]) for row in rows)
+
         try:
-            done = self.write(lambda it: carry_out(it, order, workspace=workspace, now=now))
+            done, inside = self.write(work)
         except UsageError:
             return None
         if not done.release:
             return None
         self.playbook = self.load()
-        return Held(done.release, order.campaign, done.held)
+        return Held(done.release, order.campaign, done.held, inside)
 
     def a_trigger(self, user: str, order: str, *, now: Instant) -> TriggerCall:
         """A call of the API that starts a campaign, with the order as its Idempotency-Key."""

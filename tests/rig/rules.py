@@ -82,11 +82,8 @@ def nobody_enters_what_is_held(world: World, connection: Connection) -> Found:
 
 def the_unenrolled_are_out(world: World, connection: Connection) -> Found:
     """Operators: whoever was inside when it was ordered, and has met the order, is out."""
-    entered: dict[int, int] = {}
-    for call in world.recorder.journal:
-        for effect in call.effects:
-            if isinstance(effect, Entered):
-                entered[effect.enrollment] = call.release
+    # Not all who entered under an earlier release: its batch may have committed after the order.
+    stood = {order.release: order.inside for order in world.orders}
     met = {id: it.person.state.release for id, it in loaded_people(connection).items()}
     inside = connection.execute(
         "SELECT id, profile_id, campaign FROM enrollment WHERE status = 'active'"
@@ -101,7 +98,8 @@ def the_unenrolled_are_out(world: World, connection: Connection) -> Found:
         for id, profile, campaign in inside
         if campaign == order.campaign
         and (order.only is None or id in order.only)
-        and entered.get(id, order.release) < order.release <= met.get(profile, 0)
+        and id in stood.get(order.release, ())
+        and order.release <= met.get(profile, 0)
     ]
 
 
