@@ -13,7 +13,8 @@ can tell, so whoever builds the aggregates answers for it.
 from collections.abc import Sequence
 from typing import Literal
 
-from experiments.estimation.estimates import Estimates
+from experiments.estimation.covariates import independent, restricted
+from experiments.estimation.estimates import Estimates, satterthwaite
 from experiments.estimation.ratio import Moments
 
 Adjust = Literal["lin", "pooled", "none"]
@@ -29,20 +30,26 @@ def adjusted(
 ) -> Estimates:
     """Means of both variants as if their covariates had the same, pooled mean.
 
+    Covariates that cannot be used (`covariates.usable` says which and why) are left out.
+
     Args:
         total: Moments of both variants' units together, which `pooled` takes its coefficient from.
     """
     arms = (control, treatment)
+    kept, _ = independent(arms)
+    control, treatment = arms = (restricted(control, kept), restricted(treatment, kept))
+    if not kept:
+        return unadjusted(control, treatment)
     if adjust == "pooled":
         # One coefficient, from all units at once; variances as if it were known.
-        theta = _coefficients(total)
+        theta = _coefficients(restricted(total, kept))
         residuals = tuple(_residual_variance(arm, theta) for arm in arms)
         return _estimates(control, treatment, (theta, theta), (residuals[0], residuals[1]), 0)
     thetas = (_coefficients(control), _coefficients(treatment))
-    k = len(control.covariate_means)
+    k = len(kept)
     # Each regression spent k degrees of freedom: without this, small variants look too sure.
     lin = tuple(
-        _residual_variance(arm, theta) * (arm.n - 1) / max(arm.n - 1 - k, 1)
+        _residual_variance(arm, theta) * (arm.n - 1) / (arm.n - 1 - k)
         for arm, theta in zip(arms, thetas, strict=True)
     )
     return _estimates(control, treatment, thetas, (lin[0], lin[1]), k)
@@ -105,23 +112,22 @@ def _estimates(
         difference_variance=max(difference, 0.0),
         n_control=control.n,
         n_treatment=treatment.n,
-        degrees_of_freedom=_satterthwaite(plain, [arm.n - 1 - k for arm in arms]),
+        degrees_of_freedom=satterthwaite(plain, [arm.n - 1 - k for arm in arms]),
     )
 
 
 def _coefficients(moments: Moments) -> tuple[float, ...]:
-    """Least squares of the outcome on the covariates; collinear ones share their coefficient.
+    """Least squares of the outcome on covariates that are independent of each other.
 
-    Covariates are brought to unit variance first, so that "collinear" does not depend on units.
+    Brought to unit variance first, so that precision does not depend on units.
     """
     import numpy as np
 
     covariances = np.array(moments.covariate_covariances, dtype=float)
     scales = np.sqrt(np.diag(covariances))
-    scales[scales == 0] = 1.0  # A constant covariate explains nothing: coefficient 0.
     standard = covariances / np.outer(scales, scales)
-    inverse = np.linalg.pinv(standard, rcond=1e-10, hermitian=True)
-    theta = inverse @ (np.array(moments.outcome_covariances, dtype=float) / scales) / scales
+    links = np.array(moments.outcome_covariances, dtype=float) / scales
+    theta = np.linalg.solve(standard, links) / scales
     return tuple(float(value) for value in theta)
 
 
@@ -137,18 +143,6 @@ def _residual_covariances(arm: Moments, theta: Sequence[float]) -> tuple[float, 
             arm.outcome_covariances, arm.covariate_covariances, strict=True
         )
     )
-
-
-def _satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> float:
-    total = sum(variances)
-    if total == 0:
-        return float(max(sum(freedoms), 1))
-    # Ratios to the total, squared after division: tiny variances would underflow otherwise.
-    spent = sum(
-        (variance / total) ** 2 / max(freedom, 1)
-        for variance, freedom in zip(variances, freedoms, strict=True)
-    )
-    return 1 / spent
 
 
 def _dot(left: Sequence[float], right: Sequence[float]) -> float:

@@ -1,5 +1,6 @@
 """What every estimator gives and every test takes: two means, how they vary, and together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 
@@ -25,3 +26,19 @@ class Estimates:
     n_control: int
     n_treatment: int
     degrees_of_freedom: float
+
+
+def satterthwaite(variances: Sequence[float], freedoms: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of independent variance estimates.
+
+    Source: Satterthwaite (Biometrics Bulletin 2, 1946).
+    """
+    total = sum(variances)
+    if total == 0:
+        return float(max(sum(freedoms), 1))
+    # Ratios to the total, squared after division: tiny variances would underflow otherwise.
+    spent = sum(
+        (variance / total) ** 2 / max(freedom, 1)
+        for variance, freedom in zip(variances, freedoms, strict=True)
+    )
+    return 1 / spent

@@ -6,6 +6,7 @@ must come from the unit of randomization. To first order a ratio behaves like th
 Source: Deng, Knoblich, Lu (KDD 2018), arXiv 1803.06336.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from experiments.errors import DataError
@@ -41,13 +42,24 @@ def moments(aggregates: Aggregates, metric: Metric, *, covariates: tuple[str, ..
     """
     if aggregates.n < 2:
         raise DataError(f"metric {metric.name!r}: {aggregates.n} units are too few for a variance")
-    mean, weights = _linearized(aggregates, metric)
-    names = list(weights)
+    means = {column: aggregates.mean(column) for column in metric.value_columns}
+    mean, weights = linearized(means, metric)
+    return weighted(aggregates, weights, mean=mean, covariates=covariates)
+
+
+def weighted(
+    aggregates: Aggregates,
+    weights: Mapping[str, float],
+    *,
+    mean: float,
+    covariates: tuple[str, ...],
+) -> Moments:
+    """Moments of a weighted sum of columns, whose mean is already known."""
 
     def with_outcome(column: str) -> float:
-        return sum(weights[name] * aggregates.covariance(name, column) for name in names)
+        return sum(weight * aggregates.covariance(name, column) for name, weight in weights.items())
 
-    variance = sum(weights[name] * with_outcome(name) for name in names)
+    variance = sum(weight * with_outcome(name) for name, weight in weights.items())
     return Moments(
         n=aggregates.n,
         mean=mean,
@@ -60,17 +72,23 @@ def moments(aggregates: Aggregates, metric: Metric, *, covariates: tuple[str, ..
     )
 
 
-def _linearized(aggregates: Aggregates, metric: Metric) -> tuple[float, dict[str, float]]:
-    """The point estimate, and the outcome as a weighted sum of columns around it."""
+def linearized(means: Mapping[str, float], metric: Metric) -> tuple[float, dict[str, float]]:
+    """The point estimate, and the outcome as a weighted sum of columns around it.
+
+    Args:
+        means: Of the metric's value columns.
+    Raises:
+        DataError: If a ratio's denominator has a mean of 0.
+    """
     if metric.kind != "ratio":
         (column,) = metric.value_columns
-        return aggregates.mean(column), {column: 1.0}
+        return means[column], {column: 1.0}
     numerator, denominator = metric.value_columns
-    below = aggregates.mean(denominator)
+    below = means[denominator]
     if below == 0:
         raise DataError(
             f"metric {metric.name!r}: the denominator {denominator!r} is 0 on average, so the ratio"
             " does not exist"
         )
-    ratio = aggregates.mean(numerator) / below
+    ratio = means[numerator] / below
     return ratio, {numerator: 1 / below, denominator: -ratio / below}
