@@ -49,3 +49,10 @@ def chi_square_tail(statistic: float, *, degrees_of_freedom: int) -> float:
 def log_multivariate_beta(alphas: list[float]) -> float:
     """Logarithm of prod(gamma(alpha)) / gamma(sum(alpha))."""
     return sum(map(lgamma, alphas)) - lgamma(sum(alphas))
+
+
+def log_beta(a: float, b: float) -> float:
+    """Logarithm of the beta function."""
+    from scipy import special
+
+    return float(special.betaln(a, b))

@@ -7,7 +7,8 @@ Source: Fieller (JRSS B 16, 1954).
 """
 
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, isfinite, sqrt
+from typing import Literal
 
 from experiments.distributions import (
     normal_quantile,
@@ -15,7 +16,11 @@ from experiments.distributions import (
     t_quantile,
     t_tail,
 )
+from experiments.errors import DataError
 from experiments.estimation.estimates import Estimates
+
+Alternative = Literal["greater", "less"]
+"""What a one-sided test would show of the treatment against the control."""
 
 
 @dataclass(frozen=True)
@@ -69,17 +74,48 @@ def normal(estimates: Estimates, *, alpha: float) -> Test:
     return Test(normal_quantile(1 - alpha / 2), pvalue, "normal approximation")
 
 
+def welch_one_sided(
+    estimates: Estimates, *, alpha: float, alternative: Alternative = "greater"
+) -> Test:
+    """Welch's test of one direction: all of alpha on one side. See `one_sided` for its bound."""
+    freedom = estimates.degrees_of_freedom
+    z = z_score(estimates)
+    pvalue = None if z is None else t_tail(_toward(z, alternative), degrees_of_freedom=freedom)
+    return Test(t_quantile(1 - alpha, degrees_of_freedom=freedom), pvalue, "one-sided Welch t-test")
+
+
+def normal_one_sided(
+    estimates: Estimates, *, alpha: float, alternative: Alternative = "greater"
+) -> Test:
+    """The normal approximation of one direction."""
+    z = z_score(estimates)
+    pvalue = None if z is None else normal_tail(_toward(z, alternative))
+    return Test(normal_quantile(1 - alpha), pvalue, "one-sided normal approximation")
+
+
+def _toward(z: float, alternative: Alternative) -> float:
+    return z if alternative == "greater" else -z
+
+
 def z_score(estimates: Estimates) -> float | None:
-    """The difference in standard errors; None when nothing varies."""
-    if estimates.difference_variance == 0:
-        return None
-    return (estimates.treatment - estimates.control) / sqrt(estimates.difference_variance)
+    """The difference in standard errors; None when nothing varies.
+
+    Raises:
+        DataError: If a mean or the variance is not a number, or the variance is below 0.
+    """
+    difference, variance = estimates.treatment - estimates.control, estimates.difference_variance
+    if not isfinite(difference) or not 0 <= variance < inf:
+        raise DataError(
+            f"a difference of {difference:g} with variance {variance:g} is no estimate; look for"
+            " missing or infinite values in the data"
+        )
+    return None if variance == 0 else difference / sqrt(variance)
 
 
 def absolute_lift(estimates: Estimates, *, critical: float) -> Interval:
     """treatment - control with its interval; unbounded when nothing varies."""
     estimate = estimates.treatment - estimates.control
-    if estimates.difference_variance == 0:
+    if estimates.difference_variance == 0 or not isfinite(critical):
         return Interval(estimate, None, None)
     radius = critical * sqrt(estimates.difference_variance)
     return Interval(estimate, estimate - radius, estimate + radius)
@@ -97,6 +133,8 @@ def relative_lift(estimates: Estimates, *, critical: float) -> Interval:
         return Interval(None, None, None)
     sign = 1.0 if control > 0 else -1.0  # Below zero, "more" still reads as a positive lift.
     estimate = sign * (treatment / control - 1)
+    if not isfinite(critical):
+        return Interval(estimate, None, None)
     squared = critical * critical
     g = squared * estimates.control_variance / (control * control)
     if g >= 1 or estimates.difference_variance == 0:
@@ -111,6 +149,16 @@ def relative_lift(estimates: Estimates, *, critical: float) -> Interval:
     if sign < 0:
         lower, upper = -upper, -lower
     return Interval(estimate, lower, upper)
+
+
+def one_sided(interval: Interval, *, alternative: Alternative = "greater") -> Interval:
+    """The half of an interval that a one-sided test's critical value vouches for.
+
+    "greater" keeps the lower bound (the treatment is at least so much above), "less" the upper.
+    """
+    if alternative == "greater":
+        return Interval(interval.estimate, interval.ci_lower, None)
+    return Interval(interval.estimate, None, interval.ci_upper)
 
 
 def ruled_out_beyond(interval: Interval) -> float:

@@ -7,11 +7,11 @@ Source: Waudby-Smith, Arbour, Sinha, Kennedy, Ramdas (Annals of Statistics 2024)
 eq. 9. The same as the normal-mixture sequential test of Johari et al. (Operations Research 2022).
 """
 
-from math import exp, log, sqrt
+from math import exp, expm1, log, log1p, sqrt
 
 from experiments.errors import PlanError
 from experiments.estimation.estimates import Estimates
-from experiments.evidence.compare import Test, z_score
+from experiments.evidence.compare import Alternative, Test, z_score
 
 
 def always_valid(estimates: Estimates, *, alpha: float, planned_sample: int) -> Test:
@@ -29,8 +29,36 @@ def always_valid(estimates: Estimates, *, alpha: float, planned_sample: int) -> 
     )
 
 
+def always_valid_one_sided(
+    estimates: Estimates,
+    *,
+    alpha: float,
+    planned_sample: int,
+    alternative: Alternative = "greater",
+) -> Test:
+    """The same for one direction: a bound that holds at every look, for margins and guardrails.
+
+    Source: eq. 134 of the paper, from the mixture over a half-normal.
+    """
+    n = estimates.n_control + estimates.n_treatment
+    # One side at alpha is as wide as two sides at twice alpha, so this is where it is tightest.
+    rho2 = mixture_variance(alpha=min(2 * alpha, 0.99), planned_sample=planned_sample)
+    z = z_score(estimates)
+    pvalue = None
+    if z is not None:
+        toward = z if alternative == "greater" else -z
+        pvalue = one_sided_pvalue(toward, n=n, rho2=rho2)
+    return Test(
+        one_sided_critical_value(alpha=alpha, n=n, rho2=rho2),
+        pvalue,
+        "one-sided asymptotic confidence sequence",
+    )
+
+
 def mixture_variance(*, alpha: float, planned_sample: int) -> float:
     """rho squared, which makes the sequence tightest at `planned_sample` units."""
+    if not 0 < alpha < 1:
+        raise PlanError(f"alpha {alpha} is not between 0 and 1")
     if planned_sample < 2:
         raise PlanError(f"a planned sample of {planned_sample} units is too small; it must be >= 2")
     return (-2 * log(alpha) + log(-2 * log(alpha) + 1)) / planned_sample
@@ -40,6 +68,26 @@ def critical_value(*, alpha: float, n: int, rho2: float) -> float:
     """Half width of the interval at n units, in standard errors."""
     scaled = n * rho2
     return sqrt(2 * (scaled + 1) / scaled * log(sqrt(scaled + 1) / alpha))
+
+
+def one_sided_critical_value(*, alpha: float, n: int, rho2: float) -> float:
+    """Distance of the one-sided bound at n units, in standard errors."""
+    scaled = n * rho2
+    return sqrt(2 * (scaled + 1) / scaled * log1p(sqrt(scaled + 1) / (2 * alpha)))
+
+
+def one_sided_pvalue(z: float, *, n: int, rho2: float) -> float:
+    """The smallest alpha whose one-sided bound lies beyond zero; 1 in the other direction.
+
+    The smallest one over all looks is valid too.
+    """
+    if z <= 0:
+        return 1.0
+    scaled = n * rho2
+    exponent = scaled * z * z / (2 * (scaled + 1))
+    if exponent > 500:  # e to that power overflows, and minus 1 no longer matters.
+        return exp(max(log(scaled + 1) / 2 - log(2) - exponent, -700.0))
+    return min(1.0, sqrt(scaled + 1) / (2 * expm1(exponent))) if exponent > 0 else 1.0
 
 
 def log_e_value(z: float, *, n: int, rho2: float) -> float:
