@@ -1,56 +1,36 @@
 """How many units, how small an effect, how many days: from this shop's own past.
 
-The past gives the metric's mean and spread, what the covariate explains of it, and how many new
-units a day bring. `experiments.sizing.power` does the rest. Nothing is random here.
+`experiments.sizing` answers by formula. Where the metric is too skewed or too rare for one, the
+past itself is resampled, and both answers are given. Read next: `past`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from math import ceil
+from typing import TYPE_CHECKING, Final, Literal
 
-from campaigns.metrics import MetricDefinition
-from engine.core.errors import UsageError
-from engine.core.model import DAY, Instant
-from engine.readout.metric_sums import Unit, outcomes
-from engine.store.connection import Connection
+from engine.readout.past import Past
+from experiments.errors import PlanError
+from experiments.sizing.arrivals import CurvePoint, Duration, detectable_by_day, duration
+from experiments.sizing.non_inferiority import (
+    power_within_margin,
+    sample_size_within_margin,
+    smallest_margin,
+)
 from experiments.sizing.power import (
     Design,
-    Outcome,
     SampleSize,
     achieved_power,
-    days_needed,
     minimum_detectable_lift,
     sample_size,
 )
-from experiments.sums.aggregates import Aggregates
+from experiments.sizing.resampling import Doubts, Simulated, doubts, resampled_power
 
-UNITS_MIN = 30
-"""Fewer say too little about a spread."""
+if TYPE_CHECKING:
+    import numpy as np
 
-
-@dataclass(frozen=True)
-class Past:
-    """What the past says of one metric.
-
-    Attributes:
-        mean, variance: Per unit, untreated.
-        explained_share: Of the variance, by the covariate; 0 without one.
-        units_per_day: New units that reach the moment.
-    """
-
-    n: int
-    mean: float
-    variance: float
-    explained_share: float
-    units_per_day: float
-    is_proportion: bool
-
-    @property
-    def outcome(self) -> Outcome:
-        """For `experiments.sizing.power`."""
-        if self.is_proportion:
-            return Outcome.proportion(self.mean)
-        return Outcome(mean=self.mean, variance=self.variance)
+WEEKS: Final = 8
+"""Of the curve that says what could be seen when."""
 
 
 @dataclass(frozen=True)
@@ -59,91 +39,129 @@ class Sizing:
 
     Attributes:
         units: In the two compared variants together, as asked or as the past brought.
-        smallest_lift: The relative lift that `units` find with the design's power (MDE).
-        needed, days: For the wished lift, where one was given.
+        smallest_lift: The relative lift that `units` find with the design's power (MDE); under a
+            margin, the smallest one they could show.
+        needed: For the wished lift or margin, where one was given.
+        duration: Whole weeks until all needed units of all arms have come and their window closed.
+        why_never: Why there is no duration, where they do not come.
+        power_at_lift: Of `units`.
+        curve: What could be seen at the end of each week.
+        doubts: Why a formula may flatter here, and from how many units on it does not.
+        simulated: The same question by resampling the past: the power at `simulated_size`.
     """
 
     past: Past
     units: int
     smallest_lift: float
     needed: SampleSize | None
-    days: int | None
+    duration: Duration | None
+    why_never: str
     power_at_lift: float | None
+    curve: tuple[CurvePoint, ...]
+    doubts: Doubts | None = None
+    simulated: Simulated | None = None
+    simulated_size: SampleSize | None = None
+    simulated_lift: float | None = None
+    why_not_simulated: str = ""
+
+    @property
+    def days(self) -> int | None:
+        """From the start to the reading, in days; None without a wished lift."""
+        return None if self.duration is None else self.duration.days
 
 
-def past_of(values: Sequence[tuple[float, float]], *, is_proportion: bool, days: float) -> Past:
-    """What (outcome, covariate) pairs of past units say.
+def size(
+    past: Past,
+    *,
+    design: Design,
+    units: int | None,
+    lift: float | None,
+    margin: float | None = None,
+    better: Literal["higher", "lower"] = "higher",
+    window_days: float = 0.0,
+) -> Sizing:
+    """Answer for a design; `units` None means as many as the past brought.
 
-    Raises:
-        UsageError: If there are too few to say anything, or they are all alike.
+    Args:
+        lift: A wished relative lift, or, beside a margin, the true one that is reckoned with.
+        margin: A relative loss that is to be ruled out; the question is then "not worse".
     """
-    if len(values) < UNITS_MIN:
-        raise UsageError(
-            f"the past holds {len(values)} such units; at least {UNITS_MIN} are needed to plan by"
-        )
-    sums = Aggregates.from_rows(("outcome", "covariate"), values)
-    mean, variance = sums.mean("outcome"), sums.variance("outcome")
-    if mean == 0 or variance == 0:
-        raise UsageError(f"the metric is {mean:g} for every past unit; there is nothing to plan by")
-    spread = sums.variance("covariate")
-    explained = sums.covariance("outcome", "covariate") ** 2 / (spread * variance) if spread else 0
-    return Past(len(values), mean, variance, explained, len(values) / days, is_proportion)
-
-
-def size(past: Past, *, design: Design, units: int | None, lift: float | None) -> Sizing:
-    """Answer for a design; `units` None means as many as the past brought."""
     n = past.n if units is None else units
-    needed = None if lift is None else sample_size(past.outcome, lift=lift, design=design)
-    return Sizing(
-        past,
-        n,
-        minimum_detectable_lift(past.outcome, n=n, design=design),
-        needed,
-        None if needed is None else days_needed(needed.total, units_per_day=past.units_per_day),
-        None if lift is None else achieved_power(past.outcome, lift=lift, n=n, design=design),
+    outcome, arrivals = past.outcome, past.arrivals
+    if margin is None:
+        smallest = partial(minimum_detectable_lift, outcome, design=design)
+        needed = None if lift is None else sample_size(outcome, lift=lift, design=design)
+        power = None if lift is None else achieved_power(outcome, lift=lift, n=n, design=design)
+    else:
+        true_lift = lift or 0.0
+        smallest = partial(smallest_margin, outcome, design=design, better=better)
+        needed = sample_size_within_margin(
+            outcome, margin=margin, design=design, lift=true_lift, better=better
+        )
+        power = power_within_margin(
+            outcome, margin=margin, n=n, design=design, lift=true_lift, better=better
+        )
+    long, why_never = None, ""
+    if needed is not None:
+        try:
+            long = duration(
+                needed.total_of(design.comparisons), arrivals=arrivals, window_days=window_days
+            )
+        except PlanError as error:
+            why_never = str(error)
+    share = _share_of_pair(design)
+    curve = detectable_by_day(
+        lambda coming: smallest(n=round(coming * share)),
+        arrivals=arrivals,
+        window_days=window_days,
+        weeks=WEEKS,
     )
+    return Sizing(past, n, smallest(n=n), needed, long, why_never, power, curve)
 
 
-def past_units(
-    connection: Connection, *, segment: str | None, campaign: str | None, before: Instant
-) -> list[Unit]:
-    """Who reached the moment in the past, at their first time: entered a segment or a campaign."""
-    if segment is not None:
-        entries = _entries(connection, segment, before=before)
-        return [Unit(profile_id, "past", at) for profile_id, at in entries]
-    rows = connection.execute(
-        "SELECT profile_id, min(entered_at) FROM enrollment "
-        "WHERE campaign = ? AND entered_at <= ? GROUP BY profile_id",
-        (campaign, before),
-    )
-    return [Unit(row[0], "past", row[1]) for row in rows]
+def simulated(
+    answer: Sizing,
+    *,
+    design: Design,
+    lift: float | None,
+    rng: "np.random.Generator",
+    always: bool = False,
+) -> Sizing:
+    """The answer with its doubts, and where there are some (or always) a simulation beside it.
 
-
-def _entries(connection: Connection, segment: str, *, before: Instant) -> list[tuple[int, Instant]]:
-    """When each profile first entered a segment and stayed.
-
-    History that is loaded at once is played event by event at one instant: who comes and goes
-    within it was never seen inside.
+    It asks the power of the needed sample at the wished lift, or of the sample given at the
+    smallest lift that the formula believes in.
     """
-    moves = connection.execute(
-        "SELECT profile_id, at, sum(CASE name WHEN 'Segment Entered' THEN 1 ELSE -1 END) "
-        "FROM event WHERE name IN ('Segment Entered', 'Segment Exited') "
-        "AND properties LIKE ? AND at <= ? GROUP BY profile_id, at",
-        (f'%"segment":"{segment}"%', before),
+    import numpy as np
+
+    if not answer.past.values:
+        return answer
+    whole = SampleSize(
+        ceil(answer.units * design.control_share), ceil(answer.units * (1 - design.control_share))
     )
-    first: dict[int, Instant] = {}
-    for profile_id, at, n_left in sorted(moves, key=lambda move: move[1]):
-        if n_left > 0:
-            first.setdefault(profile_id, at)
-    return list(first.items())
+    asked = answer.needed or whole
+    wanted = answer.smallest_lift if lift is None else lift
+    pairs = np.array(answer.past.values, dtype=np.float64)
+    doubt = doubts(pairs[:, 0], size=asked, is_proportion=answer.past.is_proportion)
+    answer = replace(answer, doubts=doubt)
+    if not (doubt.reasons or always):
+        return answer
+    try:
+        found = resampled_power(
+            pairs[:, 0],
+            lift=wanted,
+            size=asked,
+            design=design,
+            rng=rng,
+            covariate=pairs[:, 1] if design.variance_reduction else None,
+            is_proportion=answer.past.is_proportion,
+        )
+    except PlanError as error:
+        return replace(answer, why_not_simulated=str(error))
+    return replace(answer, simulated=found, simulated_size=asked, simulated_lift=wanted)
 
 
-def past_from(
-    connection: Connection, definition: MetricDefinition, units: Sequence[Unit], *, as_of: Instant
-) -> Past:
-    """What mature past units did. `units` may hold some whose window is still open."""
-    mature = [unit for unit in units if unit.at + (definition.within or 0) <= as_of]
-    values = outcomes(connection, mature, definition, as_of=as_of)
-    instants = [unit.at for unit in mature]
-    days = max(1, ceil((max(instants) - min(instants)) / DAY)) if instants else 1
-    return past_of(values, is_proportion=definition.measure == "happened", days=days)
+def _share_of_pair(design: Design) -> float:
+    """Of all units that come, those of the control and one treatment."""
+    control, treatment = design.control_share, 1 - design.control_share
+    return 1 / (control + design.comparisons * treatment)

@@ -1,0 +1,141 @@
+"""What a comparison was worth over the whole time, by calendar period and by tenure.
+
+A unit's clock starts at its first exposure. Nothing has a window: a programme goes on. Read next:
+`programme`.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from math import ceil
+from typing import Final
+
+from campaigns.metrics import MetricDefinition
+from engine.core.clocktime import iso
+from engine.core.model import DAY, Instant
+from engine.readout.assigned import (
+    BEFORE,
+    OUTCOME,
+    as_metric,
+    exposed_units,
+    measured,
+    measured_with_past,
+    span,
+    sums_by_variant,
+)
+from engine.readout.metric_sums import Unit
+from engine.readout.studies import Study
+from engine.store.connection import Connection
+from experiments.programme.holdout import (
+    Impact,
+    Slice,
+    holdout_estimates,
+    impact_by,
+    total_impact,
+)
+
+PERIOD: Final = 28 * DAY
+"""Four weeks: every weekday as often, in each."""
+SLICES_MAX: Final = 26
+"""Two years of periods; older ones are only in the total."""
+UNITS_MIN: Final = 2
+
+
+def impact(
+    connection: Connection,
+    study: Study,
+    definition: MetricDefinition,
+    *,
+    as_of: Instant,
+    alpha: float,
+    treatment: str | None = None,
+) -> Impact | None:
+    """The impact of a study on everyone exposed to it; None with too few units."""
+    units = exposed_units(connection, study, as_of=as_of)
+    return impact_of(
+        connection, study, units, definition, as_of=as_of, treatment=treatment, alpha=alpha
+    )
+
+
+def impact_of(
+    connection: Connection,
+    study: Study,
+    units: Sequence[Unit],
+    definition: MetricDefinition,
+    *,
+    as_of: Instant,
+    treatment: str | None = None,
+    alpha: float = 0.05,
+) -> Impact | None:
+    """The impact of one treatment (the only one, if not named); None with too few units."""
+    treatment = study.treatments[0] if treatment is None else treatment
+    pair = (study.control, treatment)
+    chosen = [unit for unit in units if unit.variant in pair]
+    n = Counter(unit.variant for unit in chosen)
+    if min(n[name] for name in pair) < UNITS_MIN:
+        return None
+    values, past = measured_with_past(connection, chosen, definition, as_of=as_of)
+    columns = {OUTCOME: values, **({} if past is None else {BEFORE: past})}
+    sums = sums_by_variant(chosen, columns, pair)
+    metric = as_metric(definition, has_past=past is not None)
+    estimates = holdout_estimates(sums[study.control], sums[treatment], metric)
+    return total_impact(estimates, alpha=alpha)
+
+
+def by_period(
+    connection: Connection,
+    study: Study,
+    units: Sequence[Unit],
+    definition: MetricDefinition,
+    *,
+    as_of: Instant,
+    alpha: float = 0.05,
+) -> tuple[Slice, ...]:
+    """The impact of each calendar period on whoever was exposed by its end.
+
+    Periods of a sum or count add up to the whole.
+    """
+    treatment = study.treatments[0]
+    begin = min(unit.at for unit in units)
+    n_periods = min(ceil((as_of - begin) / PERIOD), SLICES_MAX)
+    slices = []
+    for number in range(n_periods):
+        start = begin + number * PERIOD
+        end = min(start + PERIOD, as_of)
+        there = [
+            Unit(unit.profile_id, unit.variant, max(unit.at, start))
+            for unit in units
+            if unit.at < end
+        ]
+        values = measured(connection, there, span(definition, None), as_of=end)
+        sums = sums_by_variant(there, {OUTCOME: values}, (study.control, treatment))
+        slices.append(
+            (f"{iso(start)[:10]} to {iso(end)[:10]}", sums[study.control], sums[treatment])
+        )
+    return impact_by(slices, as_metric(definition, has_past=False), alpha=alpha)
+
+
+def by_tenure(
+    connection: Connection,
+    study: Study,
+    units: Sequence[Unit],
+    definition: MetricDefinition,
+    *,
+    as_of: Instant,
+    alpha: float = 0.05,
+) -> tuple[Slice, ...]:
+    """The impact in each four weeks since a unit's first exposure, of those who lived them."""
+    treatment = study.treatments[0]
+    slices = []
+    longest = as_of - min(unit.at for unit in units)
+    for number in range(min(longest // PERIOD, SLICES_MAX)):
+        lived = [
+            Unit(unit.profile_id, unit.variant, unit.at + number * PERIOD)
+            for unit in units
+            if unit.at + (number + 1) * PERIOD <= as_of
+        ]
+        values = measured(connection, lived, span(definition, PERIOD), as_of=as_of)
+        sums = sums_by_variant(lived, {OUTCOME: values}, (study.control, treatment))
+        first = number * PERIOD // DAY
+        label = f"days {first + 1} to {first + PERIOD // DAY}"
+        slices.append((label, sums[study.control], sums[treatment]))
+    return impact_by(slices, as_metric(definition, has_past=False), alpha=alpha)
