@@ -1,0 +1,1 @@
+"""Bandits in the running engine: what was learnt is kept as versions, and learnt anew in time."""
