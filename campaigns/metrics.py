@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import Literal
 
 from campaigns.compile import names_of
 from campaigns.conditions import Conditions
-from campaigns.problems import InvalidWorkspace, Problem
-from campaigns.schema import MetricFile
+from campaigns.metric_forms import YES_OR_NO, Measure, MetricFile
+from campaigns.problems import InvalidWorkspace, Problem, advice
 from campaigns.workspace import Workspace
 from engine.core.model import EventMatch
 
@@ -17,18 +18,22 @@ class MetricDefinition:
     """One number per unit.
 
     Attributes:
-        match: The events that count.
-        value: The path that is summed (`("properties", "revenue")`); None unless `measure` is sum.
+        match: The events that count; of a funnel its first step's, of a ratio its numerator's.
+        value: The path that is read (`("properties", "revenue")`); None where events are counted.
         minus: Events taken off again, with the path of their value.
         within: Microseconds from the unit's first exposure; None means over the whole period.
         winsorize: The quantile, in (0, 1), of non-zero values at which larger ones are cut.
         covariate: Microseconds before exposure in which the same quantity is the covariate.
+        after: Microseconds from the exposure until events begin to count; only of `retained`.
+        steps: Events that must happen in this order; only of `funnel`.
+        quantile: Which one, in (0, 1); only of `quantile`.
+        parts: Numerator and denominator; only of `ratio`.
     """
 
     name: str
     title: str
     match: EventMatch
-    measure: Literal["happened", "count", "sum"]
+    measure: Measure
     value: tuple[str, ...] | None
     minus: tuple[EventMatch, tuple[str, ...] | None] | None
     within: int | None
@@ -36,6 +41,15 @@ class MetricDefinition:
     covariate: int | None
     better: Literal["higher", "lower"]
     currency: str | None
+    after: int = 0
+    steps: tuple[EventMatch, ...] = ()
+    quantile: float | None = None
+    parts: tuple["MetricDefinition", "MetricDefinition"] | None = None
+
+    @property
+    def is_yes_or_no(self) -> bool:
+        """Whether it is 0 or 1 for each unit."""
+        return self.measure in YES_OR_NO
 
 
 def compile_metrics(workspace: Workspace) -> dict[str, MetricDefinition]:
@@ -44,7 +58,11 @@ def compile_metrics(workspace: Workspace) -> dict[str, MetricDefinition]:
     conditions = Conditions(
         workspace, names=names_of(workspace), blind=lambda *_: "", problems=problems
     )
-    metrics = {name: compile_metric(conditions, form) for name, form in workspace.metrics.items()}
+    metrics = {
+        str(name): found
+        for name, form in workspace.metrics.items()
+        if (found := compile_metric(conditions, form, workspace.metrics)) is not None
+    }
     if problems:
         raise InvalidWorkspace(problems)
     return metrics
@@ -54,7 +72,7 @@ def check_metrics(conditions: Conditions, metrics: Mapping[str, MetricFile]) -> 
     """Report what is wrong with any metric."""
     currency = conditions.workspace.settings.currency
     for form in metrics.values():
-        compile_metric(conditions, form)
+        compile_metric(conditions, form, metrics)
         if form.currency is not None and form.currency != currency:
             ours = f"the workspace counts in {currency}" if currency else "antiphon.yaml names none"
             conditions.report(
@@ -66,10 +84,22 @@ def check_metrics(conditions: Conditions, metrics: Mapping[str, MetricFile]) -> 
             )
 
 
-def compile_metric(conditions: Conditions, form: MetricFile) -> MetricDefinition:
-    """One metric; what is wrong is reported to the conditions' problems."""
-    if form.value is not None:
-        conditions.check_path(form.event, form.value, form.file, numeric=True)
+def compile_metric(
+    conditions: Conditions, form: MetricFile, metrics: Mapping[str, MetricFile]
+) -> MetricDefinition | None:
+    """One metric; what is wrong is reported to the conditions' problems.
+
+    Args:
+        metrics: All of them, among which a ratio finds its two.
+    Returns:
+        None if it is a ratio of what cannot be divided.
+    """
+    if form.measure == "ratio":
+        return _ratio(conditions, form, metrics)
+    steps = tuple(conditions.match(step.event, step.where, form.file) for step in form.steps)
+    if form.event is not None and form.value is not None:
+        is_number = form.measure != "distinct"
+        conditions.check_path(form.event, form.value, form.file, numeric=is_number)
     minus = None
     if form.minus is not None:
         if form.minus.value is not None:
@@ -81,7 +111,9 @@ def compile_metric(conditions: Conditions, form: MetricFile) -> MetricDefinition
     return MetricDefinition(
         name=str(form.name),
         title=str(form.title or form.name),
-        match=conditions.match(form.event, form.where, form.file),
+        match=(
+            steps[0] if form.event is None else conditions.match(form.event, form.where, form.file)
+        ),
         measure=form.measure,
         value=tuple(form.value.split(".")) if form.value else None,
         minus=minus,
@@ -89,5 +121,56 @@ def compile_metric(conditions: Conditions, form: MetricFile) -> MetricDefinition
         winsorize=form.winsorize,
         covariate=form.covariate,
         better=form.better,
-        currency=str(form.currency or conditions.workspace.settings.currency or "") or None,
+        currency=_currency(conditions, form),
+        after=form.after or 0,
+        steps=steps,
+        quantile=form.quantile,
     )
+
+
+def _ratio(
+    conditions: Conditions, form: MetricFile, metrics: Mapping[str, MetricFile]
+) -> MetricDefinition | None:
+    """A ratio of two metrics that are each a number per unit."""
+    assert form.ratio is not None
+    parts = []
+    for name in (form.ratio.of, form.ratio.to):
+        part = metrics.get(name)
+        if part is None:
+            # A metric whose own file is broken has a problem of its own.
+            conditions.known("metric", name, conditions.names["metrics"], form.file)
+            continue
+        if part.measure in ("ratio", "quantile", "mean_per_event"):
+            conditions.report(
+                form.file,
+                name.line,
+                str(name),
+                f'the ratio "{form.name}" divides sums over units, but "{name}" is measured as '
+                f"{part.measure}. Allowed: happened, count, sum, last, distinct, retained, funnel."
+                f"{advice(name, [str(it) for it in metrics if it != name])}",
+            )
+            continue
+        found = compile_metric(conditions, part, metrics)
+        if found is not None:
+            parts.append(found)
+    if len(parts) < 2:
+        return None
+    windows = [inf if part.within is None else part.within for part in parts]
+    return MetricDefinition(
+        name=str(form.name),
+        title=str(form.title or form.name),
+        match=parts[0].match,
+        measure="ratio",
+        value=None,
+        minus=None,
+        within=None if inf in windows else int(max(windows)),
+        winsorize=form.winsorize,
+        covariate=form.covariate,
+        better=form.better,
+        currency=_currency(conditions, form),
+        parts=(parts[0], parts[1]),
+    )
+
+
+def _currency(conditions: Conditions, form: MetricFile) -> str | None:
+    return str(form.currency or conditions.workspace.settings.currency or "") or None

@@ -7,8 +7,8 @@ from typing import Literal
 
 from experiments.errors import PlanError
 
-Kind = Literal["proportion", "mean", "ratio"]
-Role = Literal["primary", "secondary", "guardrail"]
+Kind = Literal["proportion", "mean", "count", "ratio", "quantile"]
+Role = Literal["primary", "secondary", "guardrail", "exploratory"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,14 +17,18 @@ class Metric:
 
     Attributes:
         name: Its key in results.
-        kind: `proportion` (a unit did or did not: 0 or 1), `mean` (any number), or `ratio` (sum of
-            the numerator over sum of the denominator, such as revenue per order).
-        column: Where a proportion or mean is found; the name if not given.
+        kind: `proportion` (a unit did or did not: 0 or 1), `mean` (any number), `count` (a whole
+            number from 0 on: the same sums, cautions of its own), `ratio` (sum of the numerator
+            over sum of the denominator, such as revenue per order), or `quantile` (the value that a
+            share `q` of the units do not exceed; it has `QuantileSums`, not Aggregates).
+        column: Where a proportion, mean, count or quantile is found; the name if not given.
         numerator, denominator: Columns of a ratio.
         covariates: Columns measured before exposure; anything later biases the effect.
         cap_share: Values above this quantile of the non-zero values, pooled over variants, count
             as that quantile. Declared before the start, the same for every variant. Over *all*
             values, a sparse metric such as spend would be capped at 0.
+        q: The share of a quantile, in (0, 1): 0.5 is the median.
+        negative: `refuse` where a value below 0 must be a mistake, as in money that was paid.
         better: Which direction is good news.
         role: Its family: `primary` decides (corrected together), `secondary` is corrected for false
             discoveries, `guardrail` watches for harm.
@@ -38,6 +42,8 @@ class Metric:
     denominator: str | None = None
     covariates: tuple[str, ...] = ()
     cap_share: float | None = None
+    q: float | None = None
+    negative: Literal["allow", "refuse"] = "allow"
     better: Literal["higher", "lower"] = "higher"
     role: Role = "primary"
     title: str | None = None
@@ -63,8 +69,19 @@ class Metric:
             )
         if self.cap_share is not None and not 0 < self.cap_share < 1:
             raise PlanError(f"{where}: cap {self.cap_share!r} is not a share between 0 and 1")
-        if self.cap_share is not None and self.kind == "proportion":
-            raise PlanError(f"{where}: a proportion needs no cap")
+        if self.cap_share is not None and self.kind in ("proportion", "quantile"):
+            raise PlanError(f"{where}: a {self.kind} needs no cap")
+        self._check_quantile(where)
+
+    def _check_quantile(self, where: str) -> None:
+        if self.kind != "quantile":
+            if self.q is not None:
+                raise PlanError(f"{where}: q= belongs to kind=quantile only")
+            return
+        if self.q is None or not 0 < self.q < 1:
+            raise PlanError(f"{where}: a quantile needs q= between 0 and 1, such as q=0.5")
+        if self.covariates:
+            raise PlanError(f"{where}: a quantile cannot be adjusted by covariates")
 
     @property
     def sources(self) -> tuple[str, ...]:

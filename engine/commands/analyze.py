@@ -2,36 +2,38 @@
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from shutil import get_terminal_size
+from typing import get_args
 
 from engine.core.errors import AntiphonError, UsageError
+from engine.readout.metric_spec import KEYS, Spec, nearest, parsed
 from experiments.analyze import ExperimentPlan, Method, analyze
+from experiments.collected import from_unit_sums
 from experiments.errors import ExperimentsError
 from experiments.estimation.cuped import Adjust
-from experiments.evidence.multiplicity import Correction
-from experiments.metrics import Kind, Metric, Role
+from experiments.evidence.families import PrimaryCorrection
+from experiments.evidence.spending import Kind as SpendingKind
+from experiments.metrics import Metric
 from experiments.readout import Readout
+from experiments.sums.unit_sums import UnitSums
 
 HELP = "compare the variants of an experiment in a CSV, JSONL or Parquet file"
-
-_SPEC_KEYS = (
-    "name", "kind", "column", "numerator", "denominator", "cap", "covariate", "missing", "better",
-    "role", "title", "unit",
-)  # fmt: skip
 
 EXAMPLE = (
     "example:\n"
     '  antiphon analyze hillstrom.csv.gz --variant segment --control "No E-Mail" \\\n'
     "    --metric name=visit,kind=proportion --metric name=spend,covariate=history\n\n"
-    f"a metric's SPEC is key=value,…; keys: {', '.join(_SPEC_KEYS)}.\n"
-    "kind is proportion, mean (default) or ratio (numerator=, denominator=); cap=p99 limits\n"
-    "values to that quantile of the non-zero ones; missing=zero reads empty cells as 0;\n"
-    "covariate=a+b names columns measured before the experiment."
+    f"a metric's SPEC is key=value,…; keys: {', '.join(KEYS)}.\n"
+    "kind is mean (default), proportion (0 or 1), count (0, 1, 2, …), ratio (numerator=,\n"
+    "denominator=) or quantile (q=0.9); cap=p99 limits values to that quantile of the non-zero\n"
+    "ones; missing=zero reads empty cells as 0; money=EUR names the unit and refuses values\n"
+    "below 0 (negative=allow lets them in); covariate=a+b names columns measured before the\n"
+    "experiment; sql=FILE is a metric's query, yielding unit and value, for --connection."
 )
 
 
@@ -42,18 +44,68 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", required=True, metavar="VALUE", help="the control variant")
     parser.add_argument("--unit", metavar="COL", help="column of the unit's id; default: a row")
     parser.add_argument(
+        "--unit-rows",
+        choices=("once", "sum"),
+        default="once",
+        help="several rows of a unit: once (default) refuses different ones, sum adds them up",
+    )
+    parser.add_argument(
         "--metric", required=True, action="append", metavar="SPEC", help="repeat for several"
     )
     parser.add_argument("--covariate", metavar="COL", help="for every metric that names none")
+    parser.add_argument(
+        "--stratum", metavar="COL", help="column to post-stratify by, known before the experiment"
+    )
+    parser.add_argument(
+        "--dimension", metavar="COL", action="append", default=[],
+        help="column to compare segments by; repeat for several",
+    )  # fmt: skip
+    parser.add_argument(
+        "--cluster", metavar="COL", help="column of what was randomized, if more than a unit"
+    )
+    parser.add_argument(
+        "--received", metavar="COL", help="column of what a unit in truth received, to count"
+    )
+    parser.add_argument(
+        "--repair", action="store_true", help="read a damaged CSV as far as it can be, and say so"
+    )
+    parser.add_argument(
+        "--connection",
+        metavar="URL",
+        help="a warehouse (sqlite:///FILE, duckdb:///FILE, postgresql://…, or env:NAME); DATA is"
+        " then an SQL file of who is in which variant, and each metric has sql=FILE",
+    )
+    parser.add_argument("--exposed-at", metavar="COL", help="column of the unit's exposure")
+    parser.add_argument(
+        "--measured-at",
+        metavar="COVARIATE=COL",
+        action="append",
+        default=[],
+        help="column of when a covariate was measured: refused if after --exposed-at",
+    )
     parser.add_argument("--adjust", choices=get_args(Adjust), default="lin", help="CUPED's form")
     parser.add_argument(
         "--method",
         choices=get_args(Method),
         default="fixed",
-        help="fixed (default) and bayesian: read once, at the planned end; sequential: any time",
+        help="fixed (default) and bayesian: read once, at the planned end; sequential: any time;"
+        " group_sequential: at --looks",
     )
     parser.add_argument(
-        "--correction", choices=get_args(Correction), default="holm",
+        "--looks",
+        metavar="SHARE,…",
+        help="of group_sequential: shares of the planned sample at which one looks, such as"
+        " 0.25,0.5,1",
+    )
+    parser.add_argument(
+        "--spending", choices=get_args(SpendingKind), default="obrien_fleming",
+        help="of group_sequential; default obrien_fleming",
+    )  # fmt: skip
+    parser.add_argument(
+        "--spending-parameter", type=float, metavar="X", help="of spending power or hsd"
+    )
+    parser.add_argument(
+        "--correction", choices=get_args(PrimaryCorrection), default="holm",
         help="for several comparisons; default holm",
     )  # fmt: skip
     parser.add_argument("--alpha", type=float, default=0.05, help="default 0.05")
@@ -84,27 +136,43 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-@dataclass(frozen=True)
-class _Spec:
-    metric: Metric
-    zero_filled: bool
-
-
 def _readout(arguments: argparse.Namespace) -> Readout:
     from engine.readout.datafile import sum_datafile
-    from engine.readout.datafile_sums import missing_column
+    from engine.readout.datafile_layout import Layout
 
-    specs = [_parsed(text, default_covariate=arguments.covariate) for text in arguments.metric]
+    specs = [parsed(text, default_covariate=arguments.covariate) for text in arguments.metric]
     metrics = [spec.metric for spec in specs]
+    if arguments.connection is not None:
+        return _of_warehouse(arguments, specs)
+    if any(spec.sql for spec in specs):
+        raise UsageError("a metric with sql= needs --connection, the warehouse it is asked of")
     sums = sum_datafile(
         arguments.data,
-        variant=arguments.variant,
-        unit=arguments.unit,
-        metrics=metrics,
-        zero_filled=frozenset(
-            source for spec in specs if spec.zero_filled for source in spec.metric.sources
+        layout=Layout(
+            variant=arguments.variant,
+            unit=arguments.unit,
+            unit_rows=arguments.unit_rows,
+            zero_filled=frozenset(
+                source for spec in specs if spec.zero_filled for source in spec.metric.sources
+            ),
+            stratum=arguments.stratum,
+            dimensions=tuple(arguments.dimension),
+            cluster=arguments.cluster,
+            received=arguments.received,
+            exposed_at=arguments.exposed_at,
+            measured_at=_measured_at(arguments, metrics),
         ),
+        metrics=metrics,
+        mend=arguments.repair,
     )
+    return _analyzed(arguments, sums, metrics)
+
+
+def _analyzed(arguments: argparse.Namespace, sums: UnitSums, metrics: Sequence[Metric]) -> Readout:
+    """Sums by the plan that the arguments make."""
+    from engine.readout.collecting import engine_version
+    from experiments.sums.unit_sums import missing_column
+
     found = list(sums.aggregates)
     weights = _weights(arguments, found)
     notes = list(sums.notes)
@@ -138,8 +206,61 @@ def _readout(arguments: argparse.Namespace) -> Readout:
         correction=arguments.correction,
         planned_sample=planned,
         smallest_lift=arguments.smallest_lift,
+        looks=_looks(arguments.looks),
+        spending=arguments.spending,
+        spending_parameter=arguments.spending_parameter,
     )
-    return analyze(plan, sums.aggregates, notes=notes)
+    collected = from_unit_sums(sums, engine_version=engine_version())
+    return analyze(plan, sums.aggregates, notes=notes, collected=collected)
+
+
+def _looks(given: str | None) -> tuple[float, ...]:
+    """Shares of the planned sample, as written."""
+    if given is None:
+        return ()
+    try:
+        return tuple(float(part) for part in given.split(","))
+    except ValueError:
+        raise UsageError(f"--looks {given}: write shares such as 0.25,0.5,1") from None
+
+
+def _of_warehouse(arguments: argparse.Namespace, specs: Sequence[Spec]) -> Readout:
+    """The same from a database, of which only sums leave."""
+    from engine.readout.warehouse import Asked, sum_warehouse
+
+    asked = []
+    for spec in specs:
+        if spec.sql is None:
+            raise UsageError(f"--metric {spec.metric.name}: with --connection it needs sql=FILE")
+        asked.append(Asked(spec.metric, arguments.data.parent / spec.sql))
+    sums, metrics = sum_warehouse(
+        arguments.connection,
+        assignment=arguments.data,
+        unit=arguments.unit or "unit",
+        variant=arguments.variant,
+        stratum=arguments.stratum,
+        asked=asked,
+    )
+    return _analyzed(arguments, sums, metrics)
+
+
+def _measured_at(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> Mapping[str, str]:
+    """Covariate -> column of its time."""
+    known = list(dict.fromkeys(name for metric in metrics for name in metric.covariates))
+    found: dict[str, str] = {}
+    for given in arguments.measured_at:
+        covariate, equals, column = (piece.strip() for piece in given.partition("="))
+        if not equals or not column:
+            raise UsageError(f'--measured-at: "{given}" is not COVARIATE=COLUMN')
+        if covariate not in known:
+            raise UsageError(
+                f'--measured-at: "{covariate}" is no covariate of a metric; covariates are'
+                f" {_list(known) or 'none'}.{nearest(covariate, known)}"
+            )
+        found[covariate] = column
+    if found and arguments.exposed_at is None:
+        raise UsageError("--measured-at needs --exposed-at, the column of the unit's exposure")
+    return found
 
 
 def _weights(arguments: argparse.Namespace, found: Sequence[str]) -> Mapping[str, int]:
@@ -148,7 +269,7 @@ def _weights(arguments: argparse.Namespace, found: Sequence[str]) -> Mapping[str
     if arguments.control not in found:
         raise UsageError(
             f'{where} has no variant "{arguments.control}"; found {_list(found)}.'
-            f"{_nearest(arguments.control, found)}"
+            f"{nearest(arguments.control, found)}"
         )
     if arguments.weights is None:
         if len(found) < 2:
@@ -166,66 +287,6 @@ def _weights(arguments: argparse.Namespace, found: Sequence[str]) -> Mapping[str
     return weights
 
 
-def _parsed(text: str, *, default_covariate: str | None) -> _Spec:
-    """A metric's SPEC."""
-    given: dict[str, str] = {}
-    for part in text.split(","):
-        key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals and not given:
-            key, value = "name", key  # `--metric visit` is short for `--metric name=visit`.
-        if key not in _SPEC_KEYS:
-            raise UsageError(
-                f'--metric {text}: "{key}" is not a key; allowed are {", ".join(_SPEC_KEYS)}.'
-                f"{_nearest(key, _SPEC_KEYS)}"
-            )
-        if key in given:
-            raise UsageError(f'--metric {text}: "{key}" is given twice')
-        if not value:
-            raise UsageError(f'--metric {text}: "{key}" has no value')
-        given[key] = value
-    if "name" not in given:
-        raise UsageError(f"--metric {text}: name= is missing")
-    kind: Any = _one_of(text, given.get("kind", "mean"), "kind", get_args(Kind))
-    role: Any = _one_of(text, given.get("role", "primary"), "role", get_args(Role))
-    better: Any = _one_of(text, given.get("better", "higher"), "better", ("higher", "lower"))
-    missing = _one_of(text, given.get("missing", "refuse"), "missing", ("refuse", "zero"))
-    metric = Metric(
-        name=given["name"],
-        kind=kind,
-        column=given.get("column"),
-        numerator=given.get("numerator"),
-        denominator=given.get("denominator"),
-        cap_share=_cap(text, given["cap"]) if "cap" in given else None,
-        better=better,
-        role=role,
-        title=given.get("title"),
-        unit=given.get("unit"),
-    )
-    covariates = given.get("covariate", default_covariate)
-    if covariates and not ("covariate" not in given and covariates in metric.sources):
-        metric = replace(metric, covariates=tuple(covariates.split("+")))
-    return _Spec(metric, zero_filled=missing == "zero")
-
-
-def _one_of(text: str, value: str, key: str, allowed: Sequence[str]) -> str:
-    if value not in allowed:
-        raise UsageError(
-            f"--metric {text}: {key}={value} is not known; allowed are {', '.join(allowed)}."
-            f"{_nearest(value, allowed)}"
-        )
-    return value
-
-
-def _cap(text: str, value: str) -> float:
-    try:
-        share = float(value.removeprefix("p")) / 100
-    except ValueError:
-        share = 0.0
-    if not (value.startswith("p") and 0 < share < 1):
-        raise UsageError(f"--metric {text}: cap={value} is not a percentile such as p99")
-    return share
-
-
 def _show(readout: Readout, arguments: argparse.Namespace) -> None:
     from experiments.reporting import report
 
@@ -239,7 +300,12 @@ def _show(readout: Readout, arguments: argparse.Namespace) -> None:
             section = report.Section(readout=readout, kind="data file")
             shown = report.html([section], title=f"Experiment: {readout.name}")
         case _:
-            shown = report.text(readout)
+            is_seen = arguments.out is None and sys.stdout.isatty()
+            shown = report.text(
+                readout,
+                width=get_terminal_size().columns if is_seen else None,
+                colour=is_seen and not os.environ.get("NO_COLOR"),
+            )
     out: Path | None = arguments.out
     if out is None and form == "html":
         stem = arguments.data.name.split(".")[0]
@@ -256,8 +322,3 @@ def _show(readout: Readout, arguments: argparse.Namespace) -> None:
 
 def _list(names: Sequence[str]) -> str:
     return ", ".join(f'"{name}"' for name in names)
-
-
-def _nearest(word: str, allowed: Sequence[str]) -> str:
-    near = get_close_matches(word, allowed, n=1, cutoff=0.5)
-    return f' Did you mean "{near[0]}"?' if near else ""

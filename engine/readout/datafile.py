@@ -1,8 +1,9 @@
-"""A data file (CSV, JSON lines, Parquet) read by DuckDB into Aggregates, without loading its rows.
+"""A data file (CSV, JSON lines, Parquet) read by DuckDB into sums, without loading its rows.
 
 The file is checked as strictly as a campaign: what is not understood is refused with its row and
-column, never guessed. Read next: `datafile_format` for how each format is opened,
-`datafile_sums` for the sums themselves.
+column, never guessed. Parquet is summed where it lies, in one scan of the columns in question; a
+text file is parsed once. Read next: `datafile_format` for how each format is opened,
+`datafile_units` for rows into units, `datafile_faults` for what is wrong with a row.
 """
 
 from collections.abc import Sequence
@@ -10,83 +11,111 @@ from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal
+from typing import Any, Final
 
 import duckdb
 
 from engine.core.errors import UsageError
+from engine.readout.datafile_faults import Faults
 from engine.readout.datafile_format import Source, explained, open_source, quoted
-from engine.readout.datafile_sums import FileSums, sum_units
+from engine.readout.datafile_layout import Layout
+from engine.readout.datafile_repair import repair
+from engine.readout.datafile_timing import crossovers, refuse_late_covariates
+from engine.readout.datafile_units import Rolled, roll_up
+from experiments.errors import DataError
 from experiments.metrics import Metric
-from experiments.reporting.words import percent
+from experiments.sums.duckdb_statement import Table
+from experiments.sums.duckdb_sums import BrokenRows, sum_units
+from experiments.sums.unit_sums import Excluded, UnitSums
 
-VARIANTS_MAX = 50
+VARIANTS_MAX: Final = 50
 """More distinct values than this are an id or a number, not a variant."""
-
-Rollup = Literal["max", "sum", "same"]
+LEVELS_MAX: Final = 100
+"""The same for a stratum and a dimension."""
+FIRST_ROWS: Final = 100_000
+"""Looked at before anything heavy, so that an id in a variant's place is refused at once."""
+MEMORY_MAX: Final = "700MB"
+"""For DuckDB; larger data spills to the disk."""
 
 
 def sum_datafile(
-    path: Path,
-    *,
-    variant: str,
-    metrics: Sequence[Metric],
-    unit: str | None = None,
-    zero_filled: frozenset[str] = frozenset(),
-) -> FileSums:
-    """Aggregates of a file's units per variant.
+    path: Path, *, layout: Layout, metrics: Sequence[Metric], mend: bool = False
+) -> UnitSums:
+    """Sums of a file's units per variant, and all else that its layout asks for.
 
     Args:
-        variant: Column that names each unit's variant.
-        unit: Column that identifies units; without it every row is one. Several rows of a unit are
-            rolled up: a proportion's maximum, a mean's or ratio's sums; covariates must agree.
-        zero_filled: Outcome columns in which an empty cell means 0.
+        mend: Read a damaged text file as far as it can be, and say what was left out.
     Raises:
         UsageError: Naming file, row or column, what was found and what is allowed.
     """
     with TemporaryDirectory(prefix="antiphon-") as spill:
-        # Larger data than memory spills there; extensions are never fetched from the network.
+        # Extensions are never fetched from the network.
         connection = duckdb.connect(
             config={
                 "temp_directory": spill,
+                "memory_limit": MEMORY_MAX,
                 "autoinstall_known_extensions": False,
             }
         )
         try:
-            reading = _Reading(connection, open_source(connection, path), metrics, zero_filled)
-            return reading.sums(variant=variant, unit=unit)
+            if not mend:
+                return _Reading(connection, open_source(connection, path), metrics, layout).sums()
+            mended = repair(path, folder=Path(spill))
+            source = replace(open_source(connection, mended.path), path=path)
+            found = _Reading(connection, source, metrics, layout).sums()
+            lines = Excluded(
+                "have other fields than the header", "rows", mended.n_left_out, mended.n_lines
+            )
+            excluded = (lines, *found.excluded) if mended.n_left_out else found.excluded
+            return replace(found, notes=(*mended.notes, *found.notes), excluded=excluded)
         except duckdb.Error as error:
             raise UsageError(explained(path, error)) from error
+        except DataError as error:
+            raise UsageError(f"{path}: {error}") from error
         finally:
             connection.close()
 
 
 class _Reading:
-    """One pass through one file: taken -> checked -> rolled up to table `units` -> summed."""
+    """One pass through one file: `taken` (typed) -> units -> sums."""
 
     def __init__(
         self,
         connection: duckdb.DuckDBPyConnection,
         source: Source,
         metrics: Sequence[Metric],
-        zero_filled: frozenset[str],
+        layout: Layout,
     ) -> None:
         self.connection, self.source, self.metrics = connection, source, metrics
-        self.zero_filled = zero_filled
+        self.layout = layout
+        named = [name for it in metrics for name in (*it.sources, *it.covariates)]
+        self.columns = list(dict.fromkeys(named))
+        self.faults = Faults(connection, source, self.columns, layout.variant, layout.unit)
         self.notes: list[str] = []
-        self.rollups = _rollups(metrics)
-        self.columns = list(self.rollups)
+        self.excluded: list[Excluded] = []
 
-    def sums(self, *, variant: str, unit: str | None) -> FileSums:
-        for column in (variant, *([unit] if unit else []), *self.columns):
+    def sums(self) -> UnitSums:
+        for column in (*self.layout.columns, *self.columns):
             self._must_exist(column)
-        self._take(variant, unit)
-        self._refuse_bad_numbers()
-        self._leave_out(variant, unit)
-        self._roll_up(unit)
-        self._refuse_bad_outcomes()
-        sums = sum_units(self.connection, self.metrics, self.columns)
-        return replace(sums, notes=(*self.notes, *sums.notes))
+        self._refuse_ids()
+        self._take()
+        refuse_late_covariates(self.connection, self.source.path, self.layout, self.columns)
+        rolled = self._units()
+        self.notes += crossovers(self.connection, self.layout)
+        nulls = self._nulls(rolled)
+        outcomes = {name: it for it in self.metrics for name in it.sources}
+        for column, n in nulls.items():
+            if n and column in outcomes:
+                self.faults.refuse_empty(outcomes[column], column, n)
+        gaps = {column: n for column, n in nulls.items() if column not in outcomes}
+        try:
+            found = sum_units(self.connection, self._table(rolled), self.metrics, gaps=gaps)
+        except BrokenRows as error:
+            self.faults.refuse(error, self.metrics)
+            raise
+        return replace(
+            found, notes=(*self.notes, *found.notes), excluded=(*self.excluded, *found.excluded)
+        )
 
     def _must_exist(self, column: str) -> None:
         names = list(self.source.types)
@@ -98,186 +127,156 @@ class _Reading:
                 f" {', '.join(names[:30])}{' …' if len(names) > 30 else ''}.{hint}"
             )
 
-    def _take(self, variant: str, unit: str | None) -> None:
-        """Only the columns in question, text as text beside its number, so errors can quote it."""
-        chosen = [
-            "row_number() OVER () AS row",
-            f"{self._text(variant)} AS variant",
-            f"{self._text(unit) if unit else 'NULL'} AS unit",
+    # --- what is there ---
+
+    def _refuse_ids(self) -> None:
+        """A variant, stratum or dimension has few values; the first rows mostly give it away."""
+        for column, most in self._few():
+            (n,) = self._row(
+                f"SELECT count(DISTINCT {quoted(column)}) FROM (SELECT {quoted(column)}"
+                f" FROM {self.source.sql} LIMIT {FIRST_ROWS})"
+            )
+            self._refuse_many(column, n, most)
+
+    def _few(self) -> list[tuple[str, int]]:
+        levels = [self.layout.stratum, *self.layout.dimensions]
+        return [
+            (self.layout.variant, VARIANTS_MAX),
+            *((name, LEVELS_MAX) for name in levels if name is not None),
+        ]
+
+    def _refuse_many(self, column: str, n: int, most: int) -> None:
+        if n > most:
+            what = "the variant" if column == self.layout.variant else "a stratum or dimension"
+            raise UsageError(
+                f'{self.source.path}: column "{column}" has more than {most} distinct values; is'
+                f" it {what} column?"
+            )
+
+    def _take(self) -> None:
+        """Only the columns in question: typed, a text that is no number as NaN."""
+        layout = self.layout
+        chosen = [f"{self._key(layout.variant)} AS variant"]
+        if layout.unit:
+            chosen.append(f"{self._key(layout.unit)} AS unit")
+        if layout.cluster:
+            chosen.append(f"{self._text(layout.cluster)} AS cluster")
+        if layout.stratum:
+            chosen.append(f"{self._text(layout.stratum)} AS stratum")
+        chosen += [f"{self._text(name)} AS d{i}" for i, name in enumerate(layout.dimensions)]
+        if layout.received:
+            chosen.append(f"{self._text(layout.received)} AS received")
+        if layout.exposed_at:
+            chosen.append(f"{self._instant(layout.exposed_at)} AS exposed_at")
+        chosen += [
+            f"{self._instant(name)} AS m{i}" for i, name in enumerate(layout.measured_at.values())
         ]
         for place, column in enumerate(self.columns):
-            kind = self.source.types[column]
-            if kind not in _NUMERIC and kind not in ("VARCHAR", "BOOLEAN", "JSON"):
-                raise UsageError(f'{self.source.path}: column "{column}" holds {kind}, not numbers')
-            chosen.append(f"{_number(quoted(column), kind)} AS v{place}")
-            if kind in ("VARCHAR", "JSON"):
-                chosen.append(f"{self._text(column)} AS t{place}")
-        self._run(f"CREATE TEMP TABLE taken AS SELECT {', '.join(chosen)} FROM {self.source.sql}")
-        if not self._value("SELECT count(*) FROM taken"):
-            raise UsageError(f"{self.source.path}: the file has a header but no row")
+            value = self.faults.number(column)
+            filled = f"coalesce({value}, 0)" if column in layout.zero_filled else value
+            chosen.append(f"{filled} AS v{place}")
+        kind = "VIEW" if self.source.is_columnar else "TABLE"
+        self._run(f"CREATE TEMP {kind} taken AS SELECT {', '.join(chosen)} FROM {self.source.sql}")
+
+    def _key(self, column: str) -> str:
+        """As it is where it is no text: an integer is grouped by faster."""
+        is_text = self.source.types[column] in ("VARCHAR", "JSON")
+        if is_text and not self.source.is_columnar:
+            return self._text(column)
+        return quoted(column)
 
     def _text(self, column: str) -> str:
         return f"nullif(trim(CAST({quoted(column)} AS VARCHAR)), '')"
 
-    def _refuse_bad_numbers(self) -> None:
-        for place, column in enumerate(self.columns):
-            is_text = self.source.types[column] in ("VARCHAR", "JSON")
-            bad = f"NOT isfinite(v{place})"
-            if is_text:
-                bad += f" OR (v{place} IS NULL AND t{place} IS NOT NULL)"
-            shown = f"t{place}" if is_text else f"CAST(v{place} AS VARCHAR)"
-            rows = self._rows(
-                f"SELECT row, {shown}, count(*) OVER () FROM taken WHERE {bad} ORDER BY row LIMIT 1"
-            )
-            if rows:
-                row, found, n = rows[0]
-                more = f" ({n:,} rows are like this)" if n > 1 else ""
-                raise UsageError(
-                    f'{self.source.path}: row {row:,}, column "{column}" holds'
-                    f' "{str(found)[:60]}", which is not a finite number{more}'
-                )
+    def _instant(self, column: str) -> str:
+        kind = self.source.types[column]
+        if kind in ("VARCHAR", "JSON"):
+            return f"CAST({self._text(column)} AS TIMESTAMPTZ)"
+        return f"CAST({quoted(column)} AS {'TIMESTAMPTZ' if 'TIME' in kind else kind})"
 
-    def _leave_out(self, variant: str, unit: str | None) -> None:
-        """Drop, and count, the rows that belong to no variant, no unit, or a unit in two."""
-        variants = self._rows(
-            "SELECT variant, count(*) FROM taken WHERE variant IS NOT NULL GROUP BY 1 ORDER BY 1"
-            f" LIMIT {VARIANTS_MAX + 1}"
+    # --- rows into units ---
+
+    def _units(self) -> Rolled:
+        rows = self.connection.execute(
+            f"SELECT CAST(variant AS VARCHAR), count(*) FROM taken GROUP BY 1 LIMIT {FIRST_ROWS}"
+        ).fetchall()
+        if not rows:
+            raise UsageError(f"{self.source.path}: the file has a header but no row")
+        n_rows = sum(n for _, n in rows)
+        nameless = sum(n for name, n in rows if not (name or "").strip())
+        named = {(name or "").strip() for name, _ in rows} - {""}
+        self._refuse_many(self.layout.variant, len(named), VARIANTS_MAX)
+        for column, most in self._few()[1:]:
+            (n,) = self._row(
+                f"SELECT approx_count_distinct({quoted(column)}) FROM {self.source.sql}"
+            )
+            # The count is good to a few percent; the first rows were counted exactly.
+            self._refuse_many(column, n, 2 * most)
+        condition = ""
+        if nameless:
+            condition = "nullif(trim(CAST(variant AS VARCHAR)), '') IS NOT NULL"
+            self._exclude("rows", f'have no "{self.layout.variant}"', nameless, n_rows)
+        if self.layout.unit is None:
+            return Rolled(f"(FROM taken WHERE {condition})" if condition else "taken")
+        rolled = roll_up(
+            self.connection,
+            path=self.source.path,
+            columns=self.columns,
+            metrics=self.metrics,
+            keys=self._carried(),
+            unit=self.layout.unit,
+            unit_rows=self.layout.unit_rows,
+            condition=condition,
         )
-        if len(variants) > VARIANTS_MAX:
-            raise UsageError(
-                f'{self.source.path}: column "{variant}" has more than {VARIANTS_MAX} distinct'
-                " values; is it the variant column?"
-            )
-        self._drop("variant IS NULL", f'have no "{variant}"')
-        if unit is None:
-            return
-        self._drop("unit IS NULL", f'have no "{unit}"')
-        total = self._value("SELECT count(DISTINCT unit) FROM taken")
-        self._run(
-            "CREATE TEMP TABLE mixed AS SELECT unit FROM taken"
-            " GROUP BY unit HAVING count(DISTINCT variant) > 1"
+        self.notes += rolled.notes
+        self.excluded += rolled.excluded
+        return rolled
+
+    def _carried(self) -> dict[str, str]:
+        """What a unit brings along beside its values: column of `taken` -> its name."""
+        carried = {f"d{i}": name for i, name in enumerate(self.layout.dimensions)}
+        if self.layout.stratum:
+            carried["stratum"] = self.layout.stratum
+        if self.layout.cluster:
+            carried["cluster"] = self.layout.cluster
+        return carried
+
+    def _exclude(self, what: str, why: str, n: int, of: int) -> None:
+        self.notes.append(f"{n:,} {what} {why} and were left out")
+        self.excluded.append(Excluded(why=why, what=what, n=n, of=of))
+
+    def _nulls(self, rolled: Rolled) -> dict[str, int]:
+        """How many units have no value, per column; a Parquet file mostly says so itself."""
+        if rolled.sql == "taken" and self.source.is_columnar and self._has_no_null():
+            return {}
+        counts = ", ".join(f"count(*) - count(v{i})" for i in range(len(self.columns)))
+        return dict(zip(self.columns, self._row(f"SELECT {counts} FROM {rolled.sql}"), strict=True))
+
+    def _has_no_null(self) -> bool:
+        names = ", ".join("?" for _ in self.columns)
+        found = self.connection.execute(
+            "SELECT count(DISTINCT path_in_schema), sum(stats_null_count), count(stats_null_count)"
+            f" = count(*) FROM parquet_metadata(?) WHERE path_in_schema IN ({names})",
+            [str(self.source.path), *self.columns],
+        ).fetchall()
+        n_columns, n_nulls, is_known = found[0]
+        return bool(n_columns == len(self.columns) and is_known and n_nulls == 0)
+
+    def _table(self, rolled: Rolled) -> Table:
+        place = {column: f"v{i}" for i, column in enumerate(self.columns)}
+        return Table(
+            sql=rolled.sql,
+            variant="variant",
+            columns=place,
+            stratum="stratum" if self.layout.stratum else None,
+            dimensions={name: f"d{i}" for i, name in enumerate(self.layout.dimensions)},
+            cluster="cluster" if self.layout.cluster else None,
+            checks=self.faults.checks(self.metrics, place),
         )
-        if n := self._value("SELECT count(*) FROM mixed"):
-            self._run("DELETE FROM taken WHERE unit IN (SELECT unit FROM mixed)")
-            self.notes.append(
-                f"{n:,} of {total:,} units ({percent(n / total)}) appear in more than one variant"
-                " and were left out; find out why before trusting the result"
-            )
-
-    def _drop(self, condition: str, why: str) -> None:
-        if n := self._value(f"SELECT count(*) FROM taken WHERE {condition}"):
-            self._run(f"DELETE FROM taken WHERE {condition}")
-            self.notes.append(f"{n:,} rows {why} and were left out")
-
-    def _roll_up(self, unit: str | None) -> None:
-        """One row a unit."""
-        values = [
-            f"coalesce(v{i}, 0)" if column in self.zero_filled else f"v{i}"
-            for i, column in enumerate(self.columns)
-        ]
-        if unit is None:
-            chosen = "".join(f", {value} AS v{i}" for i, value in enumerate(values))
-            self._run(f"CREATE TEMP TABLE units AS SELECT variant, row{chosen} FROM taken")
-            return
-        repeated = self._value("SELECT count(*) - count(DISTINCT unit) FROM taken")
-        chosen = ""
-        for i, (column, value) in enumerate(zip(self.columns, values, strict=True)):
-            wishes = self.rollups[column]
-            if len(wishes) > 1 and repeated:
-                raise UsageError(
-                    f'{self.source.path}: column "{column}" is used as a proportion and as a sum,'
-                    f" which differ where a unit has several rows ({repeated:,} rows); make one"
-                    " row a unit, or two columns"
-                )
-            if "same" in wishes and repeated:
-                self._refuse_changing_covariate(i, column, unit)
-            # An empty cell among a unit's rows must not vanish in its sum.
-            full = f"CASE WHEN count({value}) = count(*) THEN"
-            rolled = "any_value" if "same" in wishes else min(wishes)
-            chosen += f", {full if rolled != 'any_value' else ''} {rolled}({value})"
-            chosen += f"{' END' if rolled != 'any_value' else ''} AS v{i}"
-        self._run(
-            f"CREATE TEMP TABLE units AS SELECT any_value(variant) AS variant, min(row) AS row"
-            f"{chosen} FROM taken GROUP BY unit"
-        )
-        if repeated:
-            self.notes.append(
-                f"{repeated:,} further rows of units already seen were rolled up into their unit"
-                " (proportions by maximum, others by sum)"
-            )
-
-    def _refuse_changing_covariate(self, place: int, column: str, unit: str) -> None:
-        rows = self._rows(
-            f"SELECT unit FROM taken GROUP BY unit HAVING min(v{place}) <> max(v{place})"
-            " ORDER BY unit LIMIT 1"
-        )
-        if rows:
-            raise UsageError(
-                f'{self.source.path}: covariate "{column}" changes between the rows of {unit}'
-                f' "{rows[0][0]}"; a covariate is one value, measured before the experiment'
-            )
-
-    def _refuse_bad_outcomes(self) -> None:
-        for metric in self.metrics:
-            for column in metric.sources:
-                place = self.columns.index(column)
-                rows = self._rows(
-                    f"SELECT min(row), count(*) FROM units WHERE v{place} IS NULL"
-                    " HAVING count(*) > 0"
-                )
-                if rows:
-                    row, n = rows[0]
-                    raise UsageError(
-                        f'{self.source.path}: column "{column}" is empty in {n:,} units (first in'
-                        f" row {row:,}); leaving them out would bias metric {metric.name!r}. Fill"
-                        " them, or say missing=zero in the metric if empty means 0"
-                    )
-                if metric.kind == "proportion":
-                    self._refuse_other_than_0_and_1(metric, column, place)
-
-    def _refuse_other_than_0_and_1(self, metric: Metric, column: str, place: int) -> None:
-        rows = self._rows(
-            f"SELECT row, v{place} FROM units WHERE v{place} NOT IN (0, 1) ORDER BY row LIMIT 1"
-        )
-        if rows:
-            row, found = rows[0]
-            raise UsageError(
-                f'{self.source.path}: row {row:,}, column "{column}" holds {found:g}, but'
-                f" {metric.name!r} is a proportion: 0 or 1. Use kind=mean"
-            )
 
     def _run(self, sql: str) -> None:
         self.connection.execute(sql)
 
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return list(self.connection.execute(sql).fetchall())
-
-    def _value(self, sql: str) -> Any:
-        return self._rows(sql)[0][0]
-
-
-_WHOLE = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-_NUMERIC = frozenset({*_WHOLE, *(f"U{kind}" for kind in _WHOLE), "FLOAT", "DOUBLE"})
-
-
-def _number(column: str, kind: str) -> str:
-    if kind in ("VARCHAR", "JSON"):
-        text = f"trim(CAST({column} AS VARCHAR))"
-        return (
-            f"CASE lower({text}) WHEN 'true' THEN 1 WHEN 'false' THEN 0"
-            f" ELSE TRY_CAST({text} AS DOUBLE) END"
-        )
-    whole = f"CAST({column} AS INT)" if kind == "BOOLEAN" else column
-    return f"CAST({whole} AS DOUBLE)"
-
-
-def _rollups(metrics: Sequence[Metric]) -> dict[str, set[Rollup]]:
-    """How several rows of a unit become one, per source column."""
-    wishes: dict[str, set[Rollup]] = {}
-    for metric in metrics:
-        for source in metric.sources:
-            rollup: Rollup = "max" if metric.kind == "proportion" else "sum"
-            wishes.setdefault(source, set()).add(rollup)
-        for covariate in metric.covariates:
-            wishes.setdefault(covariate, set()).add("same")
-    return wishes
+    def _row(self, sql: str) -> tuple[Any, ...]:
+        (row,) = self.connection.execute(sql).fetchall()
+        return tuple(row)

@@ -10,6 +10,7 @@ import gzip
 import io
 import re
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,11 +30,13 @@ class Source:
     Attributes:
         sql: A table function call.
         types: DuckDB's type of each column, in the file's order.
+        is_columnar: Whether a few columns can be read again cheaply.
     """
 
     path: Path
     sql: str
     types: dict[str, str]
+    is_columnar: bool = False
 
 
 def open_source(connection: duckdb.DuckDBPyConnection, path: Path) -> Source:
@@ -58,7 +61,7 @@ def open_source(connection: duckdb.DuckDBPyConnection, path: Path) -> Source:
         options = f"format = 'newline_delimited', sample_size = -1, compression = '{how}'"
         return _described(connection, path, f"read_json({name}, {options})")
     if kind == ".parquet" and not packed:
-        return _described(connection, path, f"read_parquet({name})")
+        return _described(connection, path, f"read_parquet({name})", is_columnar=True)
     raise UsageError(f"{path}: files of this kind are not read; allowed are {FORMATS}")
 
 
@@ -85,14 +88,41 @@ def explained(path: Path, error: duckdb.Error) -> str:
     return f"{path}:{line.group(1)}: {problem[0].lower()}{problem[1:]}{quote}"
 
 
+def delimiter_of(header: str) -> str:
+    """What separates the columns that a header names."""
+    return max(",\t;|", key=header.count)
+
+
+def text_lines(path: Path) -> Iterator[str]:
+    """The lines of a CSV or TSV file, packed or not, without their ends.
+
+    Raises:
+        UsageError: If it is another kind of file, cannot be unpacked, or is not UTF-8.
+    """
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    packed = suffixes[-1] if suffixes and suffixes[-1] in (".gz", ".zst") else ""
+    if not {".csv", ".tsv"} & set(suffixes[-2:]):
+        raise UsageError(f"{path}: only .csv and .tsv files (each also .gz or .zst) are mended")
+    if not path.is_file():
+        raise UsageError(f"{path}: there is no such file")
+    yield _first_line(path, packed)
+    try:
+        with _unpacked(path, packed) as stream:
+            stream.readline(HEADER_BYTES_MAX)
+            for line in io.TextIOWrapper(stream, encoding="utf-8", errors="replace"):
+                yield line.rstrip("\r\n")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{path}: cannot be unpacked ({error})") from error
+
+
 def _csv(path: Path, name: str, packed: str) -> Source:
     header = _first_line(path, packed)
-    delimiter = max(",\t;|", key=header.count)
+    delimiter = delimiter_of(header)
     columns = next(csv.reader([header], delimiter=delimiter), [])
     if len(columns) == 1 and "," in columns[0]:
         raise UsageError(
             f"{path}: line 1 is one quoted field, {columns[0][:60]!r}: every line is wrapped in"
-            " quotes, so the file has a single column. Remove the outer quotes"
+            " quotes, so the file has a single column. Remove the outer quotes, or say --repair"
         )
     if any(not column.strip() for column in columns) or len(set(columns)) != len(columns):
         raise UsageError(f"{path}: line 1 has empty or repeated column names: {', '.join(columns)}")
@@ -106,13 +136,15 @@ def _csv(path: Path, name: str, packed: str) -> Source:
     return Source(path, sql, dict.fromkeys(columns, "VARCHAR"))
 
 
-def _described(connection: duckdb.DuckDBPyConnection, path: Path, sql: str) -> Source:
+def _described(
+    connection: duckdb.DuckDBPyConnection, path: Path, sql: str, *, is_columnar: bool = False
+) -> Source:
     try:
         rows = connection.execute(f"DESCRIBE SELECT * FROM {sql}").fetchall()
     except duckdb.Error as error:
         raise UsageError(explained(path, error)) from error
     types = {name: re.sub(r"^DECIMAL\(.*\)$", "DOUBLE", kind) for name, kind, *_ in rows}
-    return Source(path, sql, types)
+    return Source(path, sql, types, is_columnar)
 
 
 def _first_line(path: Path, packed: str) -> str:

@@ -1,9 +1,9 @@
 """What an experiment or a holdout was worth: exposures and events -> `experiments.analyze`.
 
 Everyone exposed is compared as assigned (intention to treat), from the instant it mattered. A unit
-counts once its longest window has closed, in every variant alike. People who turned out to be one
-person with two variants are set aside and counted. Where the gates' answers were recorded for every
-arm, the same comparison among those an arm could have reached is read beside it (triggered).
+counts once its longest window has closed, in every variant alike. Where the gates' answers were
+recorded for every arm, the same comparison among those an arm could have reached is read beside it
+(triggered). Read next: `exposures` for who, `plans` for how, `collecting` for what else is shown.
 Source: `facts` 2.11; Johnson, Lewis, Nubbemeyer (JMR 2017) for ghosts.
 """
 
@@ -12,32 +12,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-import msgspec
-
 from engine.core.clocktime import iso
-from engine.core.merge import ASSIGNMENT_CONFLICT
-from engine.core.model import DAY, Instant
-from engine.readout.metric_sums import MetricSums, Unit, sum_metrics
+from engine.core.errors import UsageError
+from engine.core.model import DAY, Experiment, Instant
+from engine.readout.bandits import bandit_estimates
+from engine.readout.collecting import collected, keys_of, variants_of
+from engine.readout.exposures import Exposed, Population, population_of
+from engine.readout.metric_sums import MetricSums, sum_metrics
+from engine.readout.plans import Reading, reading_of
 from engine.readout.studies import Study
+from engine.readout.touches import touched_by_others
+from engine.release.experiment_orders import experiment_standings
 from engine.store.connection import Connection
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analyze import analyze
+from experiments.collected import Collected, Estimated
+from experiments.errors import DataError
 from experiments.readout import Readout
 
 UNITS_MIN: Final = 2
 """Per variant; with fewer there is no variance to speak of."""
-PLANNED_SAMPLE: Final = 10_000
-"""Where the sequential method is tightest. Fixed for all, so that no data decides it."""
 REACHED: Final = "allow"
-
-_answers: Final = msgspec.json.Decoder(dict[str, str | None])
-
-
-@dataclass(frozen=True)
-class Exposed:
-    """A unit with the gate's answers for every arm at that instant."""
-
-    unit: Unit
-    would_allow: Mapping[str, str | None]
+WEEK: Final = 7 * DAY
 
 
 @dataclass(frozen=True)
@@ -60,82 +55,120 @@ class Findings:
     triggered: tuple[Readout, ...] = ()
 
 
-def read_out(connection: Connection, study: Study, *, as_of: Instant) -> Findings:
-    """Read one study as it stood at an instant."""
-    exposed = _exposures(connection, study, as_of=as_of)
-    conflicts = _conflicts(connection, study)
-    kept = [it for it in exposed if it.unit.profile_id not in conflicts]
-    window = max([it.within or 0 for it, _ in study.metrics])
-    mature = [it for it in kept if it.unit.at + window <= as_of]
-    n_immature = len(kept) - len(mature)
-    n = Counter(it.unit.variant for it in mature)
+def read_out(
+    connection: Connection,
+    study: Study,
+    *,
+    as_of: Instant,
+    experiment: Experiment | None = None,
+) -> Findings:
+    """Read one study as it stood at an instant.
+
+    Args:
+        experiment: Its current phase, which a bandit is read by.
+    """
+    reading = reading_of(connection, study)
+    window = max([it.within or 0 for it, _ in reading.metrics])
+    population = population_of(connection, study, reading.plan, window=window, as_of=as_of)
+    n = variants_of(population.mature)
     counts = {name: n[name] for name in (study.control, *study.treatments)}
-    n_conflicts = len(exposed) - len(kept)
-    empty = Findings(study, as_of, None, "", counts, n_immature, n_conflicts)
+    empty = Findings(study, as_of, None, "", counts, population.n_immature, population.n_torn)
     short = [name for name, units in counts.items() if units < UNITS_MIN and study.weights[name]]
     if short:
-        waiting = f" ({n_immature:,} units wait for their window to close)" if n_immature else ""
+        waits = population.n_immature
+        waiting = f" ({waits:,} units wait for their window to close)" if waits else ""
         return replace(
             empty, why_not=f'too few units yet in "{short[0]}": {counts[short[0]]}{waiting}'
         )
-    notes = _notes(
-        study, window=window, as_of=as_of, n_immature=n_immature, n_conflicts=n_conflicts
-    )
-    units = [it.unit for it in mature]
-    measured = sum_metrics(connection, units, study.metrics, as_of=as_of)
-    readout = _analyzed(study, measured, study.weights, name=study.name, notes=notes)
-    triggered = _triggered(connection, study, mature, as_of=as_of)
+    keys = keys_of(connection, study, reading, population.mature, window=window, as_of=as_of)
+    units = [it.unit for it in population.mature]
+    measured = sum_metrics(connection, units, reading.metrics, as_of=as_of, keys=keys)
+    beside = collected(
+        connection, study, reading, population, measured, window=window, as_of=as_of,
+        acknowledged=_acknowledged(connection, study),
+    )  # fmt: skip
+    notes = _notes(study, reading, population, as_of=as_of)
+    touched = touched_by_others(connection, study, units, as_of=as_of)
+    notes.append(f"Messages of other campaigns after the exposure: {touched.reading}")
+    if study.bandit is not None:
+        if experiment is None:
+            return replace(empty, why_not="the bandit's phase is not in the program")
+        beside, why_not, said = _of_bandit(connection, study, reading, experiment, beside, as_of)
+        if why_not:
+            return replace(empty, why_not=why_not)
+        notes += said
+    readout = _analyzed(reading, measured, notes=notes, beside=beside)
+    triggered = () if readout.awaited else _triggered(connection, study, reading, population, as_of)
     return replace(empty, readout=readout, triggered=triggered)
 
 
-def _exposures(connection: Connection, study: Study, *, as_of: Instant) -> list[Exposed]:
-    rows = connection.execute(
-        "SELECT profile_id, variant, at, would_allow FROM exposure "
-        "WHERE experiment = ? AND phase = ? AND at <= ? ORDER BY profile_id",
-        (study.name, study.phase, as_of),
-    )
-    return [
-        Exposed(Unit(row[0], row[1], row[2]), _answers.decode(row[3]) if row[3] else {})
-        for row in rows
-        if row[1] in study.weights
-    ]
+def among_reachable(found: Findings) -> Findings:
+    """The same findings with the comparisons among those each arm could have reached alone.
 
-
-def _conflicts(connection: Connection, study: Study) -> set[int]:
-    """Units that a merge found under two variants of this study."""
-    rows = connection.execute(
-        "SELECT profile_id, properties FROM event WHERE name = ?", (ASSIGNMENT_CONFLICT,)
-    )
-    return {row[0] for row in rows if msgspec.json.decode(row[1]).get("experiment") == study.name}
+    Raises:
+        UsageError: If no gate's answer tells who they are.
+    """
+    if found.readout is None:
+        return found
+    if not found.triggered:
+        raise UsageError(
+            f'"{found.study.name}": who could be reached is not known apart. Either everyone could'
+            " be, or the gates were not asked for every arm (a wait comes before an arm's first"
+            " send). Read the effect on everyone assigned"
+        )
+    return replace(found, readout=found.triggered[0], triggered=found.triggered[1:])
 
 
 def _analyzed(
-    study: Study,
-    measured: MetricSums,
-    weights: Mapping[str, int],
-    *,
-    name: str,
-    notes: Sequence[str],
+    reading: Reading, measured: MetricSums, *, notes: Sequence[str], beside: Collected
 ) -> Readout:
-    said = [*notes, *measured.sums.notes]
+    said = [*notes, *reading.notes, *measured.sums.notes]
     if measured.n_unreadable:
         said.append(f"{measured.n_unreadable:,} events had no readable value and add nothing")
-    plan = ExperimentPlan(
-        name=name,
-        control=study.control,
-        weights=weights,
-        metrics=measured.metrics,
-        method=study.method,
-        alpha=study.alpha,
-        correction=study.correction,
-        planned_sample=PLANNED_SAMPLE if study.method == "sequential" else None,
-    )
-    return analyze(plan, measured.sums.aggregates, notes=said)
+    return analyze(reading.plan, measured.sums.aggregates, notes=said, collected=beside)
 
 
-def _notes(
-    study: Study, *, window: int, as_of: Instant, n_immature: int, n_conflicts: int
-) -> list[str]:
+def _acknowledged(connection: Connection, study: Study) -> str:
+    standing = experiment_standings(connection).get(study.name)
+    return "" if standing is None else standing.cause(study.phase)
+
+
+def _of_bandit(
+    connection: Connection,
+    study: Study,
+    reading: Reading,
+    experiment: Experiment,
+    beside: Collected,
+    as_of: Instant,
+) -> tuple[Collected, str, list[str]]:
+    """A bandit's arms are compared by the chances they were drawn with, never by their means."""
+    found = bandit_estimates(connection, experiment, reading.metrics, as_of=as_of)
+    if found.why_not and not found.comparisons:
+        return beside, found.why_not, []
+    weighted = {
+        (it.metric.name, it.treatment): Estimated(it.weighted, "adaptively weighted AIPW")
+        for it in found.comparisons
+    }
+    said = list(found.notes)
+    for it in found.comparisons:
+        both = it.batched
+        said.append(
+            f"{it.metric.title}, {it.treatment}: version by version (batched least squares) the"
+            f" difference is {both.treatment - both.control:.4g},"
+            f" standard error {both.difference_variance**0.5:.2g}."
+        )
+    drawn = found.sample_ratio
+    return (
+        replace(beside, estimated=weighted, days={}, dimensions={}, populations={}, ages={},
+                received={},
+                sample_ratio=drawn),
+        "",
+        said,
+    )  # fmt: skip
+
+
+def _notes(study: Study, reading: Reading, population: Population, *, as_of: Instant) -> list[str]:
+    plan = reading.plan
     said = [
         f"Read as of {iso(as_of)}. Everyone exposed counts as assigned, from the first exposure on."
     ]
@@ -144,54 +177,100 @@ def _notes(
             "Both sides passed the same gates; one heard a ghost. What follows is counted from the "
             "instant at which the message would have gone out."
         )
-    if n_immature:
+    instants = [it.unit.at for it in population.mature]
+    if max(instants) - min(instants) < WEEK:
         said.append(
-            f"{n_immature:,} units are left out for now: their {window / DAY:g} days are not over."
+            "Exposures of less than a week: days of the week are not balanced, and whole weeks tell"
+            " more."
         )
-    if n_conflicts:
+    if population.n_immature:
         said.append(
-            f"{n_conflicts:,} people turned out to have two profiles under different variants and "
-            "are set aside."
+            f"{population.n_immature:,} units are left out for now: their windows are not over."
+        )
+    if population.n_torn:
+        said.append(
+            f"{population.n_torn:,} people turned out to have two profiles under different "
+            "variants and are set aside."
         )
     if study.phase > 1:
         said.append(f"Phase {study.phase}: only units first exposed in it.")
-    if study.method == "fixed":
+    if plan.dimensions:
         said.append(
-            "Fixed: valid once, at the planned end. To look at any time, write method: sequential."
+            "Segments are by what is known of people today; a trait that the treatment changes "
+            "would mislead."
         )
-    if study.method == "sequential":
+    if plan.method == "fixed" and plan.ends_at is None and plan.planned_sample is None:
+        said.append(
+            "Fixed, but without a planned end: valid only if this is the one look. Write ends, "
+            "runs or planned_sample, or method: sequential."
+        )
+    if plan.method == "sequential":
         said.append(
             "Sequential: valid however often it is looked at; tightest at "
-            f"{PLANNED_SAMPLE:,} units."
+            f"{plan.planned_sample:,} units."
         )
     return said
 
 
 def _triggered(
-    connection: Connection, study: Study, mature: Sequence[Exposed], *, as_of: Instant
+    connection: Connection,
+    study: Study,
+    reading: Reading,
+    population: Population,
+    as_of: Instant,
 ) -> tuple[Readout, ...]:
     """Each treatment against the control among units that its gate allowed, in both arms alike.
 
     The answer was written for every arm at the instant of exposure, before any outcome, so
     choosing by it is no selection after treatment.
     """
+    if study.bandit is not None:
+        return ()
     found = []
     for variant in study.treatments:
         pair = {study.control: study.weights[study.control], variant: study.weights[variant]}
-        chosen = [
-            it.unit
-            for it in mature
-            if it.unit.variant in pair and it.would_allow.get(variant) == REACHED
-        ]
-        n = Counter(unit.variant for unit in chosen)
-        n_pair = sum(it.unit.variant in pair for it in mature)
-        if min(n[name] for name in pair) < UNITS_MIN or len(chosen) == n_pair:
+        both = [it for it in population.mature if it.unit.variant in pair]
+        chosen = [it for it in both if it.would_allow.get(variant) == REACHED]
+        n = Counter(it.unit.variant for it in chosen)
+        if min(n[name] for name in pair) < UNITS_MIN or len(chosen) == len(both):
             continue
-        measured = sum_metrics(connection, chosen, study.metrics, as_of=as_of)
-        notes = [
-            f"Only the {len(chosen):,} of {n_pair:,} units that {variant} could have reached when "
-            "they were assigned; by the same rule in both arms."
-        ]
-        name = f"{study.name}: who {variant} could reach"
-        found.append(_analyzed(study, measured, pair, name=name, notes=notes))
+        readout = _among(connection, study, reading, variant, pair, chosen, len(both), as_of)
+        if readout is not None:
+            found.append(readout)
     return tuple(found)
+
+
+def _among(
+    connection: Connection,
+    study: Study,
+    reading: Reading,
+    variant: str,
+    pair: Mapping[str, int],
+    chosen: Sequence[Exposed],
+    n_pair: int,
+    as_of: Instant,
+) -> Readout | None:
+    units = [it.unit for it in chosen]
+    measured = sum_metrics(connection, units, reading.metrics, as_of=as_of)
+    notes = [
+        f"Only the {len(chosen):,} of {n_pair:,} units that {variant} could have reached when "
+        "they were assigned; by the same rule in both arms.",
+        f"Among everyone assigned this is {len(chosen) / n_pair:.0%} of the effect: the others"
+        " could not be reached in either arm.",
+    ]
+    plan = replace(
+        reading.plan, name=f"{study.name}: who {variant} could reach", weights=pair, looks=(),
+        method="sequential" if reading.plan.method == "group_sequential" else reading.plan.method,
+    )  # fmt: skip
+    beside = Collected(
+        record=reading.record,
+        quantiles=measured.sums.quantiles,
+        caps=measured.sums.caps,
+        # The whole was read at its end; so is this part of it.
+        is_at_end=True,
+        is_open_ended=reading.is_open_ended,
+    )
+    try:
+        return _analyzed(replace(reading, plan=plan), measured, notes=notes, beside=beside)
+    except DataError:
+        return None  # Too little varies among so few; the whole says what there is.

@@ -1,30 +1,44 @@
-"""Exposures and events -> one row per unit and metric -> Aggregates per variant, in DuckDB.
+"""Exposures and events -> one row per unit and metric -> sums per variant, in DuckDB.
 
 A unit's clock starts at its first exposure: an outcome counts events in (exposure, exposure +
 within], the covariate those in (exposure - covariate, exposure]. The event that caused an exposure
 is therefore never an outcome. Filters are the core's own, so that a metric and a segment can never
-disagree about which events they mean; windows, caps and sums are SQL. Read next: `readout`.
+disagree about which events they mean; windows, caps and sums are SQL. Read next: `metric_columns`
+for what each measure comes to, `metric_events` for how events get there.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import duckdb
-import msgspec
 import numpy as np
 
 from campaigns.metrics import MetricDefinition
-from engine.core.conditions.filters import compile_where
-from engine.core.model import DAY, Event, EventMatch, Instant
-from engine.core.paths import follow
-from engine.readout.datafile_sums import FileSums, sum_units
-from engine.store.connection import Connection, Row
-from experiments.metrics import Metric, Role
+from engine.core.errors import UsageError
+from engine.core.model import Instant
+from engine.readout.metric_columns import Column, columns_of, covariate_names, measure
+from engine.readout.metric_events import Poured, pour
+from engine.store.connection import Connection
+from experiments.metrics import Kind, Metric, Role
+from experiments.sums.duckdb_statement import Table
+from experiments.sums.duckdb_sums import sum_units
+from experiments.sums.unit_sums import UnitSums
 
-UNITS_PER_READ: Final = 5_000
+__all__ = ["MetricSums", "Unit", "analysed_metric", "covariate_name", "outcomes", "sum_metrics"]
 
-_object: Final = msgspec.json.Decoder()
+_KINDS: Final[dict[str, Kind]] = {
+    "happened": "proportion",
+    "retained": "proportion",
+    "funnel": "proportion",
+    "count": "count",
+    "distinct": "count",
+    "sum": "mean",
+    "last": "mean",
+    "mean_per_event": "ratio",
+    "ratio": "ratio",
+    "quantile": "quantile",
+}
 
 
 @dataclass(frozen=True)
@@ -42,13 +56,34 @@ class MetricSums:
 
     Attributes:
         metrics: The metrics as the analysis takes them, in the order given.
-        sums: Aggregates per variant, over all their columns.
+        sums: Aggregates per variant, over all their columns, and all else that was asked for.
         n_unreadable: Events whose value is missing or no number; they add nothing.
+        n_negative: Events whose value is below 0, of metrics that have no `minus`: money that was
+            paid cannot be; the notes of `sums` say which metric.
     """
 
     metrics: tuple[Metric, ...]
-    sums: FileSums
+    sums: UnitSums
     n_unreadable: int
+    n_negative: int = 0
+
+
+@dataclass(frozen=True)
+class Keys:
+    """What units are grouped by beside their variant, one value a unit in the units' order.
+
+    Attributes:
+        dimensions: Each summed alone; known before exposure.
+        stratum: For post-stratification.
+        cluster: What units were randomized by.
+    """
+
+    dimensions: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    stratum: Sequence[str | None] | None = None
+    cluster: Sequence[str | None] | None = None
+
+
+NO_KEYS: Final = Keys()
 
 
 def sum_metrics(
@@ -57,6 +92,7 @@ def sum_metrics(
     metrics: Sequence[tuple[MetricDefinition, Role]],
     *,
     as_of: Instant,
+    keys: Keys = NO_KEYS,
 ) -> MetricSums:
     """Measure every unit on every metric.
 
@@ -65,11 +101,16 @@ def sum_metrics(
     """
     definitions = [definition for definition, _ in metrics]
     with duckdb.connect() as lake:
-        _create(lake, units)
-        n_unreadable = _pour(connection, lake, units, definitions, as_of)
-        columns = _measure(lake, definitions, as_of)
-        translated = tuple(_metric(definition, role) for definition, role in metrics)
-        return MetricSums(translated, sum_units(lake, translated, columns), n_unreadable)
+        columns = columns_of(definitions)
+        _create(lake, units, keys)
+        poured = pour(connection, lake, _people(units), columns, as_of=as_of)
+        measure(lake, columns, as_of=as_of)
+        translated = tuple(analysed_metric(definition, role) for definition, role in metrics)
+        sums = sum_units(lake, _table(columns, keys), translated, gaps={})
+    notes = (*sums.notes, *_cautions(poured))
+    return MetricSums(
+        translated, replace(sums, notes=notes), poured.n_unreadable, sum(poured.n_negative.values())
+    )
 
 
 def outcomes(
@@ -79,168 +120,109 @@ def outcomes(
     *,
     as_of: Instant,
 ) -> list[tuple[float, float]]:
-    """(outcome, covariate) of each unit in the order given; the covariate 0 where there is none."""
+    """(outcome, covariate) of each unit in the order given; the covariate 0 where there is none.
+
+    Raises:
+        UsageError: If the metric is a ratio, of which a unit has no number of its own.
+    """
+    if _KINDS[definition.measure] == "ratio":
+        raise UsageError(
+            f'the metric "{definition.name}" is a ratio of sums over units; one unit has none'
+        )
     with duckdb.connect() as lake:
-        _create(lake, units)
-        _pour(connection, lake, units, [definition], as_of)
-        columns = _measure(lake, [definition], as_of)
+        columns = columns_of([definition])
+        _create(lake, units, NO_KEYS)
+        pour(connection, lake, _people(units), columns, as_of=as_of)
+        measure(lake, columns, as_of=as_of)
         chosen = "v0, v1" if len(columns) > 1 else "v0, 0.0"
         return lake.execute(f"SELECT {chosen} FROM units ORDER BY place").fetchall()
 
 
 def covariate_name(definition: MetricDefinition) -> str:
-    """What the covariate of a metric is called in a readout."""
-    assert definition.covariate is not None
-    return f"{definition.name} in the {definition.covariate / DAY:g} days before"
+    """What the covariate of a metric is called in a readout; of a ratio, its numerator's."""
+    return covariate_names(definition)[0]
 
 
-# --- exposures and events in --------------------------------------------------------------------
+def _people(units: Sequence[Unit]) -> list[tuple[int, Instant]]:
+    return [(unit.profile_id, unit.at) for unit in units]
 
 
-def _create(lake: duckdb.DuckDBPyConnection, units: Sequence[Unit]) -> None:
-    lake.execute("SET threads = 2")
-    lake.execute("CREATE TABLE moments (unit BIGINT, metric INTEGER, moment BIGINT, amount DOUBLE)")
-    names = sorted({unit.variant for unit in units})
-    number = {name: i for i, name in enumerate(names)}
-    lake.execute("CREATE TABLE names (number INTEGER, variant VARCHAR)")
-    for name, i in number.items():
-        lake.execute("INSERT INTO names VALUES (?, ?)", [i, name])
+def _create(lake: duckdb.DuckDBPyConnection, units: Sequence[Unit], keys: Keys) -> None:
+    """The table `exposed`: place, unit, exposed, variant, and the keys."""
+    # One thread: sums in one order, so that the same data give the same last digit every time.
+    lake.execute("SET threads = 1")
     given = {
         "place": np.arange(len(units), dtype=np.int64),
         "unit": np.array([unit.profile_id for unit in units], dtype=np.int64),
-        "number": np.array([number[unit.variant] for unit in units], dtype=np.int32),
         "exposed": np.array([unit.at for unit in units], dtype=np.int64),
     }
+    texts: dict[str, Sequence[str | None]] = {"variant": [unit.variant for unit in units]}
+    texts |= {f"d{i}": levels for i, levels in enumerate(keys.dimensions.values())}
+    if keys.stratum is not None:
+        texts["stratum"] = keys.stratum
+    if keys.cluster is not None:
+        texts["cluster"] = keys.cluster
+    joins = ""
+    for name, values in texts.items():
+        # Words cross over once each, as numbers per unit.
+        number = {word: i for i, word in enumerate(dict.fromkeys(values))}
+        given[f"{name}_number"] = np.array([number[word] for word in values], dtype=np.int64)
+        lake.execute(f"CREATE TABLE {name}_words (number BIGINT, {name} VARCHAR)")
+        rows = [[i, word] for word, i in number.items()]
+        if rows:
+            lake.executemany(f"INSERT INTO {name}_words VALUES (?, ?)", rows)
+        joins += f" JOIN {name}_words ON {name}_words.number = {name}_number"
     lake.register("given", given)
     lake.execute(
-        "CREATE TABLE exposed AS SELECT place, unit, variant, exposed FROM given JOIN names "
-        "USING (number)"
+        f"CREATE TABLE exposed AS SELECT place, unit, exposed, {', '.join(texts)} FROM given{joins}"
     )
     lake.unregister("given")
 
 
-def _pour(
-    connection: Connection,
-    lake: duckdb.DuckDBPyConnection,
-    units: Sequence[Unit],
-    definitions: Sequence[MetricDefinition],
-    as_of: Instant,
-) -> int:
-    """Stream the events that any metric may count; give how many had no readable value."""
-    readers = [reader for i, it in enumerate(definitions) for reader in _readers(i, it)]
-    before = max([it.covariate or 0 for it in definitions], default=0)
-    n_unreadable = 0
-    for start in range(0, len(units), UNITS_PER_READ):
-        piece = units[start : start + UNITS_PER_READ]
-        oldest = min(unit.at for unit in piece) - before
-        ids = [unit.profile_id for unit in piece]
-        for event in sorted({reader.match.event for reader in readers}):
-            rows = connection.select_in(
-                "SELECT profile_id, at, name, properties, context FROM event "
-                "WHERE profile_id IN (?) AND name = ? AND at > ? AND at <= ?",
-                ids,
-                (event, oldest, as_of),
-            )
-            for reader in readers:
-                if reader.match.event == event:
-                    n_unreadable += _insert(lake, reader, rows)
-    return n_unreadable
-
-
-@dataclass(frozen=True)
-class _Reader:
-    """Which events add what to which metric."""
-
-    metric: int
-    match: EventMatch
-    value: tuple[str, ...] | None
-    sign: float
-
-
-def _readers(number: int, it: MetricDefinition) -> Iterable[_Reader]:
-    yield _Reader(number, it.match, it.value, 1.0)
-    if it.minus is not None:
-        match, value = it.minus
-        yield _Reader(number, match, value, -1.0)
-
-
-def _insert(lake: duckdb.DuckDBPyConnection, reader: _Reader, rows: Sequence[Row]) -> int:
-    test = compile_where(reader.match.where)
-    if test is not None:
-        rows = [row for row in rows if test(_event(row))]
-    n_unreadable = 0
-    amounts: list[float] = []
-    for row in rows:
-        amount = 1.0 if reader.value is None else _number(row, reader.value)
-        n_unreadable += amount is None
-        amounts.append(0.0 if amount is None else reader.sign * amount)
-    if rows:
-        poured = {
-            "unit": np.array([row[0] for row in rows], dtype=np.int64),
-            "moment": np.array([row[1] for row in rows], dtype=np.int64),
-            "amount": np.array(amounts, dtype=np.float64),
-        }
-        lake.register("poured", poured)
-        lake.execute(
-            "INSERT INTO moments SELECT unit, ?::INTEGER, moment, amount FROM poured",
-            [reader.metric],
-        )
-        lake.unregister("poured")
-    return n_unreadable
-
-
-def _event(row: Row) -> Event:
-    _, at, name, properties, context = row
-    return Event(0, name, at, at, _object.decode(properties), _object.decode(context))
-
-
-def _number(row: Row, path: tuple[str, ...]) -> float | None:
-    text = row[3] if path[0] == "properties" else row[4]
-    found: Any = follow(_object.decode(text), path[1:])
-    if isinstance(found, bool) or not isinstance(found, int | float):
-        return None
-    return float(found)
-
-
-# --- units out ----------------------------------------------------------------------------------
-
-
-def _measure(
-    lake: duckdb.DuckDBPyConnection, definitions: Sequence[MetricDefinition], as_of: Instant
-) -> list[str]:
-    """Make the table `units`, a row per unit; give what its columns v0, v1, … hold."""
-    columns: list[str] = []
-    terms: list[str] = []
-    for i, it in enumerate(definitions):
-        until = f"exposed + {it.within}" if it.within is not None else str(as_of)
-        after = f"metric = {i} AND moment > exposed AND moment <= least({until}, {as_of})"
-        terms.append(_term(it, after))
-        columns.append(it.name)
-        if it.covariate is not None:
-            before = f"metric = {i} AND moment > exposed - {it.covariate} AND moment <= exposed"
-            terms.append(_term(it, before))
-            columns.append(covariate_name(it))
-    chosen = ", ".join(f"{term} AS v{i}" for i, term in enumerate(terms))
-    lake.execute(
-        f"CREATE TABLE units AS SELECT place, variant, {chosen} FROM exposed LEFT JOIN moments "
-        "USING (unit) GROUP BY place, variant, exposed"
+def _table(columns: Sequence[Column], keys: Keys) -> Table:
+    return Table(
+        sql="(SELECT * FROM units JOIN exposed USING (place))",
+        variant="variant",
+        columns={column.name: f"v{i}" for i, column in enumerate(columns)},
+        stratum="stratum" if keys.stratum is not None else None,
+        dimensions={name: f"d{i}" for i, name in enumerate(keys.dimensions)},
+        cluster="cluster" if keys.cluster is not None else None,
     )
-    return columns
 
 
-def _term(it: MetricDefinition, which: str) -> str:
-    total = f"coalesce(fsum(amount) FILTER (WHERE {which}), 0.0)"
-    return f"CAST({total} > 0 AS DOUBLE)" if it.measure == "happened" else total
-
-
-def _metric(it: MetricDefinition, role: Role) -> Metric:
+def analysed_metric(it: MetricDefinition, role: Role) -> Metric:
+    """A metric as the analysis takes it."""
+    kind = _KINDS[it.measure]
+    if it.minus is not None and kind == "count":
+        kind = "mean"  # More may be taken off than there was.
+    names = [column.name for column in columns_of([it]) if not column.is_covariate]
     return Metric(
         name=it.name,
-        kind="proportion" if it.measure == "happened" else "mean",
-        covariates=(covariate_name(it),) if it.covariate is not None else (),
+        kind=kind,
+        column=names[0] if kind != "ratio" else None,
+        numerator=names[0] if kind == "ratio" else None,
+        denominator=names[1] if kind == "ratio" else None,
+        covariates=covariate_names(it) if it.covariate is not None else (),
         cap_share=it.winsorize,
+        q=it.quantile,
         better=it.better,
         role=role,
         title=it.title,
-        unit=it.currency if it.measure == "sum" else None,
+        unit=it.currency if _is_money(it) else None,
     )
+
+
+def _is_money(it: MetricDefinition) -> bool:
+    if it.parts is not None:
+        return _is_money(it.parts[0])
+    return it.measure == "sum" or (
+        it.measure in ("quantile", "last", "mean_per_event") and it.value is not None
+    )
+
+
+def _cautions(poured: Poured) -> list[str]:
+    return [
+        f"{n:,} events of {name} have a value below 0, which pulls its sums down; if they take"
+        " money back, give them an event of their own and name it under minus"
+        for name, n in poured.n_negative.items()
+    ]

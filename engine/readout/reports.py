@@ -50,13 +50,48 @@ def page(parts: Sequence[Part], *, title: str, notes: Sequence[str] = ()) -> str
     return report.html(parts, title=title, notes=notes)
 
 
-def as_text(found: Findings, *, markdown: bool) -> str:
-    """For a terminal, or as Markdown."""
+def as_text(
+    found: Findings, *, markdown: bool, width: int | None = None, colour: bool = False
+) -> str:
+    """For a terminal of some width, or as Markdown."""
     if found.readout is None:
         mark = "## " if markdown else ""
         return f"{mark}{found.study.name}\n\nNo readout: {found.why_not}.\n"
-    show = report.markdown if markdown else report.text
-    return "\n".join(show(each) for each in (found.readout, *found.triggered))
+    whole = (found.readout, *found.triggered)
+    if markdown:
+        return "\n".join(map(report.markdown, whole))
+    return "\n".join(report.text(each, width=width, colour=colour) for each in whole)
+
+
+def report_schema() -> dict[str, Any]:
+    """The JSON Schema of `as_json`: a readout with how it was collected, or why there is none."""
+    readout = report.json_schema()
+    text, count = {"type": "string"}, {"type": "integer", "minimum": 0}
+    about = {
+        "kind": text,
+        "campaign": text,
+        "phase": count,
+        "as_of": text,
+        "immature": count,
+        "conflicts": count,
+    }
+    properties = {
+        **readout["properties"],
+        **about,
+        "triggered": {"type": "object", "additionalProperties": {"$ref": "#/$defs/readout"}},
+    }
+    alone = {key: readout[key] for key in ("type", "required", "properties")}
+    nothing = {"name": text, **about, "readout": {"type": "null"}, "why_not": text}
+    return {
+        "$schema": readout["$schema"],
+        "$id": readout["$id"],
+        "title": "What `antiphon experiment report --json` prints of one study",
+        "$defs": {**readout["$defs"], "readout": alone},
+        "anyOf": [
+            {"type": "object", "required": list(properties), "properties": properties},
+            {"type": "object", "required": list(nothing), "properties": nothing},
+        ],
+    }
 
 
 def as_json(found: Findings) -> dict[str, Any]:

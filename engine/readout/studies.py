@@ -5,15 +5,17 @@ or "holdout:global", with "@<period>" where it has one: the names of the exposur
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
+from campaigns.experiment_plans import located
 from campaigns.metrics import MetricDefinition, compile_metrics
+from campaigns.step_forms import SendStep, walk
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
 from engine.core.journeys.holdouts import HELD_OUT, TREATED, exposure_name
-from engine.core.model import Campaign, Holdout, Program
+from engine.core.model import Bandit, Campaign, Experiment, Holdout, Program
 from experiments.metrics import Role
 
 Kind = Literal["A/B test", "campaign holdout", "programme holdout", "global holdout"]
@@ -30,6 +32,11 @@ class Study:
         name: As in the exposure table.
         metrics: Each with its role; the first is primary.
         method, alpha, correction: As declared; the language's default where nothing is.
+        analysis: Everything declared of how it is read, as the compiler gives it.
+        unit: What is drawn: profile, user, anonymous or traits.PATH.
+        bandit: How its weights are learnt; None for planned ones.
+        sends: The steps whose messages are the treatment; None for every one of the campaign.
+        allows_opens: Whether a metric that counts opens may decide.
     """
 
     name: str
@@ -39,10 +46,15 @@ class Study:
     control: str
     weights: Mapping[str, int]
     metrics: tuple[tuple[MetricDefinition, Role], ...]
-    method: Literal["sequential", "fixed", "bayesian"] = "sequential"
+    method: Literal["sequential", "fixed", "group_sequential", "bayesian"] = "sequential"
     alpha: float = 0.05
-    correction: Literal["holm", "bh", "bonferroni", "none"] = "holm"
+    correction: Literal["holm", "bh", "bonferroni", "dunnett", "none"] = "holm"
     campaign: str = ""
+    analysis: Mapping[str, Any] = field(default_factory=dict)
+    unit: str = "profile"
+    bandit: Bandit | None = None
+    sends: frozenset[str] | None = None
+    allows_opens: bool = False
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -53,6 +65,7 @@ class Study:
 def studies(program: Program, workspace: Workspace) -> list[Study]:
     """Everything that has metrics to be judged by, campaign by campaign, holdouts first."""
     known = compile_metrics(workspace)
+    sends = _sends(workspace)
     found: list[Study] = []
     for campaign in program.campaigns.values():
         if campaign.holdout is not None:
@@ -62,21 +75,11 @@ def studies(program: Program, workspace: Workspace) -> list[Study]:
                 "campaign holdout",
             )  # fmt: skip
         for experiment in program.experiments.values():
-            if experiment.campaign != campaign.name:
-                continue
-            if program.phases.get(experiment.name, 1) != experiment.phase:
-                continue
-            form = workspace.experiments.get(experiment.name)
-            metrics = _with_roles(known, experiment.metrics)
-            if metrics:
-                found.append(
-                    Study(
-                        experiment.name, str(form.title) if form and form.title else
-                        experiment.name, "A/B test", experiment.phase, experiment.control,
-                        {it.name: it.weight for it in experiment.variants}, metrics,
-                        campaign=campaign.name, **_analysis(experiment.analysis),
-                    )
-                )  # fmt: skip
+            if experiment.campaign == campaign.name:
+                found += _experiment_study(program, workspace, known, experiment, sends)
+    for experiment in program.experiments.values():
+        if experiment.campaign not in program.campaigns:
+            found += _experiment_study(program, workspace, known, experiment, sends)
     for name, holdout in program.programme_holdouts.items():
         members = [it for it in program.campaigns.values() if it.programme == name]
         title = f"The programme {name} against silence"
@@ -112,6 +115,44 @@ def named(found: Iterable[Study], name: str) -> list[Study]:
     raise UsageError(f'there is nothing to read out named "{name}".{hint} There is: {listed}')
 
 
+def _experiment_study(
+    program: Program,
+    workspace: Workspace,
+    known: Mapping[str, MetricDefinition],
+    experiment: Experiment,
+    sends: Mapping[str, frozenset[str]],
+) -> list[Study]:
+    """An experiment in its current phase, in a journey or served to clients."""
+    metrics = _with_roles(known, experiment.metrics)
+    if not metrics or program.phases.get(experiment.name, 1) != experiment.phase:
+        return []
+    form = workspace.experiments.get(experiment.name)
+    title = str(form.title) if form and form.title else experiment.name
+    weights = {it.name: it.weight for it in experiment.variants}
+    given = experiment.analysis
+    return [
+        Study(
+            experiment.name, title, "A/B test", experiment.phase, experiment.control, weights,
+            metrics, campaign=experiment.campaign, unit=experiment.unit, bandit=experiment.bandit,
+            sends=sends.get(experiment.name, frozenset()), analysis=given,
+            allows_opens=bool(given.get("opens_may_decide")), **_method(given),
+        )
+    ]  # fmt: skip
+
+
+def _sends(workspace: Workspace) -> dict[str, frozenset[str]]:
+    """The sending steps inside the arms of each experiment."""
+    return {
+        str(found.name): frozenset(
+            step_id
+            for name, variant in found.step.variants.items()
+            for step_id, step in walk(variant.do, f"{found.step_id}.{name}.")
+            if isinstance(step, SendStep)
+        )
+        for found in located(workspace)
+    }
+
+
 def _holdout_study(
     program: Program,
     known: Mapping[str, MetricDefinition],
@@ -130,7 +171,9 @@ def _holdout_study(
             roles["primary"].append(campaign.goal)
     for experiment in program.experiments.values():
         if experiment.campaign in names:
-            analysis = experiment.analysis
+            # Looks, ends and samples are planned for the experiment, and mean nothing here.
+            planned_looks = experiment.analysis.get("method") == "group_sequential"
+            analysis = {} if planned_looks else experiment.analysis
             for role in ("primary", "secondary", "guardrails"):
                 into = "secondary" if role == "primary" else role
                 roles[into] += experiment.metrics.get(role, ())
@@ -142,7 +185,7 @@ def _holdout_study(
         Study(
             exposure_name(label, holdout), title, kind, 1, HELD_OUT,
             {HELD_OUT: held, TREATED: SHARES - held}, metrics,
-            campaign=campaigns[0].name if len(campaigns) == 1 else "", **_analysis(analysis),
+            campaign=campaigns[0].name if len(campaigns) == 1 else "", **_method(analysis),
         )
     ]  # fmt: skip
 
@@ -164,5 +207,5 @@ def _with_roles(
     return tuple(found.values())
 
 
-def _analysis(given: Mapping[str, Any]) -> dict[str, Any]:
+def _method(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: given[key] for key in ("method", "alpha", "correction") if key in given}

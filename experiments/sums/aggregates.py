@@ -3,6 +3,9 @@
 Aggregates of parts merge into the aggregates of the whole, in any order, so they can be summed per
 day, per partition or in a warehouse, and no unit's row need leave it. Raw sums of squares are never
 used: with a mean of 1e12 (milliseconds since 1970) they lose every digit of the variance.
+
+Second moments may be sparse: five metrics with five covariates need few of all pairs. A pair that
+was not summed is None; asking for it is a DataError, never a 0. Read next: `unit_sums`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,13 +24,14 @@ class Aggregates:
         n: How many units.
         columns: Names, in the order of the other two.
         means: Mean of each column; zeros when n is 0.
-        moments: Symmetric matrix of sum((a - mean_a) * (b - mean_b)), not divided by anything.
+        moments: Symmetric matrix of sum((a - mean_a) * (b - mean_b)), not divided by anything; None
+            where the pair was not summed.
     """
 
     n: int
     columns: tuple[str, ...]
     means: tuple[float, ...]
-    moments: tuple[tuple[float, ...], ...]
+    moments: tuple[tuple[float | None, ...], ...]
 
     def __post_init__(self) -> None:
         size = len(self.columns)
@@ -38,7 +42,7 @@ class Aggregates:
         if self.n < 0:
             raise DataError(f"a count of {self.n} units is impossible")
         for name, mean, row in zip(self.columns, self.means, self.moments, strict=True):
-            if not isfinite(mean) or not all(map(isfinite, row)):
+            if not isfinite(mean) or not all(value is None or isfinite(value) for value in row):
                 raise DataError(f"column {name!r} holds values that are not finite")
 
     @classmethod
@@ -83,23 +87,27 @@ class Aggregates:
         n: int,
         shifts: Sequence[float],
         sums: Sequence[float],
-        products: Sequence[Sequence[float]],
+        products: Sequence[Sequence[float | None]],
     ) -> Self:
         """Aggregates from sums a database can make, taken after subtracting a shift per column.
 
         Args:
             shifts: What was subtracted, close to each column's mean (the mean of all variants).
             sums: sum(a - shift_a) of each column.
-            products: sum((a - shift_a) * (b - shift_b)), full or upper triangle; [i][j], i <= j.
+            products: sum((a - shift_a) * (b - shift_b)), full or upper triangle; [i][j], i <= j;
+                None where the pair was not summed.
         """
         if n == 0:
             return cls.empty(tuple(columns))
         rest = [total / n for total in sums]
         means = tuple(shift + left for shift, left in zip(shifts, rest, strict=True))
 
-        def moment(i: int, j: int) -> float:
+        def moment(i: int, j: int) -> float | None:
             i, j = min(i, j), max(i, j)
-            value = products[i][j] - n * rest[i] * rest[j]
+            product = products[i][j]
+            if product is None:
+                return None
+            value = product - n * rest[i] * rest[j]
             return max(value, 0.0) if i == j else value
 
         size = range(len(columns))
@@ -128,7 +136,7 @@ class Aggregates:
         weight = self.n * other.n / n
         moments = tuple(
             tuple(
-                a + b + gap_row * gap * weight
+                None if a is None or b is None else a + b + gap_row * gap * weight
                 for a, b, gap in zip(row, other_row, gaps, strict=True)
             )
             for row, other_row, gap_row in zip(self.moments, other.moments, gaps, strict=True)
@@ -145,9 +153,17 @@ class Aggregates:
 
     def covariance(self, one: str, other: str) -> float:
         """Sample covariance (divided by n - 1) of two columns; 0 for fewer than two units."""
-        if self.n < 2:
-            return 0.0
-        return self.moments[self._index(one)][self._index(other)] / (self.n - 1)
+        moment = self.moments[self._index(one)][self._index(other)]
+        if moment is None:
+            raise DataError(
+                f"the products of {one!r} and {other!r} were not summed; declare a metric that"
+                " needs both (an outcome and its covariate, a numerator and its denominator)"
+            )
+        return moment / (self.n - 1) if self.n > 1 else 0.0
+
+    def has_pair(self, one: str, other: str) -> bool:
+        """Whether the products of two columns were summed, so that `covariance` answers."""
+        return self.moments[self._index(one)][self._index(other)] is not None
 
     def _index(self, column: str) -> int:
         try:
@@ -166,6 +182,13 @@ def merged(parts: Iterable[Aggregates]) -> Aggregates:
     if total is None:
         raise DataError("there is nothing to merge")
     return total
+
+
+def merged_strata(
+    strata: Mapping[str, Mapping[str, Aggregates]],
+) -> dict[str, Aggregates]:
+    """Aggregates per variant, all its strata together, from variant -> stratum -> Aggregates."""
+    return {variant: merged(parts.values()) for variant, parts in strata.items()}
 
 
 def _transposed(columns: Sequence[str], rows: Iterable[Sequence[float]]) -> list[list[float]]:

@@ -125,7 +125,7 @@ def write(frame, path):
     "suffix", ["csv", "csv.gz", "csv.zst", "tsv", "jsonl", "jsonl.gz", "parquet"]
 )
 def test_every_format_gives_tea_tastings_numbers(antiphon, tmp_path, suffix):
-    frame = shop()
+    frame = shop(3_000)  # Enough for Welch's interval; small proportions have one of their own.
     path = tmp_path / f"shop.{suffix}"
     write(frame, path)
 
@@ -158,7 +158,8 @@ def test_several_rows_of_a_unit_are_rolled_up(antiphon, tmp_path):
     metrics = ("--metric", "name=visit,kind=proportion", "--metric", "spend", "--json")
 
     once = json.loads(antiphon(tmp_path / "once.csv", *BASIC, *metrics)[1])
-    twice = json.loads(antiphon(tmp_path / "twice.csv", *BASIC, "--unit", "id", *metrics)[1])
+    sums = ("--unit", "id", "--unit-rows", "sum")
+    twice = json.loads(antiphon(tmp_path / "twice.csv", *BASIC, *sums, *metrics)[1])
 
     assert twice["variants"] == once["variants"]
     for name in ("visit", "spend"):
@@ -199,6 +200,7 @@ def test_the_landing_page_log_as_it_comes_is_refused_and_once_unwrapped_is_read(
     assert f"{cut}:{len(lines)}: expected Number of Columns: 5 Found: 3" in refused(cut, *arguments)
 
     whole = a_file(tmp_path, "\n".join(lines[:-1]), "whole.csv")
+    _, mended, _ = antiphon(path, *arguments, "--repair", "--received", "landing_page")
     _, out, _ = antiphon(whole, *arguments)
     seen = {}
     for line in lines[1:-1]:
@@ -209,6 +211,15 @@ def test_the_landing_page_log_as_it_comes_is_refused_and_once_unwrapped_is_read(
     assert mixed > 0
     assert sum(arm["n"] for arm in found["variants"].values()) == len(seen) - mixed
     assert any(note.startswith(f"{mixed} of {len(seen):,} units") for note in found["notes"])
+    again = json.loads(mended)
+    assert again["metrics"] == found["metrics"]
+    n_lines = len(lines) - 1
+    assert (
+        f"{n_lines:,} lines were wrapped in quotes as a whole and were unwrapped" in again["notes"]
+    )
+    assert any(f"1 of {n_lines:,} lines have other than 5 fields" in it for it in again["notes"])
+    # The data's own description: 791 rows where group and page disagree.
+    assert any(f"in 791 of {n_lines - 1:,} rows" in note for note in again["notes"])
 
 
 @pytest.mark.parametrize(
@@ -266,14 +277,19 @@ def test_files_that_are_not_what_their_name_says_get_one_clear_line(
         ("name=y,covariate=y", "both outcome and covariate"),
         ("name=y,name=z", "given twice"),
         ("name=y,better=up", "allowed are higher, lower"),
-        ("name=y,kind=quantile,q=0.9", '"q" is not a key'),
+        ("name=y,kind=quantile", "a quantile needs q= between 0 and 1"),
+        ("name=y,kind=quantile,q=90", "is not a share between 0 and 1"),
+        ("name=y,kind=quantile,q=0.9", "too few"),
+        ("name=y,q=0.9", "belongs to kind=quantile only"),
+        ("name=z,kind=count", "is a count: a whole number from 0 on"),
+        ("name=z,money=EUR", "row 2, column \"z\" holds -1, but 'z' refuses values below 0"),
         ("name=y,kind=", "has no value"),
         ("name=yy", 'did you mean "y"?'),
         ("name=y,kind=proportion", "is a proportion: 0 or 1"),
     ],
 )
 def test_bad_metrics_get_one_clear_line(refused, tmp_path, metric, expected):
-    path = a_file(tmp_path, "v,y\na,1\nb,2\na,3\nb,4\n")
+    path = a_file(tmp_path, "v,y,z\na,1,0\nb,2,-1\na,3,0\nb,4,2\n")
 
     found = refused(path, "--variant", "v", "--control", "a", "--metric", metric)
 
