@@ -3,24 +3,16 @@
 from collections.abc import Collection, Iterator, Mapping
 
 from campaigns.channel_checks import check_channels
-from campaigns.compile import compile_campaign, compile_segment_files
-from campaigns.condition_forms import (
-    AllForm,
-    AnyForm,
-    ConditionForm,
-    NoneForm,
-    NotForm,
-    SegmentForm,
-)
+from campaigns.compile import compile_campaign, compile_segment_files, references
 from campaigns.conditions import Conditions
 from campaigns.contradictions import check_contradictions
 from campaigns.endings import HOLDING, check_circles, check_length
-from campaigns.experiment_plans import check_experiments, located
+from campaigns.experiment_checks import check_experiments, experiment_notices
+from campaigns.experiment_plans import located, planned
 from campaigns.metrics import check_metrics
 from campaigns.moves import check_migrate
 from campaigns.person_conditions import compile_lists
 from campaigns.problems import Problem, advice
-from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
 from campaigns.settings_forms import CHANNEL_KINDS
 from campaigns.step_forms import JourneyStep, RepeatStep, SendStep, blocks
@@ -37,7 +29,7 @@ def check_workspace(
         names: Every name that some file declares, by folder, also of files that did not read.
     """
     problems: list[Problem] = []
-    ran = {str(found.step.experiment) for found in located(workspace)}
+    ran = {str(found.name) for found in located(workspace)}
     known = {**names, "experiments": {*names["experiments"], *ran}}
     conditions = Conditions(
         workspace, names=known, blind=lambda trait, kind, value: "blind:", problems=problems
@@ -127,11 +119,11 @@ def _check_campaign(conditions: Conditions, form: CampaignFile) -> None:
 def _check_cycles(conditions: Conditions) -> None:
     """Report each segment that is defined by itself, once, at the reference that closes it."""
     segments = conditions.workspace.segments
-    references = {name: list(_references(form.when)) for name, form in segments.items()}
+    named = {name: list(references(form.when)) for name, form in segments.items()}
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
-        for reference in references.get(name, ()):
+        for reference in named.get(name, ()):
             if reference in path:
                 circle = " -> ".join((*path[path.index(reference) :], reference))
                 conditions.report(
@@ -147,25 +139,6 @@ def _check_cycles(conditions: Conditions) -> None:
     for name in segments:
         if name not in done:
             visit(name, (name,))
-
-
-def _references(form: ConditionForm) -> Iterator[Text]:
-    match form:
-        case SegmentForm():
-            yield form.segment
-        case AllForm():
-            inner = form.all
-        case AnyForm():
-            inner = form.any
-        case NoneForm():
-            inner = form.none
-        case NotForm():
-            inner = [form.not_]
-        case _:
-            return
-    if not isinstance(form, SegmentForm):
-        for condition in inner:
-            yield from _references(condition)
 
 
 def _check_test(conditions: Conditions, test: TestFile) -> None:
@@ -207,8 +180,8 @@ def _check_test(conditions: Conditions, test: TestFile) -> None:
 
 def _check_force(conditions: Conditions, test: TestFile) -> None:
     variants = {
-        str(found.step.experiment): {str(name) for name in found.step.variants}
-        for found in located(conditions.workspace)
+        str(found.name): {str(name) for name in found.variants}
+        for found in planned(conditions.workspace)
     }
     for name, variant in test.force.items():
         if name == "holdout":
@@ -263,6 +236,7 @@ def _notices(workspace: Workspace) -> Iterator[Problem]:
     for path in workspace.unused_pieces():
         message = "no template uses this. Delete it, or write its name into one."
         yield Problem(path, 0, path, message)
+    yield from experiment_notices(workspace)
     for found in located(workspace):
         for name, variant in found.step.variants.items():
             if _waits_before_sending(variant.do) is True:

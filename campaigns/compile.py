@@ -4,16 +4,26 @@ The same workspace gives the same versions on every machine: what depends on a k
 values) or on a moment (phases) stays out of the hashes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs, to_builtins
 
+from campaigns.condition_forms import (
+    AllForm,
+    AnyForm,
+    ConditionForm,
+    NoneForm,
+    NotForm,
+    SegmentForm,
+)
 from campaigns.conditions import Blind, Conditions, pii_traits
-from campaigns.experiment_plans import Located, compile_experiment, design, digest, located
+from campaigns.experiment_plans import Located, design, digest, located, planned
+from campaigns.experiments import compile_experiment, compile_where, rules_of
 from campaigns.journeys import Journeys
 from campaigns.person_conditions import compile_hours, compile_lists
 from campaigns.problems import InvalidWorkspace, Problem, advice
+from campaigns.reading import Text
 from campaigns.remembered import remembered
 from campaigns.schema import (
     ApiTriggerForm,
@@ -51,12 +61,14 @@ from engine.core.model import (
 class Phase(NamedTuple):
     """The current phase of an experiment, chosen when it was applied.
 
-    `digest` is that of `phase_digests` at its start: another one means another phase.
+    `digest` is that of `phase_digests` at its start: another one means another phase, and so does
+    less `coverage` than it has.
     """
 
     number: int
     seed: str
     digest: str = ""
+    coverage: float = 0.0
 
 
 _NOT_PINNED: Final = ("version", "title", "state")
@@ -94,17 +106,20 @@ def compile_workspace(
     lists = compile_lists(conditions)
     if not is_checked:
         problems.extend(unmet_templates(workspace, templates))
-    if problems:
-        raise InvalidWorkspace(problems)
     experiments: dict[tuple[str, int], Experiment] = {}
     numbers: dict[str, int] = {}
-    for found in located(workspace):
-        name = str(found.step.experiment)
+    for found in planned(workspace):
+        name = str(found.name)
         phase = phases.get(name) or Phase(1, name)
         numbers[name] = phase.number
         experiments[name, phase.number] = compile_experiment(
-            found, phase=phase.number, seed=phase.seed
+            found,
+            phase=phase.number,
+            seed=phase.seed,
+            where=compile_where(conditions, found),
         )
+    if problems:
+        raise InvalidWorkspace(problems)
     settings = workspace.settings
     return Program(
         release=release,
@@ -154,13 +169,62 @@ def phase_digests(workspace: Workspace) -> dict[str, str]:
 
 def designs(workspace: Workspace) -> dict[str, dict[str, Any]]:
     """What assignment and treatment of each experiment depend on, part by part."""
-    campaigns = unkeyed(workspace)
-    return {
-        str(found.step.experiment): design(
-            found, workspace=workspace, campaign=campaigns[str(found.campaign.name)]
+    campaigns, conditions = unkeyed(workspace), _unkeyed_conditions(workspace)
+    found_designs: dict[str, dict[str, Any]] = {}
+    for found in planned(workspace):
+        compiled = compile_experiment(
+            found, phase=1, seed="", where=compile_where(conditions, found)
         )
-        for found in located(workspace)
-    }
+        rules = rules_of(compiled)
+        if compiled.audience:
+            rules["audience"] = [compiled.audience, _meaning(workspace, compiled.audience)]
+        found_designs[compiled.name] = design(
+            found, workspace=workspace, campaign=campaigns.get(compiled.campaign), rules=rules
+        )
+    return found_designs
+
+
+def _meaning(workspace: Workspace, segment: str) -> str:
+    """The digest of what a segment asks, with all it refers to."""
+    found: dict[str, Any] = {}
+
+    def visit(name: str) -> None:
+        condition = unkeyed_segments(workspace).get(name)
+        if condition is None or name in found:
+            return
+        found[name] = to_builtins(condition)
+        for reference in references(workspace.segments[name].when):
+            visit(str(reference))
+
+    visit(segment)
+    return digest(found)
+
+
+@remembered
+def unkeyed_segments(workspace: Workspace) -> dict[str, Condition]:
+    """The segments with pii values as written: only ever hashed or compared, never stored."""
+    return compile_segment_files(_unkeyed_conditions(workspace))
+
+
+def references(form: ConditionForm) -> Iterator[Text]:
+    """The segments that a condition names itself."""
+    inner: Sequence[ConditionForm]
+    match form:
+        case SegmentForm():
+            yield form.segment
+            return
+        case AllForm():
+            inner = form.all
+        case AnyForm():
+            inner = form.any
+        case NoneForm():
+            inner = form.none
+        case NotForm():
+            inner = [form.not_]
+        case _:
+            return
+    for condition in inner:
+        yield from references(condition)
 
 
 def names_of(workspace: Workspace) -> dict[str, set[str]]:
@@ -173,7 +237,7 @@ def names_of(workspace: Workspace) -> dict[str, set[str]]:
         "tests": set(workspace.tests),
         "lists": set(workspace.lists),
         "experiments": set(workspace.experiments)
-        | {str(found.step.experiment) for found in located(workspace)},
+        | {str(found.name) for found in located(workspace)},
     }
 
 
@@ -267,13 +331,17 @@ def _check_date(conditions: Conditions, form: CampaignFile, date: DateForm) -> N
 @remembered
 def unkeyed(workspace: Workspace) -> dict[str, Campaign]:
     """The campaigns with pii values as written: only ever hashed or compared, never stored."""
-    conditions = Conditions(
+    conditions = _unkeyed_conditions(workspace)
+    return {name: compile_campaign(conditions, form) for name, form in workspace.campaigns.items()}
+
+
+def _unkeyed_conditions(workspace: Workspace) -> Conditions:
+    return Conditions(
         workspace,
         names=names_of(workspace),
         blind=lambda trait, kind, value: f"{trait}={value}",
         problems=[],
     )
-    return {name: compile_campaign(conditions, form) for name, form in workspace.campaigns.items()}
 
 
 def _version(campaign: Campaign, experiments: list[Located]) -> str:

@@ -47,7 +47,7 @@ OUR_EVENTS: Final = (
     "Message Deferred", "Message Undelivered", "Message Rejected", "Message Failed",
     "Message Displayed", "Message Dismissed", "Message Replied", "Campaign Triggered",
     "Webhook Answered", "Send Time Explored",
-    "Consent Requested", "Consent Confirmed", "Preferences Changed",
+    "Consent Requested", "Consent Confirmed", "Preferences Changed", "Experiment Viewed",
 )  # fmt: skip
 """Events that the engine itself writes; no file needs to declare them."""
 

@@ -5,55 +5,57 @@ phase with a new seed; more coverage does not, because it moves nobody.
 """
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from msgspec import to_builtins
 
-from campaigns.conditions import Conditions
-from campaigns.problems import advice
+from campaigns.analysis_forms import AnalysisForm, MetricsForm
+from campaigns.experiment_forms import AllocationForm, LayerForm
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExperimentFile
-from campaigns.step_forms import (
-    AnalysisForm,
-    ExperimentPlan,
-    ExperimentStepForm,
-    LayerForm,
-    MetricsForm,
-    SendStep,
-    walk,
-)
+from campaigns.step_forms import ExperimentStepForm, SendStep, walk
 from campaigns.workspace import Workspace
-from engine.core.model import Campaign, Experiment, Step, Variant
+from engine.core.model import Bandit, Campaign, Step
 
 
-@dataclass(frozen=True)
-class Located:
-    """An experiment's step in a campaign, and its file where it has one."""
+class Planned(ABC):
+    """An experiment, wherever it is written: what its step and its file say of it together."""
 
-    campaign: CampaignFile
-    step_id: str
-    step: ExperimentStepForm
-    plan: ExperimentFile | None
+    @property
+    @abstractmethod
+    def name(self) -> Text:
+        """Its name, where it is written."""
 
+    @property
+    @abstractmethod
+    def file(self) -> str:
+        """The file in which it is written."""
+
+    @property
+    @abstractmethod
+    def variants(self) -> dict[Text, int | None]:
+        """The weight that each variant gives itself, in order."""
+
+    @abstractmethod
     def given(self, key: str) -> Any:
         """A part of the plan from wherever it stands, None if nowhere."""
-        here = getattr(self.step, key)
-        return here if here is not None or self.plan is None else getattr(self.plan, key)
 
     @property
     def weights(self) -> dict[str, int]:
         """Planned weights by variant; 1 where nothing is said."""
-        planned = {} if self.plan is None else self.plan.variants
+        plan: ExperimentFile | None = getattr(self, "plan", None)
+        planned = {} if plan is None else plan.variants
         weights = {str(name): form.weight for name, form in planned.items()}
-        for name, form in self.step.variants.items():
-            if form.weight is not None:
-                weights[str(name)] = form.weight
+        for name, weight in self.variants.items():
+            if weight is not None:
+                weights[str(name)] = weight
         return {
             str(name): 1 if (weight := weights.get(str(name))) is None else weight
-            for name in self.step.variants
+            for name in self.variants
         }
 
     @property
@@ -82,6 +84,77 @@ class Located:
         found: LayerForm | None = self.given("layer")
         return found
 
+    @property
+    def unit(self) -> str:
+        """What is drawn: profile, user, anonymous or traits.PATH."""
+        return str(self.given("unit") or "profile")
+
+    @property
+    def bandit(self) -> Bandit | None:
+        form: AllocationForm | None = self.given("allocation")
+        if form is None or form.bandit is None:
+            return None
+        it = form.bandit
+        return Bandit(it.algorithm, it.floor, it.every, it.explore)
+
+    @property
+    def state(self) -> Literal["draft", "live", "stopped"]:
+        state: Literal["draft", "live", "stopped"] | None = self.given("state")
+        return state or "live"
+
+    @property
+    def winner(self) -> str:
+        """The variant that everybody gets once it is stopped, "" for what the control gets."""
+        return str(self.given("winner") or "")
+
+
+@dataclass(frozen=True)
+class Located(Planned):
+    """An experiment's step in a campaign, and its file where it has one."""
+
+    campaign: CampaignFile
+    step_id: str
+    step: ExperimentStepForm
+    plan: ExperimentFile | None
+
+    @property
+    def name(self) -> Text:
+        return self.step.experiment
+
+    @property
+    def file(self) -> str:
+        return self.campaign.file
+
+    @property
+    def variants(self) -> dict[Text, int | None]:
+        return {name: form.weight for name, form in self.step.variants.items()}
+
+    def given(self, key: str) -> Any:
+        here = getattr(self.step, key)
+        return here if here is not None or self.plan is None else getattr(self.plan, key)
+
+
+@dataclass(frozen=True)
+class Served(Planned):
+    """An experiment of experiments/*.yaml whose values clients ask for; no journey has it."""
+
+    plan: ExperimentFile
+
+    @property
+    def name(self) -> Text:
+        return self.plan.experiment
+
+    @property
+    def file(self) -> str:
+        return self.plan.file
+
+    @property
+    def variants(self) -> dict[Text, int | None]:
+        return {name: form.weight for name, form in self.plan.variants.items()}
+
+    def given(self, key: str) -> Any:
+        return getattr(self.plan, key)
+
 
 def located(workspace: Workspace) -> Iterator[Located]:
     """Every experiment step of every campaign."""
@@ -92,32 +165,40 @@ def located(workspace: Workspace) -> Iterator[Located]:
                 yield Located(campaign, step_id, step, plan)
 
 
-def compile_experiment(found: Located, *, phase: int, seed: str) -> Experiment:
-    """One phase of an experiment, as the core assigns by it."""
-    metrics, layer = found.metrics, found.layer
-    return Experiment(
-        name=str(found.step.experiment),
-        campaign=str(found.campaign.name),
-        variants=tuple(Variant(name, weight) for name, weight in found.weights.items()),
-        seed=seed,
-        phase=phase,
-        coverage=found.coverage,
-        layer=(f"layer:{layer.name}", layer.from_, layer.to) if layer else None,
-        control=found.control,
-        metrics={}
-        if metrics is None
-        else {
-            "primary": tuple(map(str, metrics.primary)),
-            "secondary": tuple(map(str, metrics.secondary)),
-            "guardrails": tuple(map(str, metrics.guardrails)),
-        },
-        analysis=found.analysis.model_dump(),
-    )
+def served(workspace: Workspace) -> Iterator[Served]:
+    """Every experiment that clients are served; one that a journey has is not."""
+    in_journeys = {str(found.name) for found in located(workspace)}
+    for name, plan in workspace.experiments.items():
+        if plan.is_served and name not in in_journeys:
+            yield Served(plan)
 
 
-def design(found: Located, *, workspace: Workspace, campaign: Campaign) -> dict[str, Any]:
-    """What assignment and treatment depend on, as plain data; coverage is not part of it."""
+def planned(workspace: Workspace) -> Iterator[Located | Served]:
+    """Every experiment there is, those of journeys first."""
+    yield from located(workspace)
+    yield from served(workspace)
+
+
+def design(
+    found: Located | Served,
+    *,
+    workspace: Workspace,
+    campaign: Campaign | None,
+    rules: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What assignment and treatment depend on, as plain data; coverage is not part of it.
+
+    Args:
+        rules: As `rules_of` gives them, with a digest of the audience.
+    """
     layer = found.layer
+    said = {
+        "weights": found.weights,
+        "control": found.control,
+        "layer": [str(layer.name), layer.from_, layer.to] if layer else None,
+    }
+    if isinstance(found, Served) or campaign is None:
+        return {**said, "arms": {}, "templates": {}, **rules}
     sends = {
         f"{send.send.channel}/{send.send.template}": workspace.template_hash(
             str(send.send.channel), str(send.send.template)
@@ -126,13 +207,8 @@ def design(found: Located, *, workspace: Workspace, campaign: Campaign) -> dict[
         for _, send in walk(variant.do)
         if isinstance(send, SendStep)
     }
-    return {
-        "weights": found.weights,
-        "control": found.control,
-        "layer": [str(layer.name), layer.from_, layer.to] if layer else None,
-        "arms": _arms(found, campaign.steps),
-        "templates": sends,
-    }
+    arms = _arms(found, campaign.steps)
+    return {**said, "arms": arms, "templates": sends, **rules}
 
 
 def digest(data: Any) -> str:
@@ -185,157 +261,3 @@ def _own_links(step: dict[str, Any], own: Mapping[str, int]) -> dict[str, Any]:
     elif arms is not None:
         linked["arms"] = [(condition, own.get(target, "out")) for condition, target in arms]
     return linked
-
-
-# --- checks -------------------------------------------------------------------------------------
-
-
-def check_experiments(conditions: Conditions) -> None:
-    """Report what is wrong with any experiment, alone or beside the others."""
-    workspace = conditions.workspace
-    seen: dict[str, Located] = {}
-    for found in located(workspace):
-        name = found.step.experiment
-        if first := seen.get(str(name)):
-            conditions.report(
-                found.campaign.file,
-                name.line,
-                str(name),
-                f'the experiment "{name}" already runs at {first.campaign.file}:'
-                f"{first.step.experiment.line}. One experiment is one step; rename one.",
-            )
-            continue
-        seen[str(name)] = found
-        _check_variants(found, conditions)
-        _check_plan(found, conditions)
-    for planned, plan in workspace.experiments.items():
-        _check_metrics(plan.metrics, plan.file, conditions)
-        if planned not in seen:
-            _check_layer_name(plan, plan.file, conditions)
-    _check_layers(list(seen.values()), conditions)
-
-
-def _check_variants(found: Located, conditions: Conditions) -> None:
-    file, step, plan = found.campaign.file, found.step, found.plan
-    names = {str(name) for name in step.variants}
-    if plan is not None:
-        planned = {str(name): name for name in plan.variants}
-        for name in step.variants:
-            if planned and str(name) not in planned:
-                conditions.report(
-                    file,
-                    name.line,
-                    str(name),
-                    f'the variant "{name}" is not in {plan.file}.{advice(name, planned)}',
-                )
-        for variant_name, variant in planned.items():
-            if variant_name not in names:
-                conditions.report(
-                    plan.file,
-                    variant.line,
-                    variant_name,
-                    f'the variant "{variant_name}" has no arm at {file}:{step.line}. Say what it '
-                    "does there; `do: []` is nothing.",
-                )
-            if plan.variants[variant].do:
-                conditions.report(
-                    plan.file,
-                    variant.line,
-                    "do",
-                    "what an arm does stands in the journey; a plan has only weights.",
-                )
-    for arm, form in step.variants.items():
-        in_plan = plan is not None and any(
-            str(other) == arm and its.weight is not None for other, its in plan.variants.items()
-        )
-        if form.weight is None and not in_plan:
-            conditions.report(
-                file, arm.line, str(arm), f'the variant "{arm}" needs a weight: weight: 1.'
-            )
-        if form.weight is not None and in_plan and plan is not None:
-            conditions.report(
-                file,
-                arm.line,
-                str(arm),
-                f'the weight of "{arm}" also stands in {plan.file}. Keep one of them.',
-            )
-    if all(weight == 0 for weight in found.weights.values()):
-        conditions.report(
-            file,
-            step.line,
-            "variants",
-            "every weight is 0, so nobody can get any variant. Give two of them weight: 1.",
-        )
-    if found.control not in names:
-        conditions.report(
-            file,
-            step.line,
-            found.control,
-            f'the experiment "{step.experiment}" has no variant "{found.control}" to compare '
-            f"with. Name the one that changes nothing: control: {min(names)}.",
-        )
-
-
-def _check_plan(found: Located, conditions: Conditions) -> None:
-    file, step, plan = found.campaign.file, found.step, found.plan
-    if plan is not None:
-        for key in ExperimentPlan.model_fields:
-            if key in step.model_fields_set and key in plan.model_fields_set:
-                conditions.report(
-                    file,
-                    step.line,
-                    key,
-                    f'"{key}" of the experiment "{step.experiment}" also stands in {plan.file}. '
-                    "Keep one of them.",
-                )
-    _check_metrics(step.metrics, file, conditions)
-    if found.metrics is None:
-        conditions.report(
-            file,
-            step.line,
-            "metrics",
-            f'the experiment "{step.experiment}" is judged by nothing. Name a metric: '
-            "metrics: {primary: NAME}.",
-        )
-    if found.coverage == 0:
-        conditions.report(file, step.line, "coverage", "a coverage of 0% reaches nobody.")
-    _check_layer_name(step if step.layer or plan is None else plan, file, conditions)
-
-
-def _check_metrics(metrics: MetricsForm | None, file: str, conditions: Conditions) -> None:
-    if metrics is None:
-        return
-    seen: set[str] = set()
-    for name in (*metrics.primary, *metrics.secondary, *metrics.guardrails):
-        conditions.known("metric", name, conditions.names["metrics"], file)
-        if name in seen:
-            conditions.report(
-                file, name.line, str(name), f'the metric "{name}" is named twice. Keep one.'
-            )
-        seen.add(str(name))
-
-
-def _check_layer_name(plan: ExperimentPlan, file: str, conditions: Conditions) -> None:
-    if plan.layer is not None:
-        layers = {str(name) for name in conditions.workspace.settings.layers}
-        conditions.known("layer", plan.layer.name, layers, file)
-
-
-def _check_layers(experiments: list[Located], conditions: Conditions) -> None:
-    """Ranges of one layer must not overlap: that no unit is in two of them is its whole point."""
-    placed = [found for found in experiments if found.layer is not None]
-    for index, found in enumerate(placed):
-        for other in placed[:index]:
-            mine, theirs = found.layer, other.layer
-            assert mine is not None
-            assert theirs is not None
-            if mine.name == theirs.name and mine.from_ < theirs.to and theirs.from_ < mine.to:
-                name: Text = found.step.experiment
-                conditions.report(
-                    found.campaign.file,
-                    name.line,
-                    str(name),
-                    f'"{name}" ({mine.from_:.0%} to {mine.to:.0%}) overlaps '
-                    f'"{other.step.experiment}" ({theirs.from_:.0%} to {theirs.to:.0%}) in the '
-                    f'layer "{mine.name}". Move one.',
-                )

@@ -4,46 +4,19 @@ Read the result as Terraform's: `+` comes, `~` changes, `-` goes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from difflib import SequenceMatcher
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Final
 
-from campaigns.compile import campaign_versions, designs
-from campaigns.experiment_plans import located
+from campaigns.changes import Change, changed, keys_changed, trees_changed
+from campaigns.compile import campaign_versions
+from campaigns.experiment_changes import experiments_changed, phase_reasons
 from campaigns.migrate_forms import NONE, MigrateForm
-from campaigns.reading import shorten
-from campaigns.step_forms import STEPS
 from campaigns.workspace import SETTINGS_FILE, Workspace
 
-Kind = Literal["+", "~", "-"]
+__all__ = ["Change", "Notes", "difference", "phase_reasons", "render_plan"]
 
 _SECRET_PLACES: Final = ("channels", "connections")
 _FOLDERS: Final = ("segments", "metrics", "campaigns", "events", "tests")
-
-
-@dataclass(frozen=True)
-class Change:
-    """One construct that comes, changes or goes.
-
-    Attributes:
-        construct: settings, event, segment, metric, template, list, campaign, experiment or
-            test.
-        details: What changed, one sentence each.
-        opens_phase: An experiment's design changed: only units never exposed see the new one.
-        version: A campaign's new version; "" where its people stay on the one they have.
-    """
-
-    kind: Kind
-    construct: str
-    name: str
-    details: tuple[str, ...] = ()
-    opens_phase: bool = False
-    version: str = ""
-
-    @property
-    def detail(self) -> str:
-        return "; ".join(self.details)
 
 
 def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) -> list[Change]:
@@ -59,7 +32,7 @@ def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) 
     changes += _lists(old, new)
     changes += _catalog(old, new)
     changes += _campaigns(old, new, may_move=may_move)
-    changes += _experiments(old, new)
+    changes += experiments_changed(old, new)
     changes += _constructs("tests", old, new)
     return changes
 
@@ -95,9 +68,9 @@ def _settings(old: Workspace | None, new: Workspace) -> Iterator[Change]:
     details: list[str] = []
     for key in (*before, *(key for key in after if key not in before)):
         if key in _SECRET_PLACES:
-            details += _keys_changed(key, before.get(key), after.get(key))
+            details += keys_changed(key, before.get(key), after.get(key))
         else:
-            details += _changed(key, before.get(key), after.get(key))
+            details += changed(key, before.get(key), after.get(key))
     if details:
         yield Change("~", "settings", SETTINGS_FILE, tuple(details))
 
@@ -113,7 +86,7 @@ def _constructs(folder: str, old: Workspace | None, new: Workspace) -> Iterator[
             yield Change("-", construct, name)
         else:
             assert old is not None
-            details = _trees_changed(
+            details = trees_changed(
                 old.trees[before[name].file], new.trees[after[name].file], construct
             )
             if details:
@@ -182,7 +155,7 @@ def _campaigns(old: Workspace | None, new: Workspace, *, may_move: bool) -> Iter
             yield Change("-", "campaign", name, detail)
         else:
             assert old is not None
-            details = _trees_changed(
+            details = trees_changed(
                 old.trees[old.campaigns[name].file],
                 new.trees[new.campaigns[name].file],
                 "campaign",
@@ -200,178 +173,3 @@ def _fate(migrate: MigrateForm | None, version: str) -> str:
     if migrate is None or migrate.from_ == NONE:
         return f"whoever is inside finishes on version {version}"
     return f"whoever is inside moves to this version (migrate: from {migrate.from_})"
-
-
-def _experiments(old: Workspace | None, new: Workspace) -> Iterator[Change]:
-    before = {} if old is None else designs(old)
-    after = designs(new)
-    coverage_before = {} if old is None else _plans(old)
-    coverage_after = _plans(new)
-    for name in sorted({*before, *after}):
-        if name not in before:
-            weights = ", ".join(f"{arm} {share}" for arm, share in _shares(after[name]))
-            yield Change("+", "experiment", name, (weights,), opens_phase=True)
-        elif name not in after:
-            yield Change("-", "experiment", name, ("its phase ends; what it gathered stays",))
-        else:
-            reasons = _design_changes(before[name], after[name])
-            was, now = coverage_before[name], coverage_after[name]
-            if now["coverage"] < was["coverage"]:
-                reasons.append(
-                    f"coverage shrinks from {was['coverage']:.0%} to {now['coverage']:.0%}"
-                )
-            if reasons:
-                reasons.append("a new phase opens: only profiles never exposed will see it")
-                yield Change("~", "experiment", name, tuple(reasons), opens_phase=True)
-                continue
-            kept: list[str] = []
-            if now["coverage"] > was["coverage"]:
-                kept.append(f"coverage grows from {was['coverage']:.0%} to {now['coverage']:.0%}")
-            for key in ("metrics", "analysis"):
-                if now[key] != was[key]:
-                    kept.append(f"{key} changed while it runs: the report will say so")
-            if kept:
-                yield Change(
-                    "~", "experiment", name, (*kept, "the phase and everyone's variant stay")
-                )
-
-
-def phase_reasons(old: Workspace, new: Workspace, experiment: str) -> tuple[str, ...]:
-    """Why applying `new` opens a new phase of an experiment; empty if its phase stays."""
-    return next(
-        (
-            change.details
-            for change in _experiments(old, new)
-            if change.name == experiment and change.opens_phase
-        ),
-        (),
-    )
-
-
-def _plans(workspace: Workspace) -> dict[str, dict[str, Any]]:
-    return {
-        str(found.step.experiment): {
-            "coverage": found.coverage,
-            "metrics": found.metrics.model_dump() if found.metrics else None,
-            "analysis": found.analysis.model_dump(),
-        }
-        for found in located(workspace)
-    }
-
-
-def _shares(design: Mapping[str, Any]) -> list[tuple[str, str]]:
-    total = sum(design["weights"].values())
-    return [(name, f"{weight / total:.0%}") for name, weight in design["weights"].items()]
-
-
-def _design_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    reasons: list[str] = []
-    was, now = before["weights"], after["weights"]
-    reasons += [f'variant "{name}" is new' for name in now if name not in was]
-    reasons += [f'variant "{name}" is gone' for name in was if name not in now]
-    both = [name for name in now if name in was]
-    reasons += [
-        f'the weight of "{name}" changes from {was[name]} to {now[name]}'
-        for name in both
-        if was[name] != now[name]
-    ]
-    reasons += [
-        f'the steps of "{name}" changed'
-        for name in both
-        if before["arms"][name] != after["arms"][name]
-    ]
-    reasons += [
-        f"the template {name} changed"
-        for name, hashed in after["templates"].items()
-        if name in before["templates"] and before["templates"][name] != hashed
-    ]
-    if before["control"] != after["control"]:
-        reasons.append(f'the control is "{after["control"]}", no longer "{before["control"]}"')
-    if before["layer"] != after["layer"]:
-        reasons.append("its place in a layer changed")
-    if not reasons and list(was) != list(now):
-        reasons.append("the order of the variants changed, and with it who gets which")
-    return reasons
-
-
-# --- trees --------------------------------------------------------------------------------------
-
-
-def _trees_changed(old: Mapping[str, Any], new: Mapping[str, Any], named: str) -> tuple[str, ...]:
-    details: list[str] = []
-    for key in (*old, *(key for key in new if key not in old)):
-        if key != named:
-            details += _changed(key, old.get(key), new.get(key))
-    return tuple(details)
-
-
-def _changed(path: str, old: Any, new: Any) -> Iterator[str]:
-    """One sentence for each smallest part that differs."""
-    if old == new:
-        return
-    if old is None:
-        yield f"{path}: {_shown(new)} is new"
-    elif new is None:
-        yield f"{path}: {_shown(old)} is gone"
-    elif isinstance(old, dict) and isinstance(new, dict):
-        for key in (*old, *(key for key in new if key not in old)):
-            yield from _changed(f"{path}.{key}", old.get(key), new.get(key))
-    elif isinstance(old, list) and isinstance(new, list):
-        yield from _list_changed(path, old, new)
-    else:
-        yield f"{path}: {_shown(old)} -> {_shown(new)}"
-
-
-def _list_changed(path: str, old: list[Any], new: list[Any]) -> Iterator[str]:
-    """Entries are matched by their id, or by what kind of step they are and their place."""
-    labels_old, labels_new = _labels(old), _labels(new)
-    matcher = SequenceMatcher(a=labels_old, b=labels_new, autojunk=False)
-    for word, a0, a1, b0, b1 in matcher.get_opcodes():
-        if word == "equal":
-            for a, b in zip(range(a0, a1), range(b0, b1), strict=True):
-                yield from _changed(f"{path}.{labels_new[b]}", old[a], new[b])
-            continue
-        for a in range(a0, a1):
-            yield f"{path}.{labels_old[a]}: {_shown(old[a])} is gone"
-        for b in range(b0, b1):
-            yield f"{path}.{labels_new[b]}: {_shown(new[b])} is new"
-
-
-def _labels(items: list[Any]) -> list[str]:
-    labels: list[str] = []
-    for item in items:
-        if not isinstance(item, dict):
-            labels.append(str(item))
-            continue
-        kind = next((key for key in STEPS if key in item), None) or next(iter(item), "")
-        labels.append(str(item.get("id") or kind))
-    return labels
-
-
-def _keys_changed(place: str, old: Any, new: Any) -> Iterator[str]:
-    """Only which settings differ: their values may be secrets that someone wrote out."""
-    was, now = (dict(each) if isinstance(each, dict) else {} for each in (old, new))
-    for name in (*was, *(name for name in now if name not in was)):
-        if name not in was:
-            yield f"{place}.{name} is new"
-        elif name not in now:
-            yield f"{place}.{name} is gone"
-        elif was[name] != now[name]:
-            a, b = was[name], now[name]
-            if isinstance(a, dict) and isinstance(b, dict):
-                keys = sorted(key for key in {*a, *b} if a.get(key) != b.get(key))
-                yield f"{place}.{name}: {', '.join(keys)} changed"
-            else:
-                yield f"{place}.{name} changed"
-
-
-def _shown(tree: Any) -> str:
-    return shorten(_flow(tree), 80)
-
-
-def _flow(tree: Any) -> str:
-    if isinstance(tree, dict):
-        return "{" + ", ".join(f"{key}: {_flow(value)}" for key, value in tree.items()) + "}"
-    if isinstance(tree, list):
-        return "[" + ", ".join(_flow(value) for value in tree) + "]"
-    return str(tree)

@@ -13,9 +13,9 @@ from pydantic.json_schema import models_json_schema
 
 from campaigns.condition_forms import ConditionForm
 from campaigns.event_forms import MatchForm, Where
+from campaigns.experiment_forms import ExperimentPlan, NamespaceForm, PlannedVariantForm
 from campaigns.forms import (
     SHARE_SHORTHAND,
-    Currency,
     EventName,
     Flag,
     Form,
@@ -24,7 +24,6 @@ from campaigns.forms import (
     Named,
     Path,
     Priority,
-    Quantile,
     Shorthand,
     Slug,
     Span,
@@ -34,10 +33,11 @@ from campaigns.forms import (
     ZoneOrProfile,
     one_of,
 )
+from campaigns.metric_forms import MetricFile
 from campaigns.migrate_forms import MigrateForm
 from campaigns.person_forms import LocalTimeFacts
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
-from campaigns.step_forms import ExperimentPlan, JourneyStep, VariantForm
+from campaigns.step_forms import JourneyStep
 from campaigns.step_scalars import DayOffset
 
 
@@ -230,66 +230,26 @@ class CampaignFile(Named):
 
 
 class ExperimentFile(Named, ExperimentPlan):
-    """An experiment's plan apart from the journey; the step in the journey says what arms do."""
+    """An experiment apart from journeys: served to clients where its variants have values, else the
+    plan of a step, which says what arms do."""
 
     KIND: ClassVar = "experiment"
 
     experiment: Slug
     title: Words | None = None
     hypothesis: Words | None = None
-    variants: dict[Key, VariantForm] = Field(default_factory=dict)
-
-
-# --- metrics ------------------------------------------------------------------------------------
-
-MEASURES: Final = ("happened", "count", "sum")
-LATER_MEASURES: Final = ("mean_per_event", "last", "distinct", "quantile", "ratio")
-
-
-class MinusForm(MatchForm):
-    value: Path | None = None
-
-
-class MetricFile(Named):
-    """One number per unit from its events, counted from its first exposure."""
-
-    KIND: ClassVar = "metric"
-
-    metric: Slug
-    title: Words | None = None
-    description: Words | None = None
-    event: EventName
+    variants: dict[Key, PlannedVariantForm] = Field(default_factory=dict)
     where: Where = Field(default_factory=dict)
-    measure: Annotated[Literal["happened", "count", "sum"], BeforeValidator(one_of(*MEASURES))] = (
-        "happened"
-    )
-    value: Path | None = None
-    minus: MinusForm | None = None
-    within: Span | None = None
-    over: Annotated[Literal["period"] | None, BeforeValidator(one_of("period"))] = None
-    winsorize: Quantile | None = None
-    covariate: Span | None = None
-    better: Annotated[Literal["higher", "lower"], BeforeValidator(one_of("higher", "lower"))] = (
-        "higher"
-    )
-    source: Annotated[Literal["events"], BeforeValidator(one_of("events"))] = "events"
-    currency: Currency | None = None
+    sticky: Flag = True
+    programme: Slug | None = None
+    seed: Words | None = None
+    imported: Flag = False
+    namespace: NamespaceForm | None = None
 
-    @model_validator(mode="after")
-    def _says_what_and_when(self) -> "MetricFile":
-        if self.measure == "sum" and self.value is None:
-            raise ValueError("measure: sum needs the value to add up: value: properties.revenue")
-        if self.measure != "sum" and self.value is not None:
-            raise ValueError(f"measure: {self.measure} reads no value. Delete it, or sum it")
-        if (self.within is None) == (self.over is None):
-            raise ValueError("a metric counts for a time: within: 14d, or over: period")
-        if self.winsorize is not None and self.measure == "happened":
-            raise ValueError("winsorize means nothing where only 0 and 1 are possible")
-        if self.minus is not None and self.measure == "happened":
-            raise ValueError("minus needs measure: sum or count")
-        if self.minus is not None and (self.measure == "sum") != (self.minus.value is not None):
-            raise ValueError("minus is measured like the metric: a sum needs minus.value too")
-        return self
+    @property
+    def is_served(self) -> bool:
+        """Whether clients ask for its value; else a journey has its step."""
+        return any("value" in form.model_fields_set for form in self.variants.values())
 
 
 # --- tests --------------------------------------------------------------------------------------

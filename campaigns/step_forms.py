@@ -8,9 +8,8 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 from campaigns.condition_forms import ConditionForm
 from campaigns.durations import WEEKDAYS
 from campaigns.event_forms import MatchForm
+from campaigns.experiment_forms import ExperimentPlan
 from campaigns.forms import (
-    LIST_SHORTHAND,
-    Alpha,
     AnyDuration,
     EventName,
     Flag,
@@ -18,7 +17,6 @@ from campaigns.forms import (
     Free,
     Key,
     Path,
-    Share,
     Slug,
     Span,
     StepName,
@@ -115,53 +113,6 @@ class BranchStep(StepForm):
 class VariantForm(Form):
     weight: Weight | None = None
     do: list["JourneyStep"] = Field(default_factory=list)
-
-
-class MetricsForm(Form):
-    """What an experiment is judged by. Names come from metrics/*.yaml."""
-
-    primary: Annotated[list[Slug], LIST_SHORTHAND] = Field(min_length=1)
-    secondary: Annotated[list[Slug], LIST_SHORTHAND] = Field(default_factory=list)
-    guardrails: Annotated[list[Slug], LIST_SHORTHAND] = Field(default_factory=list)
-
-
-METHODS: Final = ("sequential", "fixed", "bayesian")
-CORRECTIONS: Final = ("holm", "bh", "bonferroni", "none")
-
-
-class AnalysisForm(Form):
-    method: Annotated[
-        Literal["sequential", "fixed", "bayesian"], BeforeValidator(one_of(*METHODS))
-    ] = "sequential"
-    alpha: Alpha = 0.05
-    correction: Annotated[
-        Literal["holm", "bh", "bonferroni", "none"], BeforeValidator(one_of(*CORRECTIONS))
-    ] = "holm"
-
-
-class LayerForm(Form):
-    """A place in a layer: the experiment reaches only units from `from` up to `to`."""
-
-    name: Slug
-    from_: Share = Field(default=0.0, alias="from")
-    to: Share = 1.0
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> "LayerForm":
-        if self.from_ >= self.to:
-            raise ValueError(f"the range {self.from_:g} to {self.to:g} holds nobody")
-        return self
-
-
-class ExperimentPlan(Form):
-    """What may stand at the step or in experiments/*.yaml, but only in one of them."""
-
-    metrics: MetricsForm | None = None
-    analysis: AnalysisForm | None = None
-    coverage: Share | None = None
-    layer: LayerForm | None = None
-    control: Key | None = None
-    allocation: Annotated[Literal["fixed"], BeforeValidator(one_of("fixed"))] = "fixed"
 
 
 class ExperimentStepForm(StepForm, ExperimentPlan):

@@ -6,7 +6,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from campaigns import condition_forms, event_forms, person_forms, schema, settings_forms, step_forms
+from campaigns import (
+    condition_forms,
+    event_forms,
+    metric_forms,
+    person_forms,
+    schema,
+    settings_forms,
+    step_forms,
+)
 from campaigns.forms import Form
 from campaigns.problems import Problem, advice, sentence
 from campaigns.reading import List, Map, Text, shorten
@@ -14,9 +22,7 @@ from campaigns.reading import List, Map, Text, shorten
 LATER: Final = "is not available in this version"
 
 _LATER_KEYS: Final[dict[type[Form], tuple[str, ...]]] = {
-    step_forms.ExperimentStepForm: ("unit",),
-    schema.ExperimentFile: ("unit",),
-    schema.MetricFile: ("rates", "of", "to", "sql"),
+    metric_forms.MetricFile: ("rates", "sql"),
     settings_forms.ConsentForm: ("double_opt_in",),
     step_forms.SendFacts: ("backup",),
 }

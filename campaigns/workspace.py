@@ -9,13 +9,13 @@ from typing import Final
 
 from campaigns.catalog import CatalogFile
 from campaigns.lists import ListFile
+from campaigns.metric_forms import MetricFile
 from campaigns.problems import Problem
 from campaigns.reading import Map
 from campaigns.schema import (
     CampaignFile,
     EventFile,
     ExperimentFile,
-    MetricFile,
     SegmentFile,
     TestFile,
 )

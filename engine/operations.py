@@ -36,6 +36,9 @@ def operations(
         "apply": lambda payload: _apply(running, payload),
         "rollback": lambda payload: _rollback(running, payload),
         "campaign": lambda payload: _campaign(running, payload),
+        "experiment_order": lambda payload: _experiment_order(running, payload),
+        "experiment": lambda payload: _experiment(running, payload),
+        "experiment_update": lambda payload: _experiment_update(running, payload),
         "ingest": lambda payload: _ingest(running, payload),
         "scores_load": lambda payload: _scores_load(running, payload),
         **{name: partial(_suppressions, running, name) for name in suppressing.OPERATIONS},
@@ -91,6 +94,55 @@ def _campaign(running: Running, payload: Any) -> dict[str, Any]:
         )
     )
     if done["release"]:
+        running.reload()
+    return done
+
+
+def _experiment_order(running: Running, payload: Any) -> dict[str, Any]:
+    """Carry out an operator's order (`release.experiment_orders.ExperimentOrder`)."""
+    from engine.release.experiment_orders import order_payload
+
+    playbook = running.playbook
+    if playbook is None:
+        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    done: dict[str, Any] = running.write(
+        lambda connection: order_payload(
+            connection, payload, workspace=playbook.workspace, now=present()
+        )
+    )
+    if done["release"]:
+        running.reload()
+    return done
+
+
+def _experiment(running: Running, payload: Any) -> dict[str, Any]:
+    """Carry out an operator's order for an experiment and play by it from now on."""
+    from engine.release.experiment_orders import order_payload
+
+    playbook = running.playbook
+    if playbook is None:
+        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    done: dict[str, Any] = running.write(
+        lambda connection: order_payload(
+            connection, payload, workspace=playbook.workspace, now=present()
+        )
+    )
+    if done["release"]:
+        running.reload()
+    return done
+
+
+def _experiment_update(running: Running, payload: Any) -> dict[str, Any]:
+    """Let bandits learn: {"name": one or "all"}."""
+    from engine.bandits.updating import update_payload
+
+    playbook = running.playbook
+    if playbook is None:
+        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    done = update_payload(
+        running.database, payload, playbook=playbook, write=running.write, now=present()
+    )
+    if any(it["is_new"] for it in done["bandits"]):
         running.reload()
     return done
 

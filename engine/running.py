@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.address_form import bring_addresses_up
+from engine.bandits.learning import Learning
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
 from engine.hearing.clicks import tell
@@ -25,6 +26,7 @@ from engine.intake.prepare import Answer, Prepared, Terms
 from engine.intake.triggering import TriggerCall, Triggered, accept_trigger
 from engine.intake.validate import Limits
 from engine.release.backfill import Backfilling, outcome
+from engine.release.live import has_learnt_more
 from engine.release.playbook import Playbook
 from engine.release.publish import Built
 from engine.release.safeguard import Safeguard
@@ -121,6 +123,7 @@ class Running:
             write=self.write,
         )
         self._safeguard = Safeguard()
+        self._learning = Learning()
         self._is_idle = True
         self.declared = Declared()
         self._terms = self._terms_of(self.declared)
@@ -203,21 +206,27 @@ class Running:
         }
 
     def reload_if_changed(self) -> None:
-        """Notice a release that another process applied."""
+        """Notice a release that another process applied, or weights that it has learnt."""
+        playbook = self.playbook
         with self.database.read() as connection:
             newest = connection.execute("SELECT max(number) FROM release")[0][0]
-        playbook = self.playbook
-        if newest is not None and (playbook is None or playbook.program.release != newest):
+            has_more = playbook is not None and has_learnt_more(connection, playbook.program)
+        is_other = playbook is None or playbook.program.release != newest
+        if newest is not None and (is_other or has_more):
             self.reload()
 
     def keep_limits(self) -> None:
-        """Pause campaigns that too many people complain about; of workers one is enough."""
+        """Pause campaigns that too many complain about, let bandits learn; one worker is enough."""
         holding = self.ticker.holding()
         playbook = self.playbook
         if playbook is None or (holding is not None and 0 not in holding.numbers):
             return
         now = self.present()
-        if self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now):
+        paused = self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now)
+        learnt = self._clock.is_steady() and self._learning.update(
+            self.database, playbook, write=self.write, now=now
+        )
+        if paused or learnt:
             self.reload()
 
     def tell_clicks(self) -> None:

@@ -201,6 +201,7 @@ class _Process:
             page_token=self._page_token,
             local=operations(running, keys_changed=self._keys.forget),
             is_open=self._is_open,
+            is_stopping=lambda: self._server.should_exit,
         )
 
     def _config(self, app: Any) -> uvicorn.Config:

@@ -712,7 +712,11 @@ class CampaignMove(SQLModel, table=True):
 
 
 class ExperimentPhase(SQLModel, table=True):
-    """One phase of one experiment. Seed, weights and arms never change within it."""
+    """One phase of one experiment. Seed, weights and arms never change within it.
+
+    `plan` is the analysis plan as it was frozen when the phase opened, in canonical JSON, and
+    `plan_hash` its SHA-256 (hex); "" for phases that opened before 0.4.
+    """
 
     __tablename__ = "experiment_phase"
     experiment: str = _text_key()
@@ -721,19 +725,56 @@ class ExperimentPhase(SQLModel, table=True):
     digest: str = _text()
     definition: str = _text()
     started_at: int = _instant()
+    plan: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    plan_hash: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+
+
+class BanditWeights(SQLModel, table=True):
+    """What a bandit gave its arms from `since` on, until its next version; never changed.
+
+    `weights` is a JSON object of whole numbers by variant; `trained` a JSON object of what they
+    were learnt from. Version 1 is the first that was learnt; before it the planned weights hold.
+    """
+
+    __tablename__ = "bandit_weights"
+    experiment: str = _text_key()
+    phase: int = _key()
+    version: int = _key()
+    since: int = _instant()
+    weights: str = _text()
+    trained: str = _text()
 
 
 class Exposure(SQLModel, table=True):
-    """The first time an experiment's or holdout's assignment mattered for a unit."""
+    """The first time an experiment's or holdout's assignment mattered for a unit.
+
+    `unit` is "" where the unit is the profile, else its value: an account has a row for each of its
+    people. `allocation` is the version of `bandit_weights` that `probability` comes from, 0 for the
+    planned weights. `source` is who saw it: journey, event or api. `flag` keeps a row out of the
+    analysis: forced (a variant somebody chose by hand), off_plan (another one than the assignment).
+    """
 
     __tablename__ = "exposure"
-    __table_args__ = ({"sqlite_with_rowid": False},)
+    __table_args__ = (
+        Index(
+            "exposure_unit",
+            "experiment",
+            "unit",
+            sqlite_where=text("unit <> ''"),
+            postgresql_where=text("unit <> ''"),
+        ),
+        {"sqlite_with_rowid": False},
+    )
     experiment: str = _text_key()
     phase: int = _key()
     profile_id: int = _key()
+    unit: str = Field(sa_column=Column(Text, primary_key=True, server_default=""))
     variant: str = _text()
     at: int = _instant()
     probability: float = Field(sa_column=Column(Float, nullable=False))
     campaign: str = _text()
     enrollment_id: int = _number()
     would_allow: str = _text()
+    allocation: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    source: str = Field(sa_column=Column(Text, nullable=False, server_default="journey"))
+    flag: str = Field(sa_column=Column(Text, nullable=False, server_default=""))

@@ -1,262 +1,180 @@
 """Plan + aggregates -> readout. The sample ratio is checked first and can veto every verdict."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from math import inf, sqrt
-from typing import Literal, get_args
+from dataclasses import replace
+from datetime import UTC
 
-from experiments.errors import DataError, PlanError
-from experiments.estimation.cuped import Adjust, adjusted, unadjusted
-from experiments.estimation.estimates import Estimates
-from experiments.estimation.ratio import moments
-from experiments.evidence.bayes import NOT_PEEKING_PROOF, flat_prior_posterior
-from experiments.evidence.compare import (
-    Test,
-    absolute_lift,
-    normal,
-    relative_lift,
-    ruled_out_beyond,
-    welch,
-)
-from experiments.evidence.multiplicity import Correction, adjusted_pvalues
-from experiments.evidence.sequential import always_valid
+from experiments.advising import advised
+from experiments.collected import Collected
+from experiments.comparing import compare, evidence_of, means_of
+from experiments.errors import DataError
+from experiments.evidence.bayes import NOT_PEEKING_PROOF
+from experiments.evidence.compare import Test
+from experiments.evidence.populations import Population, sample_ratios
 from experiments.evidence.srm import SampleRatio, sample_ratio
-from experiments.metrics import Metric
-from experiments.readout import Comparison, Cuped, Effect, Readout, Verdict, Word
-from experiments.reporting.words import p_is, percent, pvalue_text
+from experiments.judging import judged
+from experiments.looking import Seen, cumulative, seen
+from experiments.plan import ExperimentPlan, Method, held_to
+from experiments.readout import Comparison, Provenance, Quality, Readout
 from experiments.sums.aggregates import Aggregates
+from experiments.unfolding import compliers, over_time, segments, wear
 
-Method = Literal["sequential", "fixed", "bayesian"]
+__all__ = ["ExperimentPlan", "Method", "analyze"]
 
-FEW_EVENTS = 20
-"""Fewer conversions than this in a variant strain the normal approximation."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExperimentPlan:
-    """What was decided before looking at any outcome.
-
-    Attributes:
-        weights: Planned weight of each variant, the control's included.
-        method: `sequential` may be looked at any time, `fixed` and `bayesian` once, at the end.
-        adjust: How covariates are used, for metrics that have some.
-        correction: Within the family of primary metrics; secondary ones always use `bh`, guardrails
-            none.
-        planned_sample: Units in all variants together; the sequential method is tightest there.
-        smallest_lift: The smallest relative lift that matters. An interval inside +/- this is
-            "no effect"; a wider one that holds 0 is "inconclusive".
-    """
-
-    name: str
-    control: str
-    weights: Mapping[str, int]
-    metrics: Sequence[Metric]
-    method: Method = "sequential"
-    alpha: float = 0.05
-    adjust: Adjust = "lin"
-    correction: Correction = "holm"
-    planned_sample: int | None = None
-    smallest_lift: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.control not in self.weights:
-            raise PlanError(
-                f"control {self.control!r} is not a variant; variants are {', '.join(self.weights)}"
-            )
-        if len(self.weights) < 2:
-            raise PlanError(f"only one variant, {self.control!r}; there is nothing to compare")
-        names = [metric.name for metric in self.metrics]
-        if not names or len(set(names)) != len(names):
-            raise PlanError(f"metrics must be given and distinct, found {names}")
-        if not 0 < self.alpha < 1:
-            raise PlanError(f"alpha {self.alpha} is not between 0 and 1")
-        for value, allowed in (
-            (self.method, get_args(Method)),
-            (self.adjust, get_args(Adjust)),
-            (self.correction, get_args(Correction)),
-        ):
-            if value not in allowed:
-                raise PlanError(f"{value!r} is unknown; allowed are {', '.join(allowed)}")
-        if self.method == "sequential" and self.planned_sample is None:
-            raise PlanError("the sequential method needs planned_sample, fixed before the start")
-
-    @property
-    def treatments(self) -> tuple[str, ...]:
-        """Variants other than the control, in the plan's order."""
-        return tuple(name for name in self.weights if name != self.control)
+MISMATCH = "sample ratio mismatch"
+NOTHING_BESIDE = Collected()
 
 
 def analyze(
-    plan: ExperimentPlan, aggregates: Mapping[str, Aggregates], *, notes: Sequence[str] = ()
+    plan: ExperimentPlan,
+    aggregates: Mapping[str, Aggregates],
+    *,
+    notes: Sequence[str] = (),
+    collected: Collected = NOTHING_BESIDE,
 ) -> Readout:
     """Read an experiment.
 
     Args:
+        plan: What the files say; where `collected` has the frozen plan, that one is read by.
         aggregates: Per variant, over all columns the plan's metrics name.
         notes: What the reader must know of how the data was collected.
+        collected: What is known beside the sums.
     Raises:
         DataError: If a variant is missing or unknown, or has too few units.
     """
+    record = collected.record
+    if record is None:
+        plan, record = held_to(collected.kept_plan, plan)
+    counts = _counts(plan, collected.clusters or aggregates)
+    srm = _ratio(plan, counts, collected)
+    quality = Quality(
+        populations=_populations(plan, collected),
+        excluded=collected.excluded,
+        caps=collected.caps,
+        n_unreadable=collected.n_unreadable,
+        acknowledged=collected.acknowledged,
+    )
+    withheld = "" if srm.passed or quality.acknowledged else MISMATCH
+    shown = seen(plan, aggregates, collected)
+    comparisons = () if shown.awaited else _compared(plan, shown, collected, withheld=withheld)
+    may_unfold = not withheld and not shown.awaited
+    return Readout(
+        name=plan.name,
+        control=plan.control,
+        n={name: counts[name] for name in (plan.control, *plan.treatments)},
+        srm=srm,
+        comparisons=comparisons,
+        alpha=plan.alpha,
+        method=plan.method,
+        correction=plan.correction,
+        notes=_notes(plan, shown, notes),
+        awaited=shown.awaited,
+        decision=advised(
+            plan,
+            comparisons,
+            n=sum(counts.values()),
+            collected=collected,
+            withheld=withheld and _mismatch(srm),
+            awaited=shown.awaited,
+        ),
+        plan=record,
+        over_time=over_time(plan, collected) if may_unfold else (),
+        segments=segments(plan, collected) if may_unfold else (),
+        compliers=compliers(plan, collected) if may_unfold else (),
+        wear=wear(plan, collected) if may_unfold else (),
+        quality=quality,
+        provenance=Provenance(
+            as_of="" if collected.as_of is None else collected.as_of.astimezone(UTC).isoformat(),
+            snapshot=collected.snapshot,
+            engine_version=collected.engine_version,
+        ),
+    )
+
+
+def _counts(plan: ExperimentPlan, aggregates: Mapping[str, Aggregates]) -> dict[str, int]:
     if unknown := sorted(set(aggregates) - set(plan.weights)):
         raise DataError(f"variant {unknown[0]!r} is in the data but not in the plan")
     counts = {name: aggregates[name].n if name in aggregates else 0 for name in plan.weights}
     for name, n in counts.items():
         if n < 2 and plan.weights[name] > 0:
             raise DataError(f"variant {name!r} has {n} units; at least 2 are needed")
-    srm = sample_ratio(counts, weights=plan.weights)
+    return counts
+
+
+def _ratio(plan: ExperimentPlan, counts: Mapping[str, int], collected: Collected) -> SampleRatio:
+    """The sample ratio: read once by chi-square, watched by evidence that bears many looks.
+
+    Watched means that the same experiment is read again and again as its units come in.
+    """
+    if collected.sample_ratio is not None:
+        return collected.sample_ratio
+    is_watched = collected.as_of is not None and plan.method in ("sequential", "group_sequential")
+    looks = [
+        {name: arms[name].n if name in arms else 0 for name in plan.weights}
+        for arms in cumulative(collected.days).values()
+    ]
+    return sample_ratio(
+        counts,
+        weights=plan.weights,
+        earlier=looks[:-1] if is_watched else (),
+        watched=is_watched,
+        planned_sample=None if collected.is_open_ended else plan.planned_sample,
+    )
+
+
+def _populations(plan: ExperimentPlan, collected: Collected) -> dict[str, SampleRatio]:
+    """The sample ratio of each population that has anybody in it, corrected for their number."""
+    given = [
+        Population(name, dimension, [{it: counts.get(it, 0) for it in plan.weights}])
+        for dimension, levels in collected.populations.items()
+        for name, counts in levels.items()
+        if sum(counts.values())
+    ]
+    read = sample_ratios(given, weights=plan.weights, watched=False)
+    return {
+        f"{it.population.dimension} {it.population.name}": it.ratio
+        for it in read
+        if it.ratio is not None
+    }
+
+
+def _compared(
+    plan: ExperimentPlan, shown: Seen, collected: Collected, *, withheld: str
+) -> tuple[Comparison, ...]:
+    arms = shown.arms
     drafts = [
-        _compare(plan, metric, variant, aggregates)
+        compare(
+            plan,
+            metric,
+            variant,
+            arms,
+            collected=collected,
+            earlier=shown.earlier,
+            fractions=shown.fractions,
+        )
         for metric in plan.metrics
         for variant in plan.treatments
-        if counts[variant] >= 2
+        if variant in arms and arms[variant].n >= 2
     ]
+
+    def retest(draft: Comparison, alpha: float) -> Test:
+        assert draft.estimates is not None
+        looks = [means_of(plan, draft.metric, draft.variant, it).main for it in shown.earlier]
+        again = replace(plan, alpha=alpha)
+        return evidence_of(again, draft.variant, [*looks, draft.estimates], shown.fractions)
+
+    return judged(plan, drafts, withheld=withheld, retest=retest)
+
+
+def _notes(plan: ExperimentPlan, shown: Seen, notes: Sequence[str]) -> tuple[str, ...]:
     said = list(notes)
-    if plan.method == "bayesian":
+    if shown.note:
+        said.append(shown.note)
+    if plan.method == "bayesian" and plan.prior is None:
         said.append(NOT_PEEKING_PROOF)
-    return Readout(
-        name=plan.name,
-        control=plan.control,
-        n={name: counts[name] for name in (plan.control, *plan.treatments)},
-        srm=srm,
-        comparisons=tuple(_judged(plan, srm, drafts)),
-        alpha=plan.alpha,
-        method=plan.method,
-        correction=plan.correction,
-        notes=tuple(said),
-    )
+    return tuple(said)
 
 
-def _compare(
-    plan: ExperimentPlan, metric: Metric, variant: str, aggregates: Mapping[str, Aggregates]
-) -> Comparison:
-    """One comparison, not yet corrected or judged."""
-    control, treatment = aggregates[plan.control], aggregates[variant]
-    covariates, why_not = _usable_covariates(plan, metric, control, treatment)
-    arms = [moments(part, metric, covariates=covariates) for part in (control, treatment)]
-    plain = unadjusted(arms[0], arms[1])
-    main = plain
-    if covariates:
-        total = moments(control.merge(treatment), metric, covariates=covariates)
-        mode: Literal["lin", "pooled"] = "pooled" if plan.adjust == "pooled" else "lin"
-        main = adjusted(arms[0], arms[1], total=total, adjust=mode)
-    test, plain_test = (_test(plan, variant, estimates) for estimates in (main, plain))
-    reduction = (
-        1 - main.difference_variance / plain.difference_variance
-        if covariates and plain.difference_variance > 0
-        else 0.0
-    )
-    return Comparison(
-        metric=metric,
-        variant=variant,
-        control=arms[0].mean,
-        treatment=arms[1].mean,
-        effect=_effect(main, test),
-        unadjusted=_effect(plain, plain_test),
-        pvalue_adjusted=None,
-        method=test.method + (f", CUPED ({plan.adjust})" if covariates else ""),
-        cuped=Cuped(bool(covariates), reduction, why_not or f"by {', '.join(covariates)}"),
-        posterior=(
-            flat_prior_posterior(main, better=metric.better) if plan.method == "bayesian" else None
-        ),
-        verdict=Verdict(Word.INCONCLUSIVE, "not judged yet"),
-        notes=tuple(_cautions(metric, control, treatment)),
-    )
-
-
-def _usable_covariates(
-    plan: ExperimentPlan, metric: Metric, control: Aggregates, treatment: Aggregates
-) -> tuple[tuple[str, ...], str]:
-    """The covariates that vary, and why there are none if so."""
-    if not metric.covariates:
-        return (), "no covariate was given"
-    if plan.adjust == "none":
-        return (), "switched off by adjust: none"
-    usable = tuple(
-        name
-        for name in metric.covariates
-        if control.variance(name) > 0 and treatment.variance(name) > 0
-    )
-    if not usable:
-        return (), f"{', '.join(metric.covariates)} has the same value for every unit of a variant"
-    if min(control.n, treatment.n) < len(usable) + 3:
-        return (), "too few units for a regression"
-    return usable, ""
-
-
-def _test(plan: ExperimentPlan, variant: str, estimates: Estimates) -> Test:
-    match plan.method:
-        case "fixed":
-            return welch(estimates, alpha=plan.alpha)
-        case "bayesian":
-            return replace(normal(estimates, alpha=plan.alpha), method="flat-prior posterior")
-        case "sequential":
-            assert plan.planned_sample is not None
-            pair = plan.weights[plan.control] + plan.weights[variant]
-            planned = round(plan.planned_sample * pair / sum(plan.weights.values()))
-            return always_valid(estimates, alpha=plan.alpha, planned_sample=max(planned, 2))
-
-
-def _effect(estimates: Estimates, test: Test) -> Effect:
-    return Effect(
-        lift_abs=absolute_lift(estimates, critical=test.critical),
-        lift_rel=relative_lift(estimates, critical=test.critical),
-        pvalue=test.pvalue,
-        std_error=sqrt(estimates.difference_variance),
-    )
-
-
-def _cautions(metric: Metric, control: Aggregates, treatment: Aggregates) -> list[str]:
-    if metric.kind != "proportion":
-        return []
-    (column,) = metric.value_columns
-    least = min(part.mean(column) * part.n for part in (control, treatment))
-    if least >= FEW_EVENTS:
-        return []
-    return [f"only {least:.0f} conversions in a variant: the interval is a rough approximation"]
-
-
-def _judged(
-    plan: ExperimentPlan, srm: SampleRatio, drafts: Sequence[Comparison]
-) -> list[Comparison]:
-    """Corrected within each family of metrics, and with a verdict."""
-    corrections: dict[str, Correction] = {
-        "primary": plan.correction,
-        "secondary": "none" if plan.correction == "none" else "bh",
-        "guardrail": "none",
-    }
-    judged = list(drafts)
-    for role, correction in corrections.items():
-        places = [i for i, draft in enumerate(drafts) if draft.metric.role == role]
-        pvalues = adjusted_pvalues([drafts[i].effect.pvalue for i in places], correction=correction)
-        for place, pvalue in zip(places, pvalues, strict=True):
-            draft = drafts[place]
-            verdict = _verdict(plan, srm, draft.effect, pvalue)
-            judged[place] = replace(draft, pvalue_adjusted=pvalue, verdict=verdict)
-    return judged
-
-
-def _verdict(
-    plan: ExperimentPlan, srm: SampleRatio, effect: Effect, pvalue: float | None
-) -> Verdict:
-    if not srm.passed:
-        return Verdict(Word.WITHHELD, "sample ratio mismatch")
-    if pvalue is None:
-        return Verdict(Word.INCONCLUSIVE, "the metric does not vary within the variants")
-    if pvalue <= plan.alpha:
-        return Verdict(Word.EFFECT, f"{p_is(pvalue)}, at most {plan.alpha:g}")
-    if effect.pvalue is not None and effect.pvalue <= plan.alpha:
-        return Verdict(
-            Word.INCONCLUSIVE,
-            f"{p_is(effect.pvalue)} alone, but {pvalue_text(pvalue)} among all comparisons made",
-        )
-    beyond = ruled_out_beyond(effect.lift_rel)
-    if plan.smallest_lift is not None:
-        if beyond <= plan.smallest_lift:
-            return Verdict(Word.NO_EFFECT, f"beyond ±{percent(beyond)} ruled out")
-        matters = percent(plan.smallest_lift)
-        return Verdict(Word.INCONCLUSIVE, f"lifts of ±{matters}, which matter, are not ruled out")
-    if beyond == inf:
-        return Verdict(Word.INCONCLUSIVE, "the relative lift is unbounded")
-    if beyond >= 1:
-        return Verdict(Word.INCONCLUSIVE, "not even a doubling is ruled out")
-    return Verdict(Word.NO_EFFECT, f"beyond ±{percent(beyond)} ruled out")
+def _mismatch(srm: SampleRatio) -> str:
+    found = " / ".join(f"{n:,}" for n in srm.observed.values())
+    return f"the variants have {found} units, which the planned shares do not explain"

@@ -1,12 +1,19 @@
 """What an analysis says: the nouns of its result. `analyze` makes them, `report` shows them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from experiments.decision import Decision
+from experiments.estimation.estimates import Estimates
 from experiments.evidence.bayes import Posterior
 from experiments.evidence.compare import Interval
 from experiments.evidence.srm import SampleRatio
 from experiments.metrics import Metric
+from experiments.plan import PlanRecord
+from experiments.programme.heterogeneity import Dimension
+from experiments.programme.novelty import Novelty
+from experiments.sums.unit_sums import Cap, Excluded
 
 
 class Word(StrEnum):
@@ -14,8 +21,12 @@ class Word(StrEnum):
 
     EFFECT = "effect detected"
     NO_EFFECT = "no effect detected"
+    NO_MEANINGFUL_EFFECT = "no meaningful effect"
     INCONCLUSIVE = "inconclusive"
     WITHHELD = "withheld"
+    HARM = "harm"
+    SAFE = "safe"
+    UNCLEAR = "unclear"
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,12 @@ class Comparison:
         unadjusted: The same without covariates, always shown beside it.
         pvalue_adjusted: Corrected within the metric's family.
         posterior: Under the Bayesian method only.
+        estimates: The two means behind `effect`; None where the effect is not a difference of two.
+        lift_family: The relative interval as wide as the family's correction asks; None if no
+            wider.
+        uncapped: The effect without the metric's cap; None where it has none.
+        visible_lift: The smallest relative lift that a test with this standard error finds with a
+            power of 80 %; None where there is no mean to relate it to.
     """
 
     metric: Metric
@@ -75,6 +92,106 @@ class Comparison:
     posterior: Posterior | None
     verdict: Verdict
     notes: tuple[str, ...] = ()
+    estimates: Estimates | None = None
+    lift_family: Interval | None = None
+    uncapped: Effect | None = None
+    visible_lift: float | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One comparison as it stood at the end of a day.
+
+    Attributes:
+        day: ISO date.
+        n: Units of both variants until then.
+        lift_rel: That day's always-valid interval; `so_far` is what all days until then leave.
+        pvalue: The smallest so far.
+        gained: What the variant had brought in all until then, in the metric's units.
+    """
+
+    day: str
+    n: int
+    lift_rel: Interval
+    so_far: Interval
+    pvalue: float
+    gained: Interval
+
+
+@dataclass(frozen=True)
+class OverTime:
+    """A comparison through its days, by always-valid intervals whatever the method."""
+
+    metric: Metric
+    variant: str
+    moments: tuple[Moment, ...]
+    contradicts_itself: bool = False
+
+
+@dataclass(frozen=True)
+class Segments:
+    """One comparison within the levels of each dimension."""
+
+    metric: Metric
+    variant: str
+    dimensions: tuple[Dimension, ...]
+
+
+@dataclass(frozen=True)
+class Complier:
+    """The effect on those whom the message truly reached (complier average causal effect, CACE).
+
+    Attributes:
+        reached_share: Reached in the variant less reached in the control.
+        first_stage_f: How surely assignment moves being reached; weak under 10.
+        why_not: Why no effect is given, where none is.
+    """
+
+    metric: Metric
+    variant: str
+    effect: Interval
+    relative: Interval
+    reached_share: float
+    first_stage_f: float | None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
+class Wear:
+    """Whether a comparison's effect wears off, or why that cannot be said."""
+
+    metric: Metric
+    variant: str
+    novelty: Novelty | None
+    why_not: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """What may be wrong with the data.
+
+    Attributes:
+        populations: The sample ratio by how units came in, each corrected for their number.
+        excluded: Who was left out, and why.
+        caps: What was cut.
+        n_unreadable: Events without a readable number.
+        acknowledged: The cause of a mismatch, once found.
+    """
+
+    populations: Mapping[str, SampleRatio] = field(default_factory=dict)
+    excluded: tuple[Excluded, ...] = ()
+    caps: tuple[Cap, ...] = ()
+    n_unreadable: int = 0
+    acknowledged: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What makes a readout repeatable: the same plan, data and engine give the same bytes."""
+
+    as_of: str = ""
+    snapshot: str = ""
+    engine_version: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,10 +203,12 @@ class Readout:
         control: Name of the control variant.
         n: Units per variant, control first.
         srm: Whether the variants have the shares they were promised; if not, every verdict is
-            withheld.
-        comparisons: Metric by metric, in the plan's order, each with its variants in order.
+            withheld until the cause is known.
+        comparisons: Metric by metric, in the plan's order, each with its variants in order. None
+            while `awaited` says why not.
         alpha, method, correction: How it was read.
         notes: Anything a reader must know: units left out, choices made by default.
+        awaited: When the numbers come; "" once they may be seen.
     """
 
     name: str
@@ -101,11 +220,20 @@ class Readout:
     method: str
     correction: str
     notes: tuple[str, ...] = ()
+    awaited: str = ""
+    decision: Decision | None = None
+    plan: PlanRecord | None = None
+    over_time: tuple[OverTime, ...] = ()
+    segments: tuple[Segments, ...] = ()
+    compliers: tuple[Complier, ...] = ()
+    wear: tuple[Wear, ...] = ()
+    quality: Quality = field(default_factory=Quality)
+    provenance: Provenance = field(default_factory=Provenance)
 
     @property
     def is_withheld(self) -> bool:
-        """Whether the sample ratio vetoed the verdicts."""
-        return not self.srm.passed
+        """Whether the sample ratio vetoed the verdicts, and nobody has found the cause yet."""
+        return not self.srm.passed and not self.quality.acknowledged
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

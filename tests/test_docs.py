@@ -29,7 +29,7 @@ _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _INLINE = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 OF_TESTS = {
-    "ANTIPHON_PROOF_UNITS", "ANTIPHON_TEST_CLOCKS", "ANTIPHON_TEST_DATA",
+    "ANTIPHON_TEST_CLOCKS", "ANTIPHON_TEST_DATA",
     "ANTIPHON_TEST_PAUSES", "ANTIPHON_TEST_SCALE",
 }  # fmt: skip
 _VARIABLE = re.compile(r"\bANTIPHON_[A-Z_]*[A-Z]\b")

@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 
 from msgspec.structs import replace
 
+from engine.core.assigning import exposure_name
 from engine.core.journeys.arming import rearm_dates
 from engine.core.journeys.holdouts import HELD_OUT, holder_of
 from engine.core.journeys.passage import leave
@@ -92,7 +93,8 @@ def _unite_exposures(scene: Scene, loser: State) -> None:
         if ours.variant != theirs.variant:
             if name.startswith("holdout:"):
                 kept, dropped = _most_restrictive(ours, theirs)
-            conflict = {"experiment": name, "kept": kept.variant, "dropped": dropped.variant}
+            experiment, _ = exposure_name(name)
+            conflict = {"experiment": experiment, "kept": kept.variant, "dropped": dropped.variant}
             scene.effects.append(Emit(ASSIGNMENT_CONFLICT, conflict, scene.now))
         exposures[name] = Exposed(kept.variant, kept.phase, min(ours.at, theirs.at))
 

@@ -562,14 +562,43 @@ class Unenrolment(Struct, frozen=True):
 
 
 class Variant(Struct, frozen=True):
+    """One arm. `value` is what a served experiment gives whoever asks for it."""
+
     name: str
     weight: int
+    value: Any = None
+
+
+class Bandit(Struct, frozen=True):
+    """How an experiment learns its weights: at least `floor` for every arm, anew each `every`.
+
+    A share `explore` of the units is drawn at the planned weights for ever, by a seed of its own.
+    """
+
+    algorithm: Literal["thompson", "top_two"] = "thompson"
+    floor: float = 0.05
+    every: int = DAY
+    explore: float = 0.1
+
+
+class Allocation(Struct, frozen=True):
+    """The weights a bandit gave its arms from an instant on; `version` counts from 1."""
+
+    version: int
+    since: Instant
+    weights: dict[str, int]
 
 
 class Experiment(Struct, frozen=True):
     """One phase of one experiment: its seed and weights never change.
 
-    `layer` is (layer seed, start, end) with the half-open range [start, end) in [0, 1].
+    A journey has its step, or, where `campaign` is "", it is served to clients that ask.
+    `layer` is (layer seed, start, end) with the half-open range [start, end) in [0, 1]; `namespace`
+    (name, start, end) is GrowthBook's, of an experiment that began there (`is_imported`).
+    `unit` is what is drawn: profile, user, anonymous or `traits.PATH`. `audience` is a segment,
+    `where` asks what a client says of itself. `forced` are units that
+    somebody gave a variant by hand; `requires` names (experiment, variant) that a unit must have.
+    Of a `stopped` one everybody gets the winner, or without one what the control gets.
     """
 
     name: str
@@ -578,11 +607,23 @@ class Experiment(Struct, frozen=True):
     seed: str
     phase: int = 1
     coverage: float = 1.0
-    hash_version: Literal["2", "s256"] = "2"
+    hash_version: Literal["2", "s256", "1"] = "2"
     layer: tuple[str, float, float] | None = None
     control: str = "control"
     metrics: dict[str, tuple[str, ...]] = field(default_factory=dict)
     analysis: dict[str, Any] = field(default_factory=dict)
+    unit: str = "profile"
+    is_imported: bool = False
+    namespace: tuple[str, float, float] | None = None
+    forced: dict[str, str] = field(default_factory=dict)
+    requires: tuple[tuple[str, str], ...] = ()
+    audience: str = ""
+    where: tuple[Filter, ...] = ()
+    is_sticky: bool = True
+    programme: str = ""
+    bandit: Bandit | None = None
+    state: Literal["draft", "live", "stopped"] = "live"
+    winner: str = ""
 
 
 class Topic(Struct, frozen=True):
@@ -636,6 +677,7 @@ class Program(Struct, frozen=True):
 
     `campaigns` holds the applied versions; `pinned` older ones that still have people inside, by
     (campaign, version). `experiments` are by (name, phase); `phases` names each one's current.
+    `allocations` are what bandits in their current phase have learnt, oldest first.
     `collect` is the span in microseconds within which sends of one profile compete (rule 5).
     `moves` and `unenrolments` are for whoever has not met the release they came with, oldest first.
     `rooms` are channels that write to a team's chat: the person's address is not asked for.
@@ -662,6 +704,7 @@ class Program(Struct, frozen=True):
     moves: tuple[Move, ...] = ()
     unenrolments: tuple[Unenrolment, ...] = ()
     rooms: frozenset[str] = frozenset()
+    allocations: dict[str, tuple[Allocation, ...]] = field(default_factory=dict)
 
 
 # --- a person, as loaded for a batch ------------------------------------------------------------
@@ -757,7 +800,11 @@ class Membership(Struct, array_like=True, gc=False):
 
 
 class Exposed(Struct, array_like=True, gc=False):
-    """The first exposure of this profile to an experiment or holdout: it wins for ever."""
+    """The first exposure of this profile to an experiment or holdout: it wins for ever.
+
+    In a state it stands under the experiment's name, and under the name, a newline and the unit
+    where the unit is not the profile.
+    """
 
     variant: str
     phase: int
@@ -982,7 +1029,9 @@ class Expose(Struct, frozen=True, tag="expose"):
     """The instant assignment mattered. `experiment` is "holdout:<name>" for a holdout.
 
     `would_allow` is each arm's answer of the gate at this instant ("allow" or the reason), or
-    None where a wait comes before the arm's first send.
+    None where a wait comes before the arm's first send. `unit` is "" where that is the profile.
+    `allocation` is the version of a bandit's weights, 0 for the planned ones; `flag` keeps it out
+    of the analysis.
     """
 
     experiment: str
@@ -993,6 +1042,21 @@ class Expose(Struct, frozen=True, tag="expose"):
     campaign: str
     enrollment: EnrollmentId
     would_allow: dict[str, str | None] = field(default_factory=dict)
+    unit: str = ""
+    allocation: int = 0
+    source: Literal["journey", "event", "api"] = "journey"
+    flag: Literal["", "forced", "off_plan"] = ""
+
+
+class Misreport(Struct, frozen=True, tag="misreport"):
+    """An exposure reported from outside that could not be taken as it is: counted by its reason.
+
+    `experiment` is "" where there is none of the name.
+    """
+
+    experiment: str
+    why: str
+    at: Instant
 
 
 class SetTrait(Struct, frozen=True, tag="set_trait"):
@@ -1047,6 +1111,7 @@ Effect: TypeAlias = (
     | Discard
     | Displace
     | Expose
+    | Misreport
     | SetTrait
     | Emit
     | Wake

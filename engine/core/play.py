@@ -31,19 +31,21 @@ from engine.core.journeys.entry import backfill, start_journeys
 from engine.core.journeys.migration import meet_operators
 from engine.core.journeys.passage import advance, hear
 from engine.core.journeys.schedules import fire
+from engine.core.journeys.viewed import EXPERIMENT_VIEWED, take_exposure
 from engine.core.model import (
     NEVER,
     Effect,
     Enrollment,
     Evaluate,
     Event,
+    Exposed,
     Instant,
     Person,
     Program,
     Wake,
 )
 from engine.core.roster import Crossing, roster_of
-from engine.core.scene import Scene
+from engine.core.scene import Scene, no_one_shown
 from engine.core.segments import Segments, in_order
 
 DUE_ITEMS_MAX: Final = 1_000
@@ -61,6 +63,7 @@ def play(
     evaluate: Evaluate,
     new_id: Callable[[str], int],
     still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
+    shown: Callable[[str, str], Exposed | None] = no_one_shown,
 ) -> list[Effect]:
     """Play a person's events and due instants up to the horizon, included.
 
@@ -73,6 +76,8 @@ def play(
         new_id: Hands out ids; asked for "enrollment" or "message".
         still_queued: Which of these messages wait for their first attempt: a more important one
             may take their place. Asked only where a cap is closed.
+        shown: The first exposure of a unit of (experiment, unit) that is not the profile. Asked
+            only where one is about to be exposed.
     Returns:
         Every effect in order. The last is a Wake if the profile's one timer must be armed anew.
     Raises:
@@ -86,6 +91,7 @@ def play(
         evaluate=evaluate,
         new_id=new_id,
         still_queued=still_queued,
+        shown=shown,
         now=floor,
     )
     # The armed timer is never later than what the profile waits for: a bound that costs nothing.
@@ -145,6 +151,8 @@ def _play_one(
         _take_up_release(scene)
     elif touched:
         scene.refresh(in_order(touched))
+    if event.name == EXPERIMENT_VIEWED and crossing is None:
+        take_exposure(scene, event)
     if scene.roster.dates and (event.traits or event.zone):
         rearm_dates(scene, traits=event.traits, has_moved=bool(event.zone))
     if crossing is not None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
+from engine.core.conditions.filters import TraitAnswer, compile_trait_filter
 from engine.core.conditions.followed import read_when_asked
 from engine.core.model import (
     ApiTrigger,
@@ -34,12 +35,16 @@ class Arms(NamedTuple):
 
     Attributes:
         shares: The planned share of each variant among those who take part.
+        is_plain: Profiles are drawn by hash, coverage and layer, and nothing else is asked.
+        where: Each filter of what clients say of themselves, compiled.
     """
 
     experiment: Experiment
     names: tuple[str, ...]
     weights: tuple[int, ...]
     shares: dict[str, float]
+    is_plain: bool = True
+    where: tuple[TraitAnswer, ...] = ()
 
 
 Crossing = tuple[str, str]
@@ -83,6 +88,7 @@ class Roster:
         sets_traits: Whether any step changes a trait.
         ledger_span: Microseconds that the longest cap looks back.
         arms: The current phase of each experiment.
+        served: Experiments that no journey has, by name.
         mentioned: Every event name that any condition, wait or trigger is about.
     """
 
@@ -128,10 +134,13 @@ class Roster:
                 self.schedules_of.setdefault(campaign.audience.segment, []).append(name)
         self.mentioned = frozenset(_event_names(program))
         self.arms = {
-            name: _arms_of(experiment)
+            name: arms_of(experiment)
             for (name, phase), experiment in program.experiments.items()
             if phase == program.phases.get(name, 1)
         }
+        self.served = frozenset(
+            name for name, arms in self.arms.items() if not arms.experiment.campaign
+        )
 
     def is_followed(self, name: str, crossing: Crossing) -> bool:
         """Whether anything could react to this crossing of a segment's border."""
@@ -175,13 +184,24 @@ def by_importance(campaigns: Iterable[Campaign]) -> list[Campaign]:
     return sorted(campaigns, key=lambda campaign: (-campaign.priority, campaign.name))
 
 
-def _arms_of(experiment: Experiment) -> Arms:
+def arms_of(experiment: Experiment) -> Arms:
+    """One phase of an experiment, as assignment asks for it."""
+    is_plain = (
+        experiment.unit == "profile"
+        and experiment.state == "live"
+        and experiment.bandit is None
+        and experiment.hash_version != "1"
+        and bool(experiment.campaign)
+        and not (experiment.forced or experiment.requires or experiment.audience)
+    )
     total = sum(each.weight for each in experiment.variants) or 1
     return Arms(
         experiment,
         tuple(each.name for each in experiment.variants),
         tuple(each.weight for each in experiment.variants),
         {each.name: each.weight / total for each in reversed(experiment.variants)},
+        is_plain,
+        tuple(compile_trait_filter(each) for each in experiment.where),
     )
 
 

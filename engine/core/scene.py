@@ -20,6 +20,7 @@ from engine.core.model import (
     Enrollment,
     Evaluate,
     Event,
+    Exposed,
     Instant,
     Membership,
     Person,
@@ -54,6 +55,11 @@ class Happening(NamedTuple):
     crossing: Crossing | None = None
 
 
+def no_one_shown(experiment: str, unit: str) -> Exposed | None:
+    """No exposure of a unit beside the profile's own is known."""
+    return None
+
+
 class Scene:
     """One person on stage.
 
@@ -76,6 +82,7 @@ class Scene:
         "roster",
         "segments",
         "seq",
+        "shown",
         "state",
         "still_queued",
     )
@@ -91,6 +98,7 @@ class Scene:
         new_id: Callable[[str], int],
         now: Instant,
         still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
+        shown: Callable[[str, str], Exposed | None] = no_one_shown,
     ) -> None:
         self.person = person
         self.state = person.state
@@ -100,6 +108,7 @@ class Scene:
         self.evaluate = evaluate
         self.new_id = new_id
         self.still_queued = still_queued
+        self.shown = shown
         self.now = now
         self.seq = 0
         self.is_old = False

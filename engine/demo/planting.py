@@ -14,7 +14,7 @@ from typing import Final
 from engine.core.model import DAY, HOUR, Instant
 from engine.demo.invented import CONSENT, draw
 from engine.demo.orders import Order
-from engine.readout.sizing import Past, past_of
+from engine.readout.past import Past, past_of
 from experiments.sizing.power import Design, Outcome, minimum_detectable_lift
 
 EXPERIMENT: Final = "win-back-nudge"

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.core.errors import InvalidEvent
+from engine.core.journeys.viewed import EXPERIMENT_VIEWED
 from engine.core.model import Instant
 from engine.intake.calls import KINDS, Call, CarefulCall, Kind, Read, read_batch, read_call
 from engine.intake.consents import held_back, proof_of, read_consents
@@ -194,7 +195,11 @@ def _fact(call: Call, ignored: list[str], terms: Terms, received_at: Instant) ->
         trigger_age_max=terms.trigger_age_max,
         is_server=terms.key == "server",
         properties=text,
-        context=context.text,
+        context=(
+            with_ids(context.text, user_id, anonymous_id)
+            if name == EXPERIMENT_VIEWED
+            else context.text
+        ),
         traits=None,
         open_properties=properties if pii_properties else None,
         pii_properties=pii_properties or None,
@@ -227,6 +232,17 @@ def _when(call: Call, received_at: Instant) -> Instant:
         return received_at
     at = original if sent is None else received_at - (sent - original)
     return check_when(at, received_at=received_at, field=field)
+
+
+def with_ids(context: str, user_id: str | None, anonymous_id: str | None) -> str:
+    """A context that says by which ids its event came: what an exposure may be of.
+
+    Whatever the sender wrote there itself is replaced.
+    """
+    values = _any.decode(context)
+    ids = {"user": user_id, "anonymous": anonymous_id}
+    values["ids"] = {name: id for name, id in ids.items() if id is not None}
+    return _encoder.encode(values).decode()
 
 
 def _raise_flaw(call: Call, field: str) -> None:

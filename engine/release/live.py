@@ -15,16 +15,18 @@ from campaigns.compile import Phase
 from campaigns.conditions import Blind
 from campaigns.workspace import Workspace
 from channels.content.expressions import evaluate
-from engine.core.model import Campaign, Experiment, Move, Program
+from engine.core.model import Allocation, Campaign, Experiment, Move, Program
 from engine.core.segments import for_program
 from engine.release import operating, releases
 from engine.release.checking import compiled
+from engine.release.experiment_orders import experiment_standings, overruled_experiments
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.vault import Vault
 
 _experiment: Final = msgspec.json.Decoder(Experiment)
+_weights: Final = msgspec.json.Decoder(dict[str, int])
 _steps: Final = msgspec.json.Decoder(dict[str, str])
 
 
@@ -75,6 +77,8 @@ def playbook_of(
     )
     found = operating.standings(connection)
     program = operating.overruled(program, found)
+    program = overruled_experiments(program, experiment_standings(connection))
+    program = with_allocations(connection, program)
     segments = for_program(program)
     features_at = _features_at(database, vault)
     return Playbook(
@@ -89,6 +93,49 @@ def playbook_of(
         ),
         feeds=checked.feeds,
         stopped=operating.stopped(found),
+    )
+
+
+ALLOCATIONS_MAX: Final = 64
+"""Versions of a bandit's weights that are played by: those of a clock that was set back, too."""
+
+
+def with_allocations(connection: Connection, program: Program) -> Program:
+    """The program with what its bandits have learnt by now; no release is needed for that."""
+    bandits = {it.name for it in program.experiments.values() if it.bandit is not None}
+    if not bandits:
+        return program
+    rows = connection.select_in(
+        "SELECT experiment, phase, version, since, weights FROM bandit_weights "
+        "WHERE experiment IN (?) ORDER BY experiment, phase, version",
+        sorted(bandits),
+    )
+    learnt: dict[str, list[Allocation]] = {}
+    for name, phase, version, since, weights in rows:
+        if phase == program.phases.get(name, 1):
+            learnt.setdefault(name, []).append(
+                Allocation(int(version), int(since), _weights.decode(weights))
+            )
+    return msgspec.structs.replace(
+        program,
+        allocations={name: tuple(them[-ALLOCATIONS_MAX:]) for name, them in learnt.items()},
+    )
+
+
+def has_learnt_more(connection: Connection, program: Program) -> bool:
+    """Whether a bandit has weights that the program was not loaded with."""
+    bandits = sorted({it.name for it in program.experiments.values() if it.bandit is not None})
+    if not bandits:
+        return False
+    rows = connection.select_in(
+        "SELECT experiment, phase, max(version) FROM bandit_weights "
+        "WHERE experiment IN (?) GROUP BY experiment, phase",
+        bandits,
+    )
+    return any(
+        int(version) > max((it.version for it in program.allocations.get(name, ())), default=0)
+        for name, phase, version in rows
+        if phase == program.phases.get(name, 1)
     )
 
 

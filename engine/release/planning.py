@@ -23,6 +23,11 @@ from engine import asof
 from engine.core.model import Campaign, Instant, Move
 from engine.core.segments import Segments, for_program
 from engine.release import operating, releases
+from engine.release.experiment_orders import (
+    ExperimentStanding,
+    experiment_drift,
+    experiment_standings,
+)
 from engine.release.impact import exposed, known_versions, members, n_profiles
 from engine.release.operating import Standing
 from engine.release.passages import Passage, passages, refusals, unknown_origins
@@ -58,6 +63,7 @@ class Plan:
         exposed: By experiment whose phase ends, how many have seen it.
         built: Segments whose features must be built from history, of `n_profiles` profiles.
         held: What operators have done to campaigns; it stays.
+        experiments_held: What they have done to experiments, where the files do not say the same.
         moves: How people are brought to new versions, by campaign.
         refused: Why it cannot be applied.
     """
@@ -71,6 +77,7 @@ class Plan:
     built: tuple[str, ...] = ()
     n_profiles: int = 0
     held: Mapping[str, Standing] = field(default_factory=dict)
+    experiments_held: Mapping[str, ExperimentStanding] = field(default_factory=dict)
     moves: Mapping[str, Move] = field(default_factory=dict)
     refused: tuple[Problem, ...] = ()
 
@@ -98,10 +105,12 @@ def plan(
     newest = releases.live(connection)
     digest = workspace.content_hash
     held = {name: it for name, it in operating.standings(connection).items() if it.held}
+    drifted = experiment_drift(workspace, experiment_standings(connection))
     if newest is None:
-        return Plan(0, digest, tuple(difference(None, workspace)), held=held)
+        changes = tuple(difference(None, workspace))
+        return Plan(0, digest, changes, held=held, experiments_held=drifted)
     if newest.digest == digest:
-        return Plan(newest.number, digest, (), held=held)
+        return Plan(newest.number, digest, (), held=held, experiments_held=drifted)
     old = releases.workspace_of(connection, newest.digest)
     changes = tuple(difference(old, workspace, may_move=not is_rollback))
     names = [it.name for it in changes if it.construct == "campaign"]
@@ -138,6 +147,7 @@ def plan(
         built=tuple(built),
         n_profiles=n_profiles(connection) if built else 0,
         held=held,
+        experiments_held=drifted,
         moves=moves,
         refused=(
             *refusals(inside, workspace.campaigns),

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from campaigns import experiment_plans
 from campaigns.compile import Phase, phase_digests
 from campaigns.conditions import Blind
 from campaigns.load import load_bundle
@@ -291,15 +292,17 @@ def _require_shown(database: Database, shown: str, workspace: Workspace) -> None
 def next_phases(connection: Connection, workspace: Workspace) -> dict[str, Phase]:
     """The phase each experiment of a workspace is in once it is applied."""
     current = current_phases(connection)
+    coverages = {str(found.name): found.coverage for found in experiment_plans.planned(workspace)}
     phases: dict[str, Phase] = {}
     for name, digest in phase_digests(workspace).items():
-        known = current.get(name)
+        known, coverage = current.get(name), coverages[name]
         if known is None:
-            phases[name] = Phase(1, name, digest)
-        elif known.digest == digest:
-            phases[name] = known
+            phases[name] = Phase(1, name, digest, coverage)
+        elif known.digest == digest and coverage >= known.coverage:
+            phases[name] = known._replace(coverage=coverage)
         else:
-            phases[name] = Phase(known.number + 1, f"{name}#{known.number + 1}", digest)
+            number = known.number + 1
+            phases[name] = Phase(number, f"{name}#{number}", digest, coverage)
     return phases
 
 
@@ -325,22 +328,27 @@ def _write_versions(connection: Connection, ready: Ready, release: int) -> None:
 
 
 def _write_phases(connection: Connection, ready: Ready, *, now: Instant) -> None:
+    from engine.release.frozen_plans import frozen_plan, plan_hash
     from engine.store import bulk
 
+    current = current_phases(connection)
+    rows = []
+    for name, phase in ready.phases.items():
+        experiment = ready.program.experiments[name, phase.number]
+        is_new = name not in current or current[name].number != phase.number
+        kept = frozen_plan(experiment, ready.workspace, started_at=now) if is_new else ""
+        definition = msgspec.json.encode(experiment).decode()
+        rows.append(
+            (name, phase.number, phase.seed, phase.digest, definition, now, kept, plan_hash(kept))
+        )
     bulk.insert(
         connection,
         "experiment_phase",
-        ("experiment", "phase", "seed", "digest", "definition", "started_at"),
-        [
-            (
-                name,
-                phase.number,
-                phase.seed,
-                phase.digest,
-                msgspec.json.encode(ready.program.experiments[name, phase.number]).decode(),
-                now,
-            )
-            for name, phase in ready.phases.items()
-        ],
-        on_conflict=("definition",),  # coverage may grow within a phase
-    )
+        (
+            "experiment", "phase", "seed", "digest", "definition", "started_at", "plan",
+            "plan_hash",
+        ),
+        rows,
+        # Coverage may grow within a phase; how it is to be analysed was said when it opened.
+        on_conflict=("definition",),
+    )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from campaigns.compile import Phase
 from campaigns.load import load_bundle
@@ -132,9 +133,21 @@ def record(
 def current_phases(connection: Connection) -> dict[str, Phase]:
     """The latest phase of every experiment that ever ran."""
     rows = connection.execute(
-        "SELECT experiment, phase, seed, digest FROM experiment_phase ORDER BY phase"
+        "SELECT experiment, phase, seed, digest, definition FROM experiment_phase ORDER BY phase"
     )
-    return {name: Phase(number, seed, digest) for name, number, seed, digest in rows}
+    return {
+        name: Phase(number, seed, digest, _covered.decode(definition).coverage)
+        for name, number, seed, digest, definition in rows
+    }
+
+
+class _Covered(Struct):
+    """The part of a phase's definition that may grow."""
+
+    coverage: float = 1.0
+
+
+_covered: Final = msgspec.json.Decoder(_Covered)
 
 
 def holds(connection: Connection, digest: str) -> bool:

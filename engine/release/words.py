@@ -9,6 +9,7 @@ from typing import Any
 
 from campaigns.plan import render_plan
 from engine.core.clocktime import iso
+from engine.release.experiment_orders import drift_words
 from engine.release.passages import Passage
 from engine.release.planning import Entering, Plan
 
@@ -34,12 +35,13 @@ def rendered(plan: Plan) -> str:
 
 def drift(plan: Plan) -> list[str]:
     """What operators have done beside the files."""
-    return [
+    campaigns = [
         f'! campaign "{name}" is {it.held} {it.by_whom} since {iso(it.since)[:19]}Z'
         + (f": {it.why}" if it.why else "")
         + " (it stays)"
         for name, it in plan.held.items()
     ]
+    return campaigns + [drift_words(name, it) for name, it in plan.experiments_held.items()]
 
 
 def as_data(plan: Plan) -> dict[str, Any]:
@@ -59,6 +61,15 @@ def as_data(plan: Plan) -> dict[str, Any]:
         "held": {
             name: {"held": it.held, "since": iso(it.since), "why": it.why, "by": it.by}
             for name, it in plan.held.items()
+        },
+        "experiments_held": {
+            name: {
+                "held": it.held,
+                "winner": it.winner,
+                "since": iso(it.since),
+                "why": it.why,
+            }
+            for name, it in plan.experiments_held.items()
         },
         "refused": [asdict(problem) for problem in plan.refused],
     }

@@ -21,6 +21,7 @@ from typing import Any, Final, Literal
 from campaigns.workspace import Workspace
 from channels import open_provider
 from channels.base import Provider
+from engine.bandits.learning import Learning
 from engine.core.errors import UsageError
 from engine.core.model import HOUR, Effect, Instant, Program
 from engine.hearing.invented import Echoes
@@ -53,7 +54,8 @@ class Replay:
     """One workspace on one database, played forward.
 
     Blurred by a window, and by nothing else: what providers report (deliveries, opens,
-    unsubscribes) is taken in when the next window opens, with the time at which it happened.
+    unsubscribes) is taken in when the next window opens, with the time at which it happened, and
+    bandits learn when one closes.
 
     Args:
         database: Of a throwaway file, or one that will be looked at.
@@ -93,6 +95,7 @@ class Replay:
         if calls_webhooks(playbook.program):
             self._providers[WEBHOOK] = open_webhooks("sandbox", now=lambda: self.now)
         self._echoes = Echoes(self.log)
+        self._learning = Learning()
         self._facts: list[tuple[Instant, int, Fact]] = []
         self._number = count()
         self._outbox = Outbox(
@@ -143,6 +146,7 @@ class Replay:
                 self._play(opens, closes - 1)
                 self.now = closes - 1
                 runner.run(self._send(closes - 1))
+                self.playbook = self._learning.carried_on(self.database, self.playbook, now=closes)
                 if after_window is not None:
                     after_window(self, closes)
                 opens = closes

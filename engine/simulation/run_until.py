@@ -14,6 +14,7 @@ from contextlib import suppress
 from msgspec import Struct
 
 from channels import open_provider
+from engine.bandits.learning import Learning
 from engine.core.model import Instant
 from engine.opened import Opened
 from engine.release.backfill import Backfilling
@@ -64,6 +65,7 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
     ticker = Ticker(it.database, vault=it.vault, log=EventLog(), owner="tick")
     present = min(now, until)
     run_until_idle(ticker, playbook, floor=present, horizon=present)
+    playbook = Learning().carried_on(it.database, playbook, now=present)
     asyncio.run(_send(it, playbook, now=present))
     if until > now:
         replay = Replay(

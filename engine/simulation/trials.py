@@ -231,8 +231,22 @@ def _forced(test: TestFile) -> Callable[[Program], Program]:
 
 
 def _only(experiment: Experiment, variant: str) -> Experiment:
-    variants = tuple(Variant(it.name, int(it.name == variant)) for it in experiment.variants)
-    return msgspec.structs.replace(experiment, variants=variants, coverage=1.0, layer=None)
+    variants = tuple(
+        Variant(it.name, int(it.name == variant), it.value) for it in experiment.variants
+    )
+    return msgspec.structs.replace(
+        experiment,
+        variants=variants,
+        coverage=1.0,
+        layer=None,
+        unit="profile",
+        namespace=None,
+        forced={},
+        requires=(),
+        audience="",
+        bandit=None,
+        state="live",
+    )
 
 
 def _with_holdout(program: Program, *, is_in: bool) -> Program:

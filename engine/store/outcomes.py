@@ -3,7 +3,9 @@
 One function turns effects into rows (pure), one writes them in the caller's transaction.
 """
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -16,9 +18,11 @@ from engine.core.model import (
     Effect,
     Emit,
     Expose,
+    Exposed,
     Ghost,
     Hold,
     Instant,
+    Misreport,
     SendMessage,
     Wake,
 )
@@ -36,8 +40,11 @@ MESSAGE_COLUMNS = (
 DEFERRAL_COLUMNS = ("message_id", "at", "until", "why")
 _EXPOSURE_COLUMNS = (
     "experiment", "phase", "profile_id", "variant", "at", "probability", "campaign",
-    "enrollment_id", "would_allow",
+    "enrollment_id", "would_allow", "unit", "allocation", "source", "flag",
 )  # fmt: skip
+
+MISREPORTS: Final = "misreported exposures"
+"""Counters of exposures from outside that could not be taken: `<this>: <why>: <experiment>`."""
 
 
 class Outcomes(Struct):
@@ -50,6 +57,9 @@ class Outcomes(Struct):
     exposures: list[Row] = field(default_factory=list)
     emitted: list[tuple[int, str, Instant, str]] = field(default_factory=list)
     timers: list[Row] = field(default_factory=list)
+    misreports: Counter[tuple[str, str]] = field(default_factory=Counter)
+    units: dict[tuple[str, str], Exposed] = field(default_factory=dict)
+    """First exposures in this batch of units that are not profiles."""
 
     def take(self, effects: Sequence[Effect], *, profile_id: int, versions: dict[int, str]) -> None:
         """Add one profile's effects. `versions` maps its enrollments to campaign versions."""
@@ -82,8 +92,17 @@ class Outcomes(Struct):
                             effect.campaign,
                             effect.enrollment,
                             text(effect.would_allow),
+                            effect.unit,
+                            effect.allocation,
+                            effect.source,
+                            effect.flag,
                         )
                     )
+                    if effect.unit:
+                        first = Exposed(effect.variant, effect.phase, effect.at)
+                        self.units.setdefault((effect.experiment, effect.unit), first)
+                case Misreport():
+                    self.misreports[effect.why, effect.experiment] += 1
                 case _:
                     pass  # traits and enrollments are already in the person
 
@@ -163,6 +182,9 @@ def write(connection: Connection, outcomes: Outcomes, *, log: EventLog, now: Ins
     )
     bulk.insert(connection, "deferral", DEFERRAL_COLUMNS, outcomes.deferrals, on_conflict="replace")
     bulk.insert(connection, "exposure", _EXPOSURE_COLUMNS, outcomes.exposures, on_conflict="ignore")
+    for (why, experiment), n in sorted(outcomes.misreports.items()):
+        about = f": {experiment}" if experiment else ""
+        bulk.reserve(connection, f"{MISREPORTS}: {why}{about}", n)
     bulk.insert(connection, "timer", ("due", "profile_id"), outcomes.timers, on_conflict="ignore")
     log.append(
         connection,

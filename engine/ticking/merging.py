@@ -11,6 +11,7 @@ all that the loser was. A merge happens once, since the position moves past it o
 
 from msgspec import Struct, field
 
+from engine.core.assigning import exposure_name
 from engine.core.merge import merge_people
 from engine.core.model import Effect, Instant
 from engine.release.playbook import Playbook
@@ -75,7 +76,8 @@ def play_merge(
     if winner is None or loser is None or winner_id == loser_id:
         return merged
     merged.loser_segments = sorted(people.members_of(loser.was_memberships))
-    merged.loser_exposures = sorted(loser.person.state.exposures)
+    keys = loser.person.state.exposures
+    merged.loser_exposures = sorted({exposure_name(key)[0] for key in keys})
     merged.effects = merge_people(
         winner.person,
         loser.person,
@@ -130,20 +132,21 @@ def redirect(connection: Connection, it: Merged) -> None:
 
 
 def _unite_exposures(connection: Connection, experiment: str, *, winner: int, loser: int) -> None:
-    """Of two exposures in one phase the earlier stays."""
+    """Of two exposures of one unit in one phase the earlier stays."""
     rows = connection.execute(
-        "SELECT phase, profile_id, at FROM exposure "
-        "WHERE experiment = ? AND profile_id IN (?, ?) ORDER BY phase, at, profile_id",
+        "SELECT phase, unit, profile_id FROM exposure "
+        "WHERE experiment = ? AND profile_id IN (?, ?) ORDER BY phase, unit, at, profile_id",
         (experiment, winner, loser),
     )
-    seen: set[int] = set()
-    for phase, profile_id, _ in rows:
-        if phase in seen:
+    seen: set[tuple[int, str]] = set()
+    for phase, unit, profile_id in rows:
+        if (phase, unit) in seen:
             connection.execute(
-                "DELETE FROM exposure WHERE experiment = ? AND phase = ? AND profile_id = ?",
-                (experiment, phase, profile_id),
+                "DELETE FROM exposure "
+                "WHERE experiment = ? AND phase = ? AND unit = ? AND profile_id = ?",
+                (experiment, phase, unit, profile_id),
             )
-        seen.add(phase)
+        seen.add((phase, unit))
     connection.execute(
         "UPDATE exposure SET profile_id = ? WHERE experiment = ? AND profile_id = ?",
         (winner, experiment, loser),

@@ -10,8 +10,9 @@ from copy import deepcopy
 from msgspec import Struct
 
 from engine.core.errors import StoreError
-from engine.core.model import NEVER, Effect, Event, Instant, Person
+from engine.core.model import NEVER, Effect, Event, Exposed, Instant, Person
 from engine.core.play import play
+from engine.core.scene import no_one_shown
 from engine.release.playbook import Playbook
 from engine.store import bulk
 from engine.store.connection import Connection, Row
@@ -40,6 +41,7 @@ def isolate(
     horizon: Instant,
     new_id: Callable[[str], int],
     error: Exception,
+    shown: Callable[[str, str], Exposed | None] = no_one_shown,
 ) -> tuple[list[Effect], list[Parked]]:
     """Play a profile's items one at a time; those that raise TRIES times are parked.
 
@@ -62,6 +64,7 @@ def isolate(
                     horizon=until,
                     evaluate=playbook.evaluate,
                     new_id=new_id,
+                    shown=shown,
                 )
             except StoreError:
                 raise  # the database's trouble is nobody's poison: the batch is played again

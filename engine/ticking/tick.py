@@ -24,6 +24,7 @@ from engine.store import claims, people
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, EventLog
+from engine.store.exposures import shown
 from engine.store.outcomes import write
 from engine.store.people import Loaded
 from engine.store.queue import still_queued
@@ -272,6 +273,7 @@ class Ticker:
         keys = contact_keys(sealed, loaded, self._vault)
         known = people.contacts(connection, keys.values())
         are_queued = partial(still_queued, connection)
+        was_shown = partial(shown, connection, batch.outcomes)
         for profile_id, it in loaded.items():
             decoded = own.get(profile_id, ())
             happened = [settle(each, it, keys, known, playbook) for each in decoded]
@@ -286,6 +288,7 @@ class Ticker:
                     evaluate=playbook.evaluate,
                     new_id=self._ids,
                     still_queued=are_queued,
+                    shown=was_shown,
                 )
             except StoreError:
                 raise  # the database's trouble is nobody's poison
@@ -305,6 +308,7 @@ class Ticker:
                     horizon=horizon,
                     new_id=self._ids,
                     error=error,
+                    shown=was_shown,
                 )
                 batch.parked += parked
             if sets_traits and effects:

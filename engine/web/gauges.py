@@ -16,6 +16,7 @@ from engine.sending.lanes import LANES
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import COUNTER
+from engine.store.exposures import misreports
 from engine.store.people import APPROXIMATE
 
 COST_SHARE_MAX: Final = 0.05
@@ -32,7 +33,7 @@ class Waiting(Struct, frozen=True):
 
 class Overview(Struct, frozen=True):
     """How many there are of everything. `passages` and `messages` are by (campaign, status),
-    `lanes` by (channel, transactional or marketing)."""
+    `lanes` by (channel, transactional or marketing), `misreports` by (why, experiment)."""
 
     read_at: Instant
     profiles: int
@@ -43,6 +44,7 @@ class Overview(Struct, frozen=True):
     parked: int
     lanes: dict[tuple[str, str], Waiting] = field(default_factory=dict)
     approximate: int = 0
+    misreports: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def statuses(self) -> dict[str, int]:
@@ -98,6 +100,7 @@ def count(connection: Connection, *, now: Instant) -> Overview:
         },
         parked=_number(connection, "SELECT count(*) FROM parked WHERE replayed_at IS NULL"),
         approximate=int(approximate[0][0]) if approximate else 0,
+        misreports=misreports(connection),
         lanes={
             (str(channel), LANES[int(lane)]): Waiting(int(n), max(0, now - int(due)) / SECOND)
             for channel, lane, n, due in connection.execute(

@@ -66,6 +66,15 @@ async def metrics(request: Request) -> Response:
         "Features of profiles that passed a limit: their verdicts are approximate for a while.",
         {"": overview.approximate},
     )
+    lines += _family(
+        "antiphon_misreported_exposures_total",
+        "counter",
+        "Exposures that clients reported and that were not taken, by the reason.",
+        {
+            _labels(experiment=experiment, reason=why): n
+            for (why, experiment), n in sorted(overview.misreports.items())
+        },
+    )
     lines += _callbacks(request.app.state.ears)
     lines += _lanes(overview, services.lanes(), now=services.clock())
     return Response("\n".join(lines) + "\n", media_type=METRICS_TYPE)

@@ -6,7 +6,6 @@ the message's own token, which nobody can make for another's.
 """
 
 import hashlib
-import hmac
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Literal
 
@@ -24,12 +23,12 @@ from engine.core.model import NEVER, SECOND
 from engine.hearing.hear import note
 from engine.intake.validate import check_id
 from engine.placements import Shown, Visitor, shown_to
-from engine.settings import visitor_key
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.gathering import Gathering
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal
+from engine.web.proof import is_proved
 from engine.web.services import Services, committed, in_reader, services_of
 
 EVENTS_MAX: Final = 100
@@ -141,7 +140,9 @@ def _visitor(request: Request, services: Services, caller: Caller) -> Visitor:
     except InvalidEvent as error:
         raise Refusal(400, "invalid", str(error), field=error.field) from None
     if user:
-        if caller.kind != "server" and not _is_proved(user, told.get("userHash", ""), services):
+        if caller.kind != "server" and not is_proved(
+            user, told.get("userHash", ""), services.settings
+        ):
             raise Refusal(
                 403,
                 "forbidden",
@@ -156,13 +157,6 @@ def _visitor(request: Request, services: Services, caller: Caller) -> Visitor:
     if either:  # as 0.2 had it
         return Visitor(either, ("user", "anonymous") if caller.kind == "server" else ("anonymous",))
     raise Refusal(400, "invalid", "Give ?anonymousId= or ?userId= an id.", field="anonymousId")
-
-
-def _is_proved(user: str, proof: str, services: Services) -> bool:
-    wanted = hmac.digest(
-        visitor_key(services.settings).encode(), user.encode("utf-8", "surrogatepass"), "sha256"
-    ).hex()
-    return hmac.compare_digest(proof.lower().encode("utf-8", "surrogatepass"), wanted.encode())
 
 
 def _look_ups(request: Request, services: Services) -> Gathering[Visitor, list[Shown]]:

@@ -43,7 +43,7 @@ class Services:
     `kinds` are those of the workspace's channels, empty for any.
     `public_url` is where providers reach us; `readers` understand their callbacks; `address_hash`
     gives the key of a contact row for a (channel, address). `vault` opens what is kept for
-    visitors.
+    visitors. `is_stopping` ends what would else go on for ever, such as streams.
     """
 
     settings: Settings
@@ -76,6 +76,7 @@ class Services:
     readers: Readers | None = None
     address_hash: Callable[[str, str], bytes] = lambda channel, address: b""
     vault: Vault | None = field(default=None, repr=False)
+    is_stopping: Callable[[], bool] = lambda: False
 
 
 def services_of(request: Request) -> Services:

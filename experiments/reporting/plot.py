@@ -46,7 +46,7 @@ def scale_for(intervals: Iterable[Interval], *, values: Iterable[float] = ()) ->
         lower, upper = -0.1, 0.1
     room = (upper - lower) * 0.06
     lower, upper = (lower - room if lower < 0 else 0 - room), upper + room
-    step = _round_step((upper - lower) / 5)
+    step = round_step((upper - lower) / 5)
     ticks = tuple(step * i for i in range(ceil(lower / step), floor(upper / step) + 1))
     return Scale(lower, upper, ticks)
 
@@ -152,7 +152,7 @@ def _end(x: float, y: float, *, cut: bool, to: int) -> str:
     return f'<path class="bar" d="M{x:.1f} {y - 4.5}V{y + 4.5}"/>'
 
 
-def _round_step(wish: float) -> float:
+def round_step(wish: float) -> float:
     """The nearest of 1, 2, 2.5, 5 times a power of ten that is at least `wish`."""
     power = 10.0 ** floor(log10(wish))
     return next(step * power for step in (1, 2, 2.5, 5, 10) if step * power >= wish * 0.999)

@@ -130,6 +130,11 @@ def sentence(comparison: Comparison, *, control: str) -> str:
             return _effect_sentence(comparison)
         case Word.NO_EFFECT:
             return f"{variant}: no effect on {label} detected; {comparison.verdict.rule}."
+        case Word.NO_MEANINGFUL_EFFECT:
+            return f"{variant}: no meaningful effect on {label}; {comparison.verdict.rule}."
+        case Word.HARM | Word.SAFE | Word.UNCLEAR:
+            word = comparison.verdict.word.value
+            return f"{variant} on {label}: {word}; {comparison.verdict.rule}."
         case Word.INCONCLUSIVE:
             known = (
                 f"anything from {percent(lift.ci_lower, signed=True)} to"
@@ -150,9 +155,11 @@ def srm_sentence(readout: Readout) -> str:
     total = sum(srm.expected.values())
     found = " / ".join(count(srm.observed[name]) for name in order)
     planned = " / ".join(f"{srm.expected[name] / total * 100:.4g} %" for name in order)
-    text = f"Sample ratio: {found} against {planned} ({p_is(srm.pvalue)})."
+    text = f"Sample ratio: {found} against {planned} ({p_is(srm.deciding_pvalue)})."
     if srm.passed:
         return text + " As planned."
+    if readout.quality.acknowledged:
+        return f"{text} Acknowledged, with the cause: {readout.quality.acknowledged}."
     return text + " No verdict is shown; look for units lost or counted twice in one variant."
 
 
@@ -160,11 +167,18 @@ def summary(readout: Readout) -> list[str]:
     """What a reader must take away: a mismatch alone, or else a sentence per primary metric."""
     if readout.is_withheld:
         return [srm_sentence(readout)]
+    if readout.awaited:
+        return [capital(readout.awaited) + "."]
     return [
         sentence(entry, control=readout.control)
         for entry in readout.comparisons
         if entry.metric.role == "primary" or len(readout.metrics) == 1
     ]
+
+
+def capital(text: str) -> str:
+    """The text with its first letter large."""
+    return text[:1].upper() + text[1:]
 
 
 def reduction(share: float) -> str:
@@ -181,8 +195,11 @@ def all_notes(readout: Readout) -> list[str]:
     notes = list(readout.notes)
     for entry in readout.comparisons:
         where = f"{entry.metric.label}, {entry.variant}"
+        if entry.verdict.word is Word.INCONCLUSIVE and entry.visible_lift is not None:
+            seen = percent(entry.visible_lift)
+            notes.append(f"{where}: so many units show lifts from ±{seen} on with a power of 80 %")
         notes += [f"{where}: {note}" for note in entry.notes]
-        if entry.metric.covariates and not readout.is_withheld:
+        if entry.metric.covariates and not readout.is_withheld and not readout.awaited:
             notes.append(f"{where}: {cuped_note(entry)}")
     return notes
 

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from experiments.analyze import ExperimentPlan, analyze
+from experiments.believing import believed
 from experiments.errors import DataError, PlanError
-from experiments.evidence.bayes import NOT_PEEKING_PROOF
+from experiments.estimation.estimates import Estimates
+from experiments.evidence.bayes import NOT_PEEKING_PROOF, Prior, posterior
 from experiments.metrics import Metric
+from experiments.plan import PriorBelief
 from experiments.readout import Word
 from experiments.reporting.words import sentence, summary
 from experiments.sums.aggregates import Aggregates
@@ -67,7 +70,8 @@ def test_the_smallest_lift_that_matters_separates_no_effect_from_inconclusive():
 
     assert strict.word is Word.INCONCLUSIVE
     assert "±1.0 %, which matter" in strict.rule
-    assert loose.word is Word.NO_EFFECT
+    assert loose.word is Word.NO_MEANINGFUL_EFFECT
+    assert "±5.0 % or more" in loose.rule
 
 
 def test_a_sample_ratio_mismatch_withholds_every_verdict():
@@ -166,15 +170,26 @@ def test_the_bayesian_reading_knows_which_direction_is_better():
     assert summary(readout)[0].endswith(", which is worse.")
 
 
-def test_few_conversions_carry_a_caution():
+def test_few_conversions_are_read_by_the_score_interval_and_many_by_welchs():
     rare = Metric(name="y", kind="proportion")
-    arm = Aggregates(1_000, ("y",), (0.005,), ((5 * 0.995,),))
+    few = Aggregates(1_000, ("y",), (0.005,), ((5 * 0.995,),))
+    many = Aggregates(20_000, ("y",), (0.1,), ((20_000 * 0.09,),))
 
-    found = read(arm, control=arm, metrics=[rare]).comparisons[0]
-
-    assert found.notes == (
-        "only 5 conversions in a variant: the interval is a rough approximation",
+    assert (
+        read(few, control=few, metrics=[rare]).comparisons[0].method == "Miettinen-Nurminen score"
     )
+    assert read(many, control=many, metrics=[rare]).comparisons[0].method == "Welch t-test"
+
+
+def test_few_conversions_watched_all_the_time_are_read_exactly():
+    rare = Metric(name="y", kind="proportion")
+    few = Aggregates(1_000, ("y",), (0.005,), ((5 * 0.995,),))
+    more = Aggregates(1_000, ("y",), (0.03,), ((30 * 0.97,),))
+
+    found = read(more, control=few, metrics=[rare], method="sequential", planned_sample=2_000)
+
+    assert found.comparisons[0].method == "exact sequence of conversions"
+    assert found.comparisons[0].effect.pvalue < 0.05
 
 
 def test_a_lowered_metric_reads_as_lowered():
@@ -220,3 +235,56 @@ def test_data_that_does_not_fit_the_plan_is_refused():
         analyze(a_plan(), {"control": an_arm(1.0), "reminder": an_arm(1.0), "x": an_arm(1.0)})
     with pytest.raises(DataError, match="'reminder' has 0 units"):
         analyze(a_plan(), {"control": an_arm(1.0)})
+
+
+def test_what_so_many_units_could_show_stands_beside_an_inconclusive_answer():
+    found = read(an_arm(50.1), smallest_lift=0.01).of("y", "reminder")
+
+    # (1.961 + 0.8416) standard errors of .4472, over the control's 50: Welch's t has 1,998 degrees.
+    assert found.verdict.word is Word.INCONCLUSIVE
+    assert found.visible_lift == pytest.approx((1.96115 + 0.841621) * 0.447214 / 50, rel=1e-5)
+
+
+def test_a_prior_pulls_the_reading_and_keeps_interval_and_p_in_agreement():
+    flat = read(an_arm(51.0), method="bayesian").of("y", "reminder")
+    prior = PriorBelief(mean=0.0, deviation=0.005)
+
+    pulled = read(an_arm(51.0), method="bayesian", prior=prior).of("y", "reminder")
+
+    # Prior variance (.005 x 50)^2 = .0625 against .2: the estimate of 1 keeps .0625 / .2625.
+    weight = 0.0625 / 0.2625
+    assert pulled.effect.lift_abs.estimate == pytest.approx(weight)
+    assert pulled.effect.std_error == pytest.approx((0.2 * weight) ** 0.5)
+    assert pulled.posterior.p_better < flat.posterior.p_better
+    expected = posterior(flat.estimates, prior=Prior(0.0, 0.005**2, relative=True))
+    assert pulled.posterior.mean == pytest.approx(expected.mean, rel=1e-12)
+    assert pulled.posterior.deviation == pytest.approx(expected.deviation, rel=1e-12)
+    assert pulled.effect.pvalue == pytest.approx(2 * (1 - expected.p_better), rel=1e-9)
+    lower, upper = pulled.effect.lift_rel.ci_lower, pulled.effect.lift_rel.ci_upper
+    assert (lower > 0 or upper < 0) == (pulled.effect.pvalue <= 0.05)
+
+
+def test_the_joint_posterior_of_both_means_is_the_one_of_bayes_theorem():
+    # Two means with covariance, a flat prior on the control and a normal one on the difference:
+    # the posterior in its precision form, inverted numerically.
+    both = Estimates(
+        control=10.0, treatment=10.8, control_variance=0.04, treatment_variance=0.05,
+        covariance=0.01, difference_variance=0.07, n_control=100, n_treatment=100,
+        degrees_of_freedom=198.0,
+    )  # fmt: skip
+    observed = np.array([10.0, 0.8])  # control and difference
+    spread = np.array([[0.04, 0.01 - 0.04], [0.01 - 0.04, 0.07]])
+    prior_precision = np.diag([0.0, 1 / (0.03 * 10.0) ** 2])
+    covariance = np.linalg.inv(np.linalg.inv(spread) + prior_precision)
+    mean = covariance @ (np.linalg.inv(spread) @ observed + prior_precision @ [0.0, 0.1])
+
+    found = believed(both, PriorBelief(mean=0.01, deviation=0.03))
+
+    assert found.control == pytest.approx(mean[0], rel=1e-12)
+    assert found.treatment - found.control == pytest.approx(mean[1], rel=1e-12)
+    assert found.control_variance == pytest.approx(covariance[0, 0], rel=1e-12)
+    assert found.difference_variance == pytest.approx(covariance[1, 1], rel=1e-12)
+    assert found.covariance - found.control_variance == pytest.approx(covariance[0, 1], rel=1e-12)
+    assert found.treatment_variance == pytest.approx(
+        covariance[0, 0] + 2 * covariance[0, 1] + covariance[1, 1], rel=1e-12
+    )

@@ -5,8 +5,9 @@ the message it begins with, which is how an experiment knows at once what each a
 Read next: `steps`.
 """
 
-from typing import Final, NamedTuple, TypeAlias
+from typing import TypeAlias
 
+from engine.core.assigning import OUTSIDE, Allotment, Asked, decide
 from engine.core.journeys.first_possible import choose
 from engine.core.model import (
     BestTime,
@@ -14,7 +15,6 @@ from engine.core.model import (
     Campaign,
     Delay,
     DelayUntil,
-    Experiment,
     ExperimentStep,
     FirstPossible,
     Repeat,
@@ -30,24 +30,6 @@ from engine.core.scene import Scene
 from experiments.assignment import assign, in_layer
 
 Wait: TypeAlias = Delay | DelayUntil | BestTime | WaitFor | Webhook | Repeat
-
-OUTSIDE: Final = ""
-"""The variant of someone an experiment does not cover: the control's path, no exposure."""
-
-
-class Allotment(NamedTuple):
-    """The variant of one person in one experiment.
-
-    Attributes:
-        variant: Its name, or OUTSIDE.
-        probability: The variant's planned share of those who take part.
-        is_exposed: Whether it is the stored variant of an earlier exposure.
-    """
-
-    experiment: Experiment
-    variant: str
-    probability: float
-    is_exposed: bool
 
 
 def branch_way(scene: Scene, step: Branch) -> StepId | None:
@@ -73,7 +55,10 @@ def split_way(scene: Scene, campaign: Campaign, step: Split) -> StepId | None:
 
 def allot(scene: Scene, name: str) -> Allotment:
     """The variant of this person: the one first exposed to, else the hash in the current phase."""
-    experiment, names, weights, shares = scene.roster.arms[name]
+    arms = scene.roster.arms[name]
+    if not arms.is_plain:
+        return decide(asked_by(scene), name)
+    experiment, names, weights, shares = arms[:4]
     known = scene.state.exposures.get(name)
     if known is not None:
         return Allotment(experiment, known.variant, shares.get(known.variant, 0.0), True)
@@ -92,6 +77,13 @@ def allot(scene: Scene, name: str) -> Allotment:
     )
     variant = given.variant or OUTSIDE
     return Allotment(experiment, variant, shares.get(variant, 0.0), False)
+
+
+def asked_by(scene: Scene) -> Asked:
+    """The person on stage, as assignment asks about them."""
+    return Asked(
+        scene.program, scene.roster, scene.segments, scene.person, scene.now, shown=scene.shown
+    )
 
 
 def experiment_way(step: ExperimentStep, allotment: Allotment) -> StepId | None:

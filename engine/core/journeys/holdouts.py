@@ -18,7 +18,16 @@ Read next: `sends`.
 
 from typing import Final
 
-from engine.core.model import Campaign, Enrollment, Expose, Exposed, Holdout, Person, Program
+from engine.core.model import (
+    Campaign,
+    Enrollment,
+    Experiment,
+    Expose,
+    Exposed,
+    Holdout,
+    Person,
+    Program,
+)
 from engine.core.scene import Scene
 from experiments.assignment import is_held_out
 
@@ -31,7 +40,19 @@ def holder_of(person: Person, campaign: Campaign, *, program: Program) -> str:
 
     One of "global", "programme:<name>" and the campaign's own name.
     """
-    for label, holdout in _levels(campaign, program):
+    return _holder(person, _levels(campaign, program))
+
+
+def holder_of_served(person: Person, experiment: Experiment, *, program: Program) -> str:
+    """The outermost holdout that keeps this person from a served experiment, or "" for none.
+
+    Nobody is exposed to a holdout by it: of the held out no client would ever tell.
+    """
+    return _holder(person, _shared_levels(experiment.programme, program))
+
+
+def _holder(person: Person, levels: list[tuple[str, Holdout]]) -> str:
+    for label, holdout in levels:
         known = person.state.exposures.get(exposure_name(label, holdout))
         if known is not None:
             is_held = known.variant == HELD_OUT
@@ -72,12 +93,17 @@ def exposure_names(campaign: Campaign, program: Program) -> list[str]:
 
 def _levels(campaign: Campaign, program: Program) -> list[tuple[str, Holdout]]:
     """The holdouts a campaign lies under, outermost first."""
+    levels = _shared_levels(campaign.programme, program)
+    if campaign.holdout is not None:
+        levels.append((campaign.name, campaign.holdout))
+    return levels
+
+
+def _shared_levels(programme: str | None, program: Program) -> list[tuple[str, Holdout]]:
+    """The holdouts that are not a campaign's own, outermost first."""
     levels = []
     if program.global_holdout is not None:
         levels.append(("global", program.global_holdout))
-    programme = campaign.programme
-    if programme is not None and programme in program.programme_holdouts:
+    if programme and programme in program.programme_holdouts:
         levels.append((f"programme:{programme}", program.programme_holdouts[programme]))
-    if campaign.holdout is not None:
-        levels.append((campaign.name, campaign.holdout))
     return levels

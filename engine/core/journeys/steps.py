@@ -9,12 +9,12 @@ Read next: `journeys`, which walks; `forks`, `sends`, `repeats`, `webhooks`: the
 from collections.abc import Callable
 from typing import Any, Final
 
+from engine.core.assigning import FORCED, exposure_key
 from engine.core.clocktime import add, next_wall_time
 from engine.core.journeys.arming import rearm_dates
 from engine.core.journeys.best_time import best_time
 from engine.core.journeys.first_possible import first_possible
 from engine.core.journeys.forks import (
-    OUTSIDE,
     allot,
     branch_way,
     experiment_way,
@@ -22,7 +22,7 @@ from engine.core.journeys.forks import (
     split_way,
 )
 from engine.core.journeys.repeats import forget_heard, repeat
-from engine.core.journeys.sends import context_of, draft_of, send
+from engine.core.journeys.sends import context_of, discard, draft_of, send
 from engine.core.journeys.values import values_or_discard
 from engine.core.journeys.webhooks import webhook
 from engine.core.model import (
@@ -109,17 +109,21 @@ def experiment(
     """
     allotment = allot(scene, step.experiment)
     enrollment.variants[step.experiment] = allotment.variant
-    is_exposure = allotment.variant != OUTSIDE and not allotment.is_exposed
-    if is_exposure and not enrollment.is_held_out:
-        phase, variant = allotment.experiment.phase, allotment.variant
+    if allotment.is_exposing and not enrollment.is_held_out:
+        phase, variant, unit = allotment.experiment.phase, allotment.variant, allotment.unit
         answers = _answers_by_arm(scene, enrollment, campaign, step)
-        scene.state.exposures[step.experiment] = Exposed(variant, phase, scene.now)
+        key = exposure_key(step.experiment, unit) if unit else step.experiment
+        scene.state.exposures[key] = Exposed(variant, phase, scene.now)
         scene.effects.append(
             Expose(
                 step.experiment, phase, variant, scene.now, allotment.probability,
-                campaign.name, enrollment.id, answers,
+                campaign.name, enrollment.id, answers, unit, allotment.allocation, "journey",
+                "forced" if allotment.reason == FORCED else "",
             )
         )  # fmt: skip
+    elif allotment.lacks_unit:
+        why = f'{allotment.reason}, so not in the experiment "{step.experiment}"'
+        discard(scene, enrollment, why)
     return experiment_way(step, allotment)
 
 

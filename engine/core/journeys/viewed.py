@@ -1,0 +1,146 @@
+"""Exposures that clients report: an `Experiment Viewed` event about a served experiment.
+
+Keys of its properties, as Segment's spec has them: `experiment_id` or `experiment_name`, and
+`variation_id` or `variation_name` (the variant's name, or its place counted from 0, as GrowthBook's
+SDKs number them); camel case, `experiment` and `variant` will do as well. `phase` may say under
+which phase it was served. The ids are those of the event itself (`context.ids`, written at ingest).
+
+The first exposure of a unit wins and later ones change nothing. What was seen is kept even where
+our assignment gives another variant: such a row is flagged, and no analysis counts it. What cannot
+be taken at all is counted by its reason. Read next: `assigning`.
+"""
+
+import re
+from typing import Any, Final
+
+from engine.core.assigning import (
+    FORCED,
+    NOT_STARTED,
+    OUTSIDE,
+    STOPPED,
+    Asked,
+    Ids,
+    decide,
+    exposure_key,
+    first_exposure,
+)
+from engine.core.model import EnrollmentId, Event, Expose, Exposed, Misreport
+from engine.core.roster import Arms, arms_of
+from engine.core.scene import Scene
+
+EXPERIMENT_VIEWED: Final = "Experiment Viewed"
+
+EXPERIMENT_KEYS: Final = (
+    "experiment_id", "experiment_name", "experiment", "experimentId", "experimentName",
+)  # fmt: skip
+VARIANT_KEYS: Final = (
+    "variation_id", "variation_name", "variant", "variationId", "variationName",
+)  # fmt: skip
+
+UNKNOWN_EXPERIMENT: Final = "unknown experiment"
+UNKNOWN_VARIANT: Final = "unknown variant"
+NOT_SERVED: Final = "exposed by its journey"
+NOT_LIVE: Final = "not live"
+NO_UNIT: Final = "no unit"
+ANOTHER_VARIANT: Final = "another variant than the first"
+
+
+NO_ENROLLMENT: Final = EnrollmentId(0)
+
+
+def take_exposure(scene: Scene, event: Event) -> None:
+    """Record what a client says someone was shown, unless it is known already."""
+    arms = _arms_named(scene, event.properties)
+    if arms is None:
+        _misreport(scene, "", UNKNOWN_EXPERIMENT)
+        return
+    it = arms.experiment
+    if it.campaign:
+        _misreport(scene, it.name, NOT_SERVED)
+        return
+    variant = _variant_named(arms, event.properties)
+    if variant is None:
+        _misreport(scene, it.name, UNKNOWN_VARIANT)
+        return
+    asked = Asked(
+        scene.program,
+        scene.roster,
+        scene.segments,
+        scene.person,
+        scene.now,
+        ids=ids_of(event),
+        asks_audience=False,  # it was asked when it was served, and may have changed by it
+        shown=scene.shown,
+    )
+    given = decide(asked, it.name, arms=arms)
+    if given.reason in (NOT_STARTED, STOPPED):
+        _misreport(scene, it.name, NOT_LIVE)
+        return
+    unit = given.unit
+    if it.unit != "profile" and not unit:
+        _misreport(scene, it.name, NO_UNIT)
+        return
+    key = exposure_key(it.name, unit)
+    known = first_exposure(asked, it, unit)
+    if known is not None and known.variant != variant:
+        _misreport(scene, it.name, ANOTHER_VARIANT)
+    if key in scene.state.exposures:
+        return
+    flag: Any = "forced" if given.reason == FORCED else ""
+    phase, probability, allocation = it.phase, given.probability, given.allocation
+    if known is not None:
+        # Another profile of the same unit was first: this one shares its variant and its phase.
+        variant, phase = known.variant, known.phase
+    elif variant != given.variant:
+        flag, allocation = "off_plan", 0
+        probability = arms.shares.get(variant, 0.0)
+    seen_at = min(event.at, event.accepted_at)
+    scene.state.exposures[key] = Exposed(variant, phase, seen_at)
+    source: Any = "api" if event.is_ours else "event"
+    scene.effects.append(
+        Expose(
+            it.name, phase, variant, seen_at, probability, "", NO_ENROLLMENT, {}, unit,
+            allocation, source, flag,
+        )
+    )  # fmt: skip
+
+
+def ids_of(event: Event) -> Ids:
+    """The ids an event came with, as ingest has written them."""
+    ids = event.context.get("ids")
+    if not isinstance(ids, dict):
+        return Ids()
+    return Ids(*(it if isinstance(it, str) else "" for it in map(ids.get, ("user", "anonymous"))))
+
+
+def _arms_named(scene: Scene, properties: dict[str, Any]) -> Arms | None:
+    """The experiment that a report is about, in the phase it names or else the current one."""
+    for key in EXPERIMENT_KEYS:
+        name = properties.get(key)
+        if isinstance(name, str) and name in scene.roster.arms:
+            phase = properties.get("phase")
+            earlier = (
+                scene.program.experiments.get((name, phase)) if isinstance(phase, int) else None
+            )
+            arms = scene.roster.arms[name]
+            if earlier is None or earlier.phase == arms.experiment.phase:
+                return arms
+            return arms_of(earlier)
+    return None
+
+
+def _variant_named(arms: Arms, properties: dict[str, Any]) -> str | None:
+    """The variant that a report names; by place only where no name fits."""
+    said = [properties[key] for key in VARIANT_KEYS if key in properties]
+    for value in said:
+        if isinstance(value, str) and value in arms.names and value != OUTSIDE:
+            return value
+    for value in said:
+        place = str(value) if type(value) in (str, int) else ""
+        if re.fullmatch("[0-9]{1,4}", place) and int(place) < len(arms.names):
+            return arms.names[int(place)]
+    return None
+
+
+def _misreport(scene: Scene, experiment: str, why: str) -> None:
+    scene.effects.append(Misreport(experiment, why, scene.now))
