@@ -8,6 +8,11 @@ wait run out, held everyone for 30 days more and then wrote 32 goodbyes and thre
 `fixtures/release_0_2.tar.gz` is one that version 0.2.0 played until 2026-11-22T22:30Z: 30 people
 in three zones, 35 messages held by quiet hours, nine in a repeat. Version 0.2.0 itself, asked
 to go on until February, decided 120 messages; their digest is DECIDED.
+
+`fixtures/release_0_3.tar.gz` is one that version 0.3.0 played until 2026-11-22T12:00Z: a test
+in three arms with a holdout, 40 carts before the upgrade and 20 in `later.jsonl`, and an address
+beyond ASCII that is suppressed. Version 0.3.0 itself, given the rest and asked to go on until
+January, exposed 61 times and decided 34 messages; their digests are EXPOSED and SENT.
 """
 
 import hashlib
@@ -26,6 +31,8 @@ GOODBYE = "2026-12-30T12:50:46"
 """When 0.1.0 says goodbye: seven days for the wait and thirty more, to the second."""
 DECIDED = "8f33fcc28ec9d070"
 """Over (profile, campaign, step, visit, status, at, due) of every message, as 0.2.0 has them."""
+EXPOSED, SENT = "404a17eaf7420f29", "64b24dedd456bfb8"
+"""Over (experiment, phase, profile, variant, at), and over messages as above, as 0.3.0 has them."""
 
 
 @pytest.fixture
@@ -134,3 +141,33 @@ def test_what_0_2_held_and_repeated_goes_on_to_the_same_messages_at_the_same_ins
     )
     assert len(decided) == 120
     assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == DECIDED
+
+
+def test_an_experiment_of_0_3_goes_on_in_its_phase_with_the_same_variants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTIPHON_DATABASE_URL", raising=False)
+    with tarfile.open(FIXTURES / "release_0_3.tar.gz") as stored:
+        stored.extractall(tmp_path, filter="data")
+
+    with time_machine.travel("2026-11-23T00:00:00Z", tick=False):
+        antiphon("migrate", str(tmp_path))
+        antiphon("apply", str(tmp_path))
+        antiphon("ingest", str(tmp_path), str(tmp_path / "later.jsonl"), "--live")
+        antiphon("tick", str(tmp_path), "--until", "2027-01-05T00:00Z")
+
+    exposed = rows(
+        tmp_path,
+        "SELECT experiment, phase, profile_id, variant, at FROM exposure ORDER BY 1, 2, 3",
+    )
+    decided = rows(
+        tmp_path,
+        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message "
+        "ORDER BY 1, 2, 3, 4",
+    )
+    assert rows(tmp_path, "SELECT experiment, phase FROM experiment_phase") == [("nudge", 1)]
+    assert len(exposed) == 61
+    assert hashlib.sha256(repr(exposed).encode()).hexdigest()[:16] == EXPOSED
+    assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == SENT
+    refused = rows(tmp_path, "SELECT reason FROM message WHERE profile_id = 1")
+    assert refused == [("suppressed: by letter",)]
