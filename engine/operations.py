@@ -15,6 +15,7 @@ from engine import suppressing, write_keys
 from engine.core.clocktime import iso
 from engine.core.errors import Overloaded, UsageError
 from engine.intake.prepare import Answer, Prepared
+from engine.release.playbook import Playbook
 from engine.running import Running
 from engine.steady import present
 
@@ -36,7 +37,6 @@ def operations(
         "apply": lambda payload: _apply(running, payload),
         "rollback": lambda payload: _rollback(running, payload),
         "campaign": lambda payload: _campaign(running, payload),
-        "experiment_order": lambda payload: _experiment_order(running, payload),
         "experiment": lambda payload: _experiment(running, payload),
         "experiment_update": lambda payload: _experiment_update(running, payload),
         "ingest": lambda payload: _ingest(running, payload),
@@ -82,63 +82,43 @@ def _rollback(running: Running, payload: Any) -> dict[str, Any]:
 
 
 def _campaign(running: Running, payload: Any) -> dict[str, Any]:
-    """Carry out an operator's order (`release.operating.Order`) and play by it from now on."""
+    """Carry out an operator's order (`release.operating.Order`)."""
     from engine.release.operating import carry_out_payload
 
-    playbook = running.playbook
-    if playbook is None:
-        raise UsageError("nothing is applied yet. Run: antiphon apply")
-    done: dict[str, Any] = running.write(
-        lambda connection: carry_out_payload(
-            connection, payload, workspace=playbook.workspace, now=present()
-        )
-    )
-    if done["release"]:
-        running.reload()
-    return done
-
-
-def _experiment_order(running: Running, payload: Any) -> dict[str, Any]:
-    """Carry out an operator's order (`release.experiment_orders.ExperimentOrder`)."""
-    from engine.release.experiment_orders import order_payload
-
-    playbook = running.playbook
-    if playbook is None:
-        raise UsageError("nothing is applied yet. Run: antiphon apply")
-    done: dict[str, Any] = running.write(
-        lambda connection: order_payload(
-            connection, payload, workspace=playbook.workspace, now=present()
-        )
-    )
-    if done["release"]:
-        running.reload()
-    return done
+    return _ordered(running, payload, carry_out_payload)
 
 
 def _experiment(running: Running, payload: Any) -> dict[str, Any]:
-    """Carry out an operator's order for an experiment and play by it from now on."""
+    """Carry out an operator's order (`release.experiment_orders.ExperimentOrder`)."""
     from engine.release.experiment_orders import order_payload
 
-    playbook = running.playbook
-    if playbook is None:
-        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    return _ordered(running, payload, order_payload)
+
+
+def _ordered(
+    running: Running, payload: Any, carry_out: Callable[..., dict[str, Any]]
+) -> dict[str, Any]:
+    """Carry out an order and play by it from now on."""
+    workspace = _applied(running).workspace
     done: dict[str, Any] = running.write(
-        lambda connection: order_payload(
-            connection, payload, workspace=playbook.workspace, now=present()
-        )
+        lambda connection: carry_out(connection, payload, workspace=workspace, now=present())
     )
     if done["release"]:
         running.reload()
     return done
+
+
+def _applied(running: Running) -> Playbook:
+    if running.playbook is None:
+        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    return running.playbook
 
 
 def _experiment_update(running: Running, payload: Any) -> dict[str, Any]:
     """Let bandits learn: {"name": one or "all"}."""
     from engine.bandits.updating import update_payload
 
-    playbook = running.playbook
-    if playbook is None:
-        raise UsageError("nothing is applied yet. Run: antiphon apply")
+    playbook = _applied(running)
     done = update_payload(
         running.database, payload, playbook=playbook, write=running.write, now=present()
     )

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from engine.bandits.weights import began, versions
+from engine.bandits.due import Write, bandits, due_at
 from engine.core.errors import UsageError
-from engine.core.model import Experiment, Instant, Program
+from engine.core.model import Instant
 from engine.release.live import with_allocations
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from engine.bandits.updating import Update
 
 log = logging.getLogger("antiphon.bandits")
-
-Write = Callable[[Callable[[Connection], Any]], Any]
 
 
 class Learning:
@@ -73,26 +71,3 @@ class Learning:
             return playbook
         with database.read() as connection:
             return replace(playbook, program=with_allocations(connection, playbook.program))
-
-
-def bandits(program: Program) -> list[Experiment]:
-    """The experiments that learn their weights now, in the order of their names.
-
-    Past phases stay in a program, and those whose campaign is gone.
-    """
-    return [
-        it
-        for (name, phase), it in sorted(program.experiments.items())
-        if it.bandit is not None
-        and it.state == "live"
-        and phase == program.phases.get(name, 1)
-        and (not it.campaign or it.campaign in program.campaigns)
-    ]
-
-
-def due_at(connection: Connection, experiment: Experiment) -> Instant:
-    """When a bandit's next version may be made: one `every` after its last, or after its start."""
-    assert experiment.bandit is not None
-    kept = versions(connection, experiment.name, experiment.phase)
-    last = kept[-1].since if kept else began(connection, experiment.name, experiment.phase)
-    return (last or 0) + experiment.bandit.every

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from campaigns.metrics import MetricDefinition, compile_metrics
 from campaigns.problems import advice
-from engine.bandits.learning import Write, bandits, due_at
+from engine.bandits.due import Write, bandits, due_at
 from engine.bandits.weights import append, versions
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError

@@ -11,7 +11,8 @@ import pytest
 
 from campaigns.metrics import compile_metrics
 from campaigns.problems import InvalidWorkspace
-from engine.bandits.learning import Learning, bandits, due_at
+from engine.bandits.due import bandits, due_at
+from engine.bandits.learning import Learning
 from engine.bandits.updating import update_bandit
 from engine.bandits.weights import versions
 from engine.core.errors import UsageError
