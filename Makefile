@@ -29,7 +29,9 @@ bench: $(READY)
 
 SEEDS ?= 2000
 FIRST_SEED ?= 1
+SCALE ?= 4
 soak: $(READY)
+	ANTIPHON_TEST_SCALE=$(SCALE) $(BIN)/python -m tests.experiments.simulations
 	$(BIN)/python -m tests.rig.soak --seeds $(SEEDS) --first-seed $(FIRST_SEED)
 
 lock: $(READY)
