@@ -33,12 +33,12 @@ from experiments.assignment import assign, in_layer
 from experiments.assignment.batch import assign_batch, bucket_batch
 from experiments.flags import (
     LayerSlice,
-    Payload,
     ServedExperiment,
     ServedVariant,
     Visitor,
     compile_condition,
     evaluate,
+    parse_payload,
     payload_document,
 )
 
@@ -84,7 +84,7 @@ def by_sdk(features: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
 
 
 def by_flags(document: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
-    payload = Payload.parse(document)
+    payload = parse_payload(document)
     return lambda attributes: evaluate(payload, "button", Visitor(attributes)).value
 
 

@@ -40,6 +40,31 @@ def members_now(
     ]
 
 
+def member_ids(
+    connection: Connection,
+    segments: Segments,
+    name: str,
+    *,
+    now: Instant,
+    above: int = -1,
+    up_to: int | None = None,
+) -> list[int]:
+    """The profiles inside a segment in the order of their numbers, between two of them if given."""
+    if name not in segments.when_read:
+        bound = "" if up_to is None else "AND profile_id <= ?"
+        rows = connection.execute(
+            f"SELECT profile_id FROM membership WHERE segment = ? AND profile_id > ? {bound} "
+            "ORDER BY profile_id",
+            (name, above) if up_to is None else (name, above, up_to),
+        )
+        return [int(row[0]) for row in rows]
+    return [
+        it.person.profile.id
+        for it in _everybody(connection, segments, above=above, up_to=up_to)
+        if _is_inside(it, segments, name, now=now)
+    ]
+
+
 def sizes(
     connection: Connection, names: Sequence[str], *, segments: Segments, now: Instant
 ) -> Mapping[str, int]:
@@ -81,11 +106,15 @@ def with_asked(
     return replace(page, segments=sorted([*page.segments, *((name, now) for name in asked)]))
 
 
-def _everybody(connection: Connection, segments: Segments) -> Iterator[Loaded]:
-    after = -1
+def _everybody(
+    connection: Connection, segments: Segments, *, above: int = -1, up_to: int | None = None
+) -> Iterator[Loaded]:
+    after = above
     while rows := connection.execute(_NEXT, (after, BATCH)):
         after = int(rows[-1][0])
-        ids = [int(row[0]) for row in rows]
+        ids = [int(row[0]) for row in rows if up_to is None or row[0] <= up_to]
+        if not ids:
+            return
         yield from people.load(connection, ids, models=segments.news.models).values()
 
 

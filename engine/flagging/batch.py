@@ -17,7 +17,6 @@ from engine.core.paths import follow
 from engine.core.segments import Segments
 from engine.flagging.catalog import Catalog
 from engine.flagging.visitors import NO_SEGMENTS, first_shown
-from engine.membership import members_now
 from engine.store import identities, people
 from engine.store.connection import Connection
 from experiments.assignment import HashVersion
@@ -31,6 +30,9 @@ _VERSIONS: Final[dict[str, HashVersion]] = {"2": 2, "s256": "s256", "1": 1}
 _MEMBERS: Final = (
     "SELECT m.profile_id, p.external_id FROM membership m JOIN profile p ON p.id = m.profile_id "
     "WHERE m.segment = ? AND m.profile_id > ? ORDER BY m.profile_id LIMIT ?"
+)
+_EVERYBODY: Final = (
+    "SELECT profile_id FROM profile_state WHERE profile_id > ? ORDER BY profile_id LIMIT ?"
 )
 _EXPOSED: Final = (
     "SELECT DISTINCT profile_id FROM exposure "
@@ -83,17 +85,29 @@ def page_of_units(connection: Connection, audience: Audience, ids: Sequence[str]
 def pages_of_segment(
     connection: Connection, audience: Audience, segment: str, *, after: int = -1
 ) -> tuple[Page, int] | None:
-    """The next page of a segment's members behind a profile, and its last one; None at the end."""
-    rows = connection.execute(_MEMBERS, (segment, after, PAGE_UNITS))
+    """The next members of a segment behind a profile, and where to go on; None at the end."""
+    if segment not in audience.segments.when_read:
+        rows = connection.execute(_MEMBERS, (segment, after, PAGE_UNITS))
+        if not rows:
+            return None
+        profiles, ids = [int(row[0]) for row in rows], [str(row[1]) for row in rows]
+        return _page_of_people(connection, audience, profiles, ids), profiles[-1]
+    # Nobody keeps its members: everybody is asked, a page at a time.
+    rows = connection.execute(_EVERYBODY, (after, PAGE_UNITS))
     if not rows:
         return None
-    profiles, ids = [int(row[0]) for row in rows], [str(row[1]) for row in rows]
-    return _page_of_people(connection, audience, profiles, ids), profiles[-1]
-
-
-def ids_of_segment(connection: Connection, audience: Audience, segment: str) -> list[str]:
-    """Everyone of a segment that keeps no members: all are asked, at once."""
-    return members_now(connection, audience.segments, segment, now=audience.now)
+    everybody = [int(row[0]) for row in rows]
+    loaded = people.load(connection, everybody, models=audience.segments.news.models)
+    inside = {
+        id: it.person.profile.external_id
+        for id, it in loaded.items()
+        if audience.segments.evaluate(
+            segment, it.person.state.features, it.person.profile, now=audience.now
+        )[0]
+    }
+    profiles = sorted(inside)
+    page = _page_of_people(connection, audience, profiles, [inside[it] for it in profiles])
+    return page, everybody[-1]
 
 
 def assigned(connection: Connection, audience: Audience, page: Page) -> list[Line]:

@@ -55,6 +55,10 @@ class Catalog:
             program.allocations,
             program.global_holdout,
             program.programme_holdouts,
+            # Lists alone change what a segment holds without another phase of the experiment.
+            [[name, sorted(each.values)] for name, each in sorted(program.lists.items())]
+            if any(self.roster.arms[name].experiment.audience for name in self.names)
+            else [],
         ]
         return _mark(_encode(decisive))
 

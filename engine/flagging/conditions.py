@@ -1,6 +1,6 @@
 """`where` of an experiment as a condition of GrowthBook's SDKs, where theirs says the same.
 
-Our comparisons never mix types, theirs sometimes do, so each is pinned to its type. What two SDKs
+Our comparisons never mix types, theirs sometimes do, and then are pinned to one. What two SDKs
 read differently (patterns, dates, null, order of texts) is not written at all: the server asks.
 """
 
@@ -37,8 +37,7 @@ def _written(path: str, comparison: Comparison) -> dict[str, Any] | None:
 
 
 def _is(operand: Any) -> dict[str, Any] | None:
-    kind = _kind(operand)
-    return {"$eq": operand, "$type": kind} if kind else None
+    return {"$eq": operand} if _kind(operand) else None  # strict in every SDK: 1 is not true
 
 
 def _in(operand: Any) -> dict[str, Any] | None:

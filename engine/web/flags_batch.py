@@ -1,4 +1,4 @@
-"""`POST /v1/assignments:batch`: what many units are given, a line of JSON each, as they are decided.
+"""`POST /v1/assignments:batch`: what many units are given, a line of JSON each.
 
 Units given (a page of them a request), or everyone of a segment however large. The last line says
 how many there were; an answer without it was cut off. Nothing is recorded: being listed is no
@@ -21,7 +21,6 @@ from engine.flagging.batch import (
     Line,
     Page,
     assigned,
-    ids_of_segment,
     page_of_units,
     pages_of_segment,
 )
@@ -129,15 +128,10 @@ def _reads_units(units: list[str], audience: Audience) -> Reads:
 
 
 def _reads_segment(segment: str, audience: Audience) -> Reads:
-    after, units = -1, None
+    after = -1
 
     def read(services: Services) -> list[Line] | None:
-        nonlocal after, units
-        if segment in audience.segments.when_read:
-            if units is None:
-                with services.database.read() as connection:
-                    units = _reads_units(ids_of_segment(connection, audience, segment), audience)
-            return units(services)
+        nonlocal after
         with services.database.read() as connection:
             found: tuple[Page, int] | None = pages_of_segment(
                 connection, audience, segment, after=after

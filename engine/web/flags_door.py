@@ -23,6 +23,7 @@ from engine.web.keyring import Caller
 from engine.web.problem import Refusal
 from engine.web.proof import is_proved
 from engine.web.services import Services, in_reader
+from engine.web.traffic import Traffic
 
 CONTEXT_BYTES_MAX: Final = 40_960
 """What a client may say of its visitor, as JSON: an event's size and an envelope."""
@@ -92,13 +93,25 @@ def server_only(caller: Caller, what: str) -> None:
         raise Refusal(403, "forbidden", f"{what} needs a server key, not a browser key.")
 
 
+async def receive(request: Request, *, bytes_max: int) -> bytes:
+    """The body, as `read_body`, with room held for it: bodies must not fill the memory.
+
+    Raises:
+        Refusal: As `read_body`; 503 when too much is being received.
+    """
+    length = request.headers.get("content-length", "").encode()
+    traffic: Traffic = request.app.state.traffic
+    with traffic.receiving(length, bytes_max=bytes_max):
+        return await read_body(request, bytes_max=bytes_max)
+
+
 async def read_object(request: Request, *, bytes_max: int = CONTEXT_BYTES_MAX) -> dict[str, Any]:
     """The JSON object of the body.
 
     Raises:
         Refusal: 413 for too much of it, 400 "json" for anything else.
     """
-    payload = await read_body(request, bytes_max=bytes_max)
+    payload = await receive(request, bytes_max=bytes_max)
     try:
         found = _decode(payload or b"{}")
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -20,8 +20,7 @@ from engine.core.roster import Arms
 from engine.flagging.catalog import Catalog
 from engine.intake.prepare import Answer, prepare
 from engine.intake.validate import check_id
-from engine.web.body import read_body
-from engine.web.flags_door import caller_of, catalog_now, encode, for_pages, json_answer
+from engine.web.flags_door import caller_of, catalog_now, encode, for_pages, json_answer, receive
 from engine.web.keyring import Caller
 from engine.web.problem import Refusal
 from engine.web.services import Services, committed, services_of
@@ -61,7 +60,7 @@ ROUTES: Final = [Route("/v1/exposures", for_pages(exposures), methods=["POST", "
 
 async def _items(request: Request, services: Services) -> tuple[bool, list[Any]]:
     settings = services.settings
-    payload = await read_body(request, bytes_max=settings.batch_bytes_max)
+    payload = await receive(request, bytes_max=settings.batch_bytes_max)
     try:
         body = _decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

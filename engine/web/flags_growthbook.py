@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.errors import InvalidEvent
-from engine.flagging.answering import Answer
+from engine.flagging.answering import Answer, value_of
 from engine.flagging.published import attribute_of
 from engine.intake.validate import check_value
 from engine.web.flags_door import (
@@ -116,7 +116,7 @@ def _feature(
     if name in values:
         return {"defaultValue": values[name]}
     if place is not None:
-        return {"defaultValue": it.experiment.variants[place].value}
+        return {"defaultValue": value_of(it.experiment, it.experiment.variants[place].name)}
     feature: dict[str, Any] = {"defaultValue": it.value}
     if it.is_drawn:
         feature["rules"] = [{"force": it.value, "tracks": [_track(it, attributes)]}]

@@ -2,6 +2,8 @@
 
 from typing import Any, Final
 
+from engine.web.flags_openapi import flag_paths
+
 _CALLS: Final = {
     "track": "An event: something a person did. Needs `event`.",
     "identify": "Traits of a person, and with a server key their consent.",
@@ -61,6 +63,7 @@ def describe(title: str, description: str) -> dict[str, Any]:
     paths["/v1/profiles/{id}"] = {"get": _reading("One person.", "id", "path")}
     paths["/v1/placements"] = {"get": _placements()}
     paths["/v1/placements/events"] = {"post": _visits()}
+    paths |= flag_paths(_PROBLEM)
     callback = _callback()
     paths["/webhooks/{channel}"] = {"post": callback, "get": callback}
     for path, summary in (

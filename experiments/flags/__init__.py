@@ -6,7 +6,7 @@ sticky buckets come in, changed ones go out. The public surface, for whoever ser
 
 Evaluate::
 
-    payload = Payload.parse(document)           # once; DataError says where it is malformed
+    payload = parse_payload(document)           # once; DataError says where it is malformed
     visitor = Visitor(attributes={"id": "u1", "country": "FR"})
     found = evaluate(payload, "checkout-button", visitor)      # -> FeatureResult
     found.value, found.on, found.off            # on: JavaScript takes the value for true
@@ -47,7 +47,7 @@ Publish our own::
                                                 # namespace, server_only, state, winner
     payload_document([served])                  # the JSON of /api/features; AssignmentError for
                                                 # experiments that SDKs cannot compute
-    payload_document([served], for_sdks=False)  # for `Payload.parse`, OFREP and /api/eval
+    payload_document([served], for_sdks=False)  # for `parse_payload`, OFREP and /api/eval
     split_for_sdks([served])                    # (those SDKs can compute, {name: why not})
     why_not_for_sdks(served)                    # None, or the reason
     feature_document(served), experiment_document(served)
@@ -71,6 +71,7 @@ from experiments.flags.from_experiment import (
     split_for_sdks,
     why_not_for_sdks,
 )
+from experiments.flags.parsing import parse_payload
 from experiments.flags.payload import Experiment, Feature, Payload
 from experiments.flags.remote import evaluate_remotely, remote_document
 from experiments.flags.results import (
@@ -118,6 +119,7 @@ __all__ = [
     "experiment_document",
     "feature_document",
     "is_ramp",
+    "parse_payload",
     "payload_document",
     "remote_document",
     "run",

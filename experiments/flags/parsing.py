@@ -19,7 +19,14 @@ _OF_EXPERIMENT = (
 
 
 def parse_payload(document: Mapping[str, Any]) -> Payload:
-    """A payload from its JSON; see `Payload.parse`."""
+    """A payload from its JSON.
+
+    Args:
+        document: With `features`, and where needed `experiments`, `savedGroups`,
+            `contextualBandits`; encrypted sections must be opened first (`decrypt`).
+    Raises:
+        DataError: If it is malformed; the message says where.
+    """
     if not isinstance(document, Mapping):
         raise DataError(f"a payload is an object with features, not {document!r}")
     for section in ("features", "savedGroups", "contextualBandits"):

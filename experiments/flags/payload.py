@@ -160,17 +160,3 @@ class Payload:
     saved_groups: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] = ()
     date_updated: str | None = None
-
-    @staticmethod
-    def parse(document: Mapping[str, Any]) -> "Payload":
-        """A payload from its JSON.
-
-        Args:
-            document: With `features`, and where needed `experiments`, `savedGroups`,
-                `contextualBandits`; encrypted sections must be opened first (`decrypt`).
-        Raises:
-            DataError: If it is malformed; the message says where.
-        """
-        from experiments.flags.parsing import parse_payload  # It builds these nouns.
-
-        return parse_payload(document)

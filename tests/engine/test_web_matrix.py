@@ -28,6 +28,18 @@ OPERATIONS = [
     ("POST", "/v1/placements/events", CREDENTIALS, 400, 400),
     ("OPTIONS", "/v1/placements/events", CREDENTIALS, 204, 204),
     ("POST", "/v1/campaigns/none/trigger", ("server",), 400, 401),
+    # Without a release nothing is served: 503 is what those who may ask are told.
+    ("POST", "/ofrep/v1/evaluate/flags/button", KEYS, 503, 401),
+    ("OPTIONS", "/ofrep/v1/evaluate/flags/button", CREDENTIALS, 204, 204),
+    ("POST", "/ofrep/v1/evaluate/flags", KEYS, 503, 401),
+    ("OPTIONS", "/ofrep/v1/evaluate/flags", CREDENTIALS, 204, 204),
+    ("GET", "/ofrep/v1/events?token=guess", (), 200, 401),
+    ("GET", "/api/features/{key in path}", (), 503, 401),
+    ("GET", "/sub/{key in path}", (), 200, 401),
+    ("POST", "/api/eval/{key in path}", (), 503, 401),
+    ("POST", "/v1/assignments:batch", ("server",), 503, 401),
+    ("POST", "/v1/exposures", KEYS, 503, 401),
+    ("OPTIONS", "/v1/exposures", CREDENTIALS, 204, 204),
     ("GET", "/healthz", CREDENTIALS, 200, 200),
     ("GET", "/readyz", CREDENTIALS, 503, 503),
     ("GET", "/metrics", CREDENTIALS, 200, 200),
@@ -53,6 +65,7 @@ FORBIDDEN = {
     ("GET", "/v1/profiles/u1", "browser"): 403,
     ("GET", "/v1/placements?userId=u1", "browser"): 403,
     ("POST", "/v1/campaigns/none/trigger", "browser"): 403,
+    ("POST", "/v1/assignments:batch", "browser"): 403,
 }
 
 
@@ -87,7 +100,7 @@ def test_every_operation_admits_exactly_the_credentials_of_its_row(app: App) -> 
             expected = FORBIDDEN.get(
                 (method, path, credential), status if credential in admitted else otherwise
             )
-            filled = re.sub(r"\{\w+\}", "x" * 39, path)
+            filled = re.sub(r"\{[\w ]+\}", "x" * 39, path)
             content = {"json": EVENT} if method == "POST" else {}
 
             answer = app.client.request(
@@ -106,7 +119,8 @@ def test_no_route_of_the_app_is_missing_from_the_table(app: App) -> None:
     named = {
         path.replace("{token}", "").replace("{name}/trigger", "none/trigger")
         .replace("{id:int}", "1").replace("{id:path}", "u1")
-        .replace("{name}", "").replace("{channel}", "email").rstrip("/")
+        .replace("{name}", "").replace("{channel}", "email").replace("flags/{key}", "flags/button")
+        .replace("{client_key}", "").rstrip("/")
         for path in paths
     }  # fmt: skip
     framework = {"/openapi.json", "/docs", "/docs/oauth2-redirect"}
@@ -116,6 +130,22 @@ def test_no_route_of_the_app_is_missing_from_the_table(app: App) -> None:
         if not any(path == (name or "/") or path.startswith(f"{name}/") for path in listed)
     }
     assert missing == set()
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_a_key_in_the_path_or_of_the_api_key_header_is_a_key_as_any_other(
+    app: App, kind: str
+) -> None:
+    key = app.server_key if kind == "server" else app.browser_key
+
+    answers = [
+        app.client.get(f"/api/features/{key}"),
+        app.client.post(f"/api/eval/{key}", json={}),
+        app.client.post("/ofrep/v1/evaluate/flags", json={}, headers={"X-API-Key": key}),
+        app.client.post("/v1/exposures", json=EVENT, headers={"X-API-Key": key}),
+    ]
+
+    assert [it.status_code for it in answers] == [503] * 4, "known, but nothing is applied"
 
 
 def test_a_key_stops_working_when_it_is_revoked(app: App) -> None:

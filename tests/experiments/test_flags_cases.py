@@ -3,7 +3,14 @@
 import pytest
 
 from experiments.errors import DataError
-from experiments.flags import Payload, Visitor, compile_condition, decrypt, evaluate, run
+from experiments.flags import (
+    Visitor,
+    compile_condition,
+    decrypt,
+    evaluate,
+    parse_payload,
+    run,
+)
 from experiments.flags.shares import choose, equal_weights, hash_share, in_namespace, ranges_of
 from experiments.flags.urls import UrlPattern, forced_by_query, is_targeted
 from tests.experiments.data import growthbook_cases
@@ -11,7 +18,7 @@ from tests.experiments.data import growthbook_cases
 
 def _payload(context):
     sections = ("features", "savedGroups", "contextualBandits")
-    return Payload.parse({name: context.get(name, {}) for name in sections})
+    return parse_payload({name: context.get(name, {}) for name in sections})
 
 
 def _visitor(context, sticky=None):

@@ -12,7 +12,7 @@ from growthbook.growthbook import InMemoryStickyBucketService
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.flags import Payload, Visitor, compile_condition, evaluate
+from experiments.flags import Visitor, compile_condition, evaluate, parse_payload
 from tests.experiments.flag_payloads import (
     ATTRIBUTES,
     BANDIT_RULES,
@@ -127,7 +127,7 @@ def test_conditions_hold_where_they_hold_for_the_sdk(condition, attributes, grou
 def _assert_as_the_sdk(document: dict[str, Any], key: str, visitor: Visitor) -> None:
     theirs, sticky = by_sdk(document, key, visitor)
 
-    ours = evaluate(Payload.parse(document), key, visitor)
+    ours = evaluate(parse_payload(document), key, visitor)
 
     assert (ours.value, ours.source, ours.rule_id) == (
         theirs.value,

@@ -16,7 +16,6 @@ from experiments.flags import (
     VARIANT_OF,
     Holdout,
     LayerSlice,
-    Payload,
     Requirement,
     ServedExperiment,
     ServedVariant,
@@ -27,6 +26,7 @@ from experiments.flags import (
     evaluate_remotely,
     experiment_document,
     is_ramp,
+    parse_payload,
     payload_document,
     run,
     split_for_sdks,
@@ -128,7 +128,7 @@ def test_an_inline_experiment_gives_the_same_variant():
     client = GrowthBook(attributes={"id": "user-3"})
     theirs = client.run(sdk.Experiment(**experiment_document(served)))
 
-    ours = run(Payload.parse({}), experiment_document(served), Visitor({"id": "user-3"})).result
+    ours = run(parse_payload({}), experiment_document(served), Visitor({"id": "user-3"})).result
 
     assert (ours.key if ours.in_experiment else None) == assigned(served, "user-3")
     assert (theirs.inExperiment, theirs.key) == (ours.in_experiment, ours.key)
@@ -148,7 +148,7 @@ def test_ids_that_are_numbers_are_the_units_their_text_is():
 
 @pytest.mark.parametrize("unit", [None, "", 0, True])
 def test_who_identifies_nobody_gets_the_control_value_and_no_exposure(unit):
-    payload = Payload.parse(payload_document([an_experiment()]))
+    payload = parse_payload(payload_document([an_experiment()]))
 
     found = evaluate(payload, "button", Visitor({"id": unit}))
 
@@ -161,7 +161,7 @@ def test_who_identifies_nobody_gets_the_control_value_and_no_exposure(unit):
 
 def test_a_forced_unit_gets_its_value_and_is_no_exposure():
     served = an_experiment(forced={"user-1": "green", "user-2": "control"}, coverage=0.0001)
-    payload = Payload.parse(payload_document([served]))
+    payload = parse_payload(payload_document([served]))
 
     found = evaluate(payload, "button", Visitor({"id": "user-1"}))
 
@@ -216,7 +216,7 @@ def test_what_sdks_cannot_compute_is_refused_with_its_reason_and_served_remotely
     with pytest.raises(AssignmentError, match="remote evaluation"):
         payload_document([s256])
     document = payload_document([s256, held, child, segment, plain], for_sdks=False)
-    payload = Payload.parse(document)
+    payload = parse_payload(document)
     for unit in UNITS[:300]:
         found = evaluate(payload, "button", Visitor({"id": unit}))
         assert found.result is not None
@@ -227,7 +227,7 @@ def test_what_sdks_cannot_compute_is_refused_with_its_reason_and_served_remotely
 
 def test_the_probability_told_is_that_of_the_buckets():
     served = an_experiment(weights=(1, 1, 1), coverage=0.5)
-    payload = Payload.parse(payload_document([served]))
+    payload = parse_payload(payload_document([served]))
 
     for unit in UNITS[:200]:
         found = evaluate(payload, "button", Visitor({"id": unit})).result
@@ -247,9 +247,9 @@ def test_an_exposed_unit_keeps_its_variant_in_a_new_phase_where_documents_are_st
     after = replace(before, seed="button:2", phase="2")
     unit = next(u for u in UNITS if assigned(before, u) != assigned(after, u))
     visitor = Visitor({"id": unit}, sticky={})
-    first = evaluate(Payload.parse(payload_document([before])), "button", visitor)
+    first = evaluate(parse_payload(payload_document([before])), "button", visitor)
 
-    payload = Payload.parse(payload_document([after]))
+    payload = parse_payload(payload_document([after]))
     again = evaluate(payload, "button", visitor._replace(sticky=first.sticky))
 
     assert sticky_keys(payload, visitor) == (f"id||{unit}",)
@@ -259,7 +259,7 @@ def test_an_exposed_unit_keeps_its_variant_in_a_new_phase_where_documents_are_st
 
 
 def test_evaluating_changes_nothing_that_was_handed_in():
-    payload = Payload.parse(payload_document([an_experiment(sticky=True)]))
+    payload = parse_payload(payload_document([an_experiment(sticky=True)]))
     documents, attributes = {}, {"id": "user-5"}
 
     evaluate_all(payload, Visitor(attributes, sticky=documents))
@@ -272,7 +272,7 @@ def test_a_remote_answer_serves_the_real_sdk_and_hides_the_rest():
     child = an_experiment(
         audience={"email": "secret@example.org"}, requires=(Requirement("first", "green"),)
     )
-    payload = Payload.parse(payload_document([parent, child], for_sdks=False))
+    payload = parse_payload(payload_document([parent, child], for_sdks=False))
     unit = next(u for u in UNITS if assigned(parent, u) == "green")
     visitor = Visitor({"id": unit, "email": "secret@example.org"})
     seen = []
@@ -388,16 +388,16 @@ def test_only_coverage_may_grow_within_a_phase():
 )
 def test_a_malformed_payload_is_refused_with_its_place(document, message):
     if message is None:
-        assert Payload.parse(document).features == {}
+        assert parse_payload(document).features == {}
         return
     with pytest.raises(DataError, match=message):
-        Payload.parse(document)
+        parse_payload(document)
 
 
 def test_repairs_of_the_specification_are_told():
     rule = {"variations": [1, 2], "weights": [0.7, 0.6], "coverage": 1.5}
 
-    warnings = Payload.parse({"features": {"f": {"rules": [rule]}}}).warnings
+    warnings = parse_payload({"features": {"f": {"rules": [rule]}}}).warnings
 
     assert any("do not add up" in each or "add up to 1" in each for each in warnings)
     assert any("coverage 1.5" in each for each in warnings)
