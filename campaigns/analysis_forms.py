@@ -100,6 +100,8 @@ class MetricsForm(Form):
 
 METHODS: Final = ("sequential", "fixed", "group_sequential", "bayesian")
 CORRECTIONS: Final = ("holm", "bh", "bonferroni", "dunnett", "none")
+ONE_LOOK: Final = ("fixed", "bayesian")
+"""Methods that read once, as Dunnett's correction asks."""
 ADJUSTS: Final = ("lin", "pooled", "none")
 SPENDINGS: Final = ("obrien_fleming", "pocock")
 
@@ -259,4 +261,9 @@ class AnalysisForm(Form):
             )
         if self.prior is not None and self.method != "bayesian":
             raise ValueError(f"a prior belongs to method: bayesian, not to {self.method}")
+        if self.correction == "dunnett" and self.method not in ONE_LOOK:
+            raise ValueError(
+                f"correction: dunnett is for one look (method: {' or '.join(ONE_LOOK)}), not "
+                f"for {self.method}. Write correction: holm"
+            )
         return self

@@ -2,13 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from difflib import SequenceMatcher
-from typing import Any, Literal
+from difflib import SequenceMatcher, ndiff
+from typing import Any, Final, Literal
 
+from campaigns.metric_forms import MetricFile
 from campaigns.reading import shorten
 from campaigns.step_forms import STEPS
 
 Kind = Literal["+", "~", "-"]
+
+QUERY_LINES_MAX: Final = 8
+"""Of one query; a plan is read by people."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,24 @@ def changed(path: str, old: Any, new: Any) -> Iterator[str]:
         yield from _list_changed(path, old, new)
     else:
         yield f"{path}: {_shown(old)} -> {_shown(new)}"
+
+
+def query_changed(
+    before: MetricFile, old: Mapping[str, bytes], after: MetricFile, new: Mapping[str, bytes]
+) -> tuple[str, ...]:
+    """The lines of a metric's query that come and go, where it is another text under one name."""
+    if before.source is None or after.source is None or before.source.query != after.source.query:
+        return ()
+    path = str(after.source.query)
+    was, now = (
+        files.get(path, b"").decode("utf-8", "replace").splitlines() for files in (old, new)
+    )
+    lines = [line for line in ndiff(was, now) if line[0] in "+-"]
+    shown = [f"{path}: {line[0]} {shorten(line[2:].strip(), 80)}" for line in lines]
+    if len(shown) > QUERY_LINES_MAX:
+        left = len(shown) - QUERY_LINES_MAX
+        shown[QUERY_LINES_MAX:] = [f"{path}: {left:,} more lines differ"]
+    return tuple(shown)
 
 
 def _list_changed(path: str, old: list[Any], new: list[Any]) -> Iterator[str]:

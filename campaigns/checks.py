@@ -13,9 +13,11 @@ from campaigns.metrics import check_metrics
 from campaigns.moves import check_migrate
 from campaigns.person_conditions import compile_lists
 from campaigns.problems import Problem, advice
+from campaigns.schedule_checks import check_schedules
 from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
 from campaigns.settings_forms import CHANNEL_KINDS
 from campaigns.step_forms import JourneyStep, RepeatStep, SendStep, blocks
+from campaigns.warehouse_checks import check_warehouse
 from campaigns.workspace import SETTINGS_FILE, Workspace
 from engine.core.clocktime import check_cron
 
@@ -44,6 +46,7 @@ def check_workspace(
     check_circles(conditions)
     check_experiments(conditions)
     check_metrics(conditions, workspace.metrics)
+    check_warehouse(conditions)
     for test in workspace.tests.values():
         _check_test(conditions, test)
     if not problems:
@@ -71,6 +74,7 @@ def _check_settings(conditions: Conditions) -> None:
                 "kind: email.",
             )
     check_channels(conditions)
+    check_schedules(conditions, file=SETTINGS_FILE)
     kinds = conditions.workspace.channel_kinds
     topics = {str(name) for name in settings.topics}
     for cap in settings.caps:

@@ -14,6 +14,7 @@ from campaigns.experiment_forms import SERVED_ONLY, ExperimentPlan
 from campaigns.experiment_plans import Located, Served, located, planned, served
 from campaigns.experiments import value_of
 from campaigns.problems import Problem, advice
+from campaigns.reading_notices import reading_notices
 from campaigns.workspace import Workspace
 from engine.core.model import DAY
 
@@ -58,6 +59,7 @@ def check_experiments(conditions: Conditions) -> None:
 def experiment_notices(workspace: Workspace) -> Iterator[Problem]:
     """What is allowed but worth knowing: plans that nobody is in, units that clients lack, spans
     that cut a week."""
+    yield from reading_notices(workspace)
     for found in planned(workspace):
         runs = found.analysis.runs
         if runs is not None and runs % WEEK:

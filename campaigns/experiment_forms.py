@@ -67,7 +67,10 @@ class LayerForm(Form):
     @model_validator(mode="after")
     def _is_a_range(self) -> "LayerForm":
         if self.from_ >= self.to:
-            raise ValueError(f"the range {self.from_:g} to {self.to:g} holds nobody")
+            raise ValueError(
+                f"the range {self.from_:.0%} to {self.to:.0%} holds nobody. Write from: the lower "
+                "share, to: the higher one"
+            )
         return self
 
 

@@ -105,6 +105,7 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _STEP_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PATH = re.compile(r"[^.\s{}]+(\.[^.\s{}]+)*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
+_WHOLE = re.compile(r"-?[0-9]+")
 
 
 def _slug(text: Text) -> Text:
@@ -186,6 +187,11 @@ def _positive(text: Text) -> float:
 
 
 def _weight(text: Text) -> int:
+    if not text.quoted and not _WHOLE.fullmatch(text):
+        raise ValueError(
+            f"the weight {shorten(text)} is not a whole number. Weights are parts of their sum and "
+            "need not add up to anything: 1 and 1 are halves, 70 and 30 are 70% and 30%"
+        )
     weight = _whole(text)
     if not 0 <= weight <= 1_000_000:
         raise ValueError(f"the weight {text} is not a whole number from 0 to 1000000")

@@ -35,6 +35,8 @@ from campaigns.secrets import fill_secrets, refuse_secrets
 from campaigns.settings_forms import SettingsForm
 from campaigns.wording import LATER, problems_of
 from campaigns.workspace import (
+    QUERY_EXTENSION,
+    QUERY_FOLDER,
     SETTINGS_FILE,
     TEMPLATE_EXTENSIONS,
     TEMPLATE_FOLDER,
@@ -52,6 +54,7 @@ FILE_BYTES_MAX: Final = 2_000_000
 _YAML: Final = (".yaml", ".yml")
 _BYTES_MAX: Final = {CATALOG_FOLDER: CATALOG_BYTES_MAX, LIST_FOLDER: LIST_BYTES_MAX}
 _SUFFIXES: Final = {CATALOG_FOLDER: CATALOG_EXTENSIONS, LIST_FOLDER: (LIST_EXTENSION,)}
+_READ: Final = {**_SUFFIXES, QUERY_FOLDER: (*_YAML, QUERY_EXTENSION)}
 
 
 def load_workspace(directory: Path, *, environ: Mapping[str, str] | None) -> Workspace:
@@ -345,7 +348,7 @@ def _paths(directory: Path) -> Iterator[Path]:
             is_hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
             if is_hidden or path.is_symlink() or not path.is_file():
                 continue
-            suffixes = _SUFFIXES.get(folder, _YAML)
+            suffixes = _READ.get(folder, _YAML)
             if folder == TEMPLATE_FOLDER or path.suffix in suffixes:
                 yield path
 

@@ -1,6 +1,9 @@
-"""metrics/*.yaml as written: which number each unit has, from which events, over which time."""
+"""metrics/*.yaml as written: which number each unit has, from which events, over which time.
 
-from typing import Annotated, ClassVar, Final, Literal
+Or from which query of a warehouse: see `SourceForm`.
+"""
+
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -9,9 +12,11 @@ from campaigns.forms import (
     Currency,
     EventName,
     Form,
+    Key,
     Named,
     Path,
     Quantile,
+    Shorthand,
     Slug,
     Span,
     Words,
@@ -28,6 +33,8 @@ YES_OR_NO: Final = ("happened", "retained", "funnel")
 """Measures that are 0 or 1 for each unit."""
 NOT_OF_ONE_UNIT: Final = ("quantile", "ratio", "mean_per_event")
 """Measures that only many units have together; a bandit cannot be read by them."""
+FROM_A_WAREHOUSE: Final = ("happened", "count", "sum", "mean_per_event")
+"""Measures that a sum over a query's rows gives; a ratio takes its two metrics from their files."""
 STEPS_MAX: Final = 10
 
 Measure = Literal[
@@ -45,6 +52,23 @@ class RatioForm(Form):
 
     of: Slug
     to: Slug
+
+
+class SourceForm(Form):
+    """A query in a database of the user's: `source: {connection: warehouse, query: FILE}`.
+
+    It yields `unit` and `value`, and `at` where a window is to be kept; several rows of a unit are
+    added up. `unit` says what its units are: user (the default), anonymous, or traits.PATH.
+    """
+
+    connection: Key
+    query: Words
+    unit: Path | None = None
+
+
+def _from_events(value: Any) -> Any:
+    """`source: events` is the default."""
+    return None if value == "events" else value
 
 
 class MetricFile(Named):
@@ -71,11 +95,15 @@ class MetricFile(Named):
     better: Annotated[Literal["higher", "lower"], BeforeValidator(one_of("higher", "lower"))] = (
         "higher"
     )
-    source: Annotated[Literal["events"], BeforeValidator(one_of("events"))] = "events"
+    source: Annotated[
+        SourceForm | None, Shorthand(_from_events, {"type": "string", "enum": ["events"]})
+    ] = None
     currency: Currency | None = None
 
     @model_validator(mode="after")
     def _says_what_and_when(self) -> "MetricFile":
+        if self.source is not None:
+            self._check_source()
         self._check_what()
         self._check_value()
         self._check_when()
@@ -90,6 +118,22 @@ class MetricFile(Named):
         if self.minus is not None and (self.measure == "sum") != (self.minus.value is not None):
             raise ValueError("minus is measured like the metric: a sum needs minus.value too")
         return self
+
+    def _check_source(self) -> None:
+        assert self.source is not None
+        if self.measure == "ratio":
+            raise ValueError("a ratio has no source of its own; its two metrics have. Delete it")
+        if self.measure not in FROM_A_WAREHOUSE:
+            raise ValueError(
+                f"measure: {self.measure} needs every row, and only sums leave a warehouse. Let the"
+                f" query yield what adds up, or read events. Allowed: {', '.join(FROM_A_WAREHOUSE)}"
+            )
+        for key in ("event", "where", "value", "minus"):
+            if getattr(self, key):
+                raise ValueError(
+                    f"{key} belongs to events; here the query says which rows count, and what each"
+                    " is worth in its column value. Delete it"
+                )
 
     def _check_what(self) -> None:
         made_of_more = {"funnel": "steps", "ratio": "ratio"}
@@ -110,11 +154,11 @@ class MetricFile(Named):
                 f"measure: {self.measure} has no event of its own; its"
                 f" {'steps' if self.measure == 'funnel' else 'two metrics'} have"
             )
-        if self.measure not in made_of_more and self.event is None:
+        if self.measure not in made_of_more and self.event is None and self.source is None:
             raise ValueError("a metric counts events: event: Order Completed")
 
     def _check_value(self) -> None:
-        if self.measure in OF_A_VALUE and self.value is None:
+        if self.measure in OF_A_VALUE and self.value is None and self.source is None:
             raise ValueError(
                 "measure: sum needs the value to add up: value: properties.revenue"
                 if self.measure == "sum"

@@ -1,14 +1,14 @@
 """metrics/*.yaml -> what reading them out needs: which events, which value, for how long."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from math import inf
-from typing import Literal
+from typing import Any, Final, Literal
 
 from campaigns.compile import names_of
 from campaigns.conditions import Conditions
-from campaigns.metric_forms import YES_OR_NO, Measure, MetricFile
-from campaigns.problems import InvalidWorkspace, Problem, advice
+from campaigns.metric_forms import YES_OR_NO, Measure, MetricFile, SourceForm
+from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.workspace import Workspace
 from engine.core.model import EventMatch
 
@@ -50,6 +50,36 @@ class MetricDefinition:
     def is_yes_or_no(self) -> bool:
         """Whether it is 0 or 1 for each unit."""
         return self.measure in YES_OR_NO
+
+
+@dataclass(frozen=True)
+class Source:
+    """A query in a warehouse.
+
+    Attributes:
+        connection: Its name in antiphon.yaml; never its address.
+        query: The file, which has `sql`.
+        unit: What the query's units are: user, anonymous or traits.PATH.
+    """
+
+    connection: str
+    query: str
+    sql: str
+    unit: str = "user"
+
+
+@dataclass(frozen=True)
+class WarehouseMetric(MetricDefinition):
+    """A metric from SQL; `match` names no event. Of a ratio `source` is that of its numerator.
+
+    A kind of its own, so that metrics of events are written into plans as they always were.
+    """
+
+    source: Source = field(kw_only=True)
+    parts: tuple["WarehouseMetric", "WarehouseMetric"] | None = None
+
+
+NO_EVENT: Final = EventMatch("")
 
 
 def compile_metrics(workspace: Workspace) -> dict[str, MetricDefinition]:
@@ -108,6 +138,8 @@ def compile_metric(
             conditions.match(form.minus.event, form.minus.where, form.file),
             tuple(form.minus.value.split(".")) if form.minus.value else None,
         )
+    if form.source is not None:
+        return _from_warehouse(conditions, form, form.source)
     return MetricDefinition(
         name=str(form.name),
         title=str(form.title or form.name),
@@ -146,8 +178,8 @@ def _ratio(
                 name.line,
                 str(name),
                 f'the ratio "{form.name}" divides sums over units, but "{name}" is measured as '
-                f"{part.measure}. Allowed: happened, count, sum, last, distinct, retained, funnel."
-                f"{advice(name, [str(it) for it in metrics if it != name])}",
+                f"{part.measure}. Divide metrics that are one number for each unit: happened, "
+                "count, sum, last, distinct, retained or funnel.",
             )
             continue
         found = compile_metric(conditions, part, metrics)
@@ -156,7 +188,7 @@ def _ratio(
     if len(parts) < 2:
         return None
     windows = [inf if part.within is None else part.within for part in parts]
-    return MetricDefinition(
+    ratio = MetricDefinition(
         name=str(form.name),
         title=str(form.title or form.name),
         match=parts[0].match,
@@ -170,6 +202,58 @@ def _ratio(
         currency=_currency(conditions, form),
         parts=(parts[0], parts[1]),
     )
+    first, second = parts
+    match first, second:
+        case WarehouseMetric(), WarehouseMetric():
+            if first.source.connection == second.source.connection:
+                return WarehouseMetric(**_values(ratio), source=first.source)
+        case _ if not any(isinstance(part, WarehouseMetric) for part in parts):
+            return ratio
+    places = " and ".join(f'"{part.name}" lies in {_place(part)}' for part in parts)
+    conditions.report(
+        form.file,
+        form.ratio.of.line,
+        str(form.ratio.of),
+        f'the ratio "{form.name}" needs both sums of each unit in one place, but {places}. Take '
+        "both from one connection, or both from events.",
+    )
+    return None
+
+
+def _place(part: MetricDefinition) -> str:
+    if isinstance(part, WarehouseMetric):
+        return f'the connection "{part.source.connection}"'
+    return "our events"
+
+
+def _from_warehouse(
+    conditions: Conditions, form: MetricFile, source: SourceForm
+) -> WarehouseMetric:
+    """Of a query that is not there the text is empty, and `warehouse_checks` has said so."""
+    query = str(source.query)
+    return WarehouseMetric(
+        name=str(form.name),
+        title=str(form.title or form.name),
+        match=NO_EVENT,
+        measure=form.measure,
+        value=None,
+        minus=None,
+        within=form.within,
+        winsorize=form.winsorize,
+        covariate=form.covariate,
+        better=form.better,
+        currency=_currency(conditions, form),
+        source=Source(
+            str(source.connection),
+            query,
+            conditions.workspace.files.get(query, b"").decode("utf-8", "replace"),
+            str(source.unit or "user"),
+        ),
+    )
+
+
+def _values(metric: MetricDefinition) -> dict[str, Any]:
+    return {each.name: getattr(metric, each.name) for each in fields(metric)}
 
 
 def _currency(conditions: Conditions, form: MetricFile) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from campaigns.changes import Change, changed, keys_changed, trees_changed
+from campaigns.changes import Change, changed, keys_changed, query_changed, trees_changed
 from campaigns.compile import campaign_versions
 from campaigns.experiment_changes import experiments_changed, phase_reasons
 from campaigns.migrate_forms import NONE, MigrateForm
@@ -89,6 +89,8 @@ def _constructs(folder: str, old: Workspace | None, new: Workspace) -> Iterator[
             details = trees_changed(
                 old.trees[before[name].file], new.trees[after[name].file], construct
             )
+            if folder == "metrics":
+                details += query_changed(before[name], old.files, after[name], new.files)
             if details:
                 yield Change("~", construct, name, details)
 

@@ -26,6 +26,7 @@ from campaigns.forms import (
     one_of,
 )
 from campaigns.reading import Map, Text, plain
+from campaigns.schedule_forms import ScheduledForm
 from campaigns.sending_forms import Domain, LimitsForm, WarmUpForm
 from engine.core.model import HOUR, MINUTE
 
@@ -217,3 +218,4 @@ class SettingsForm(Form):
     connections: dict[Key, Free] = Field(default_factory=dict)
     test_mode: TestModeForm | None = None
     limits: LimitsForm = Field(default_factory=LimitsForm)
+    schedules: dict[Slug, ScheduledForm] = Field(default_factory=dict)

@@ -23,6 +23,8 @@ from campaigns.settings_forms import ChannelForm, SettingsForm
 from engine.core.inclusion import PIECE_PATH, pieces_of
 
 SETTINGS_FILE: Final = "antiphon.yaml"
+QUERY_FOLDER: Final = "metrics"
+QUERY_EXTENSION: Final = ".sql"
 TEMPLATE_FOLDER: Final = "templates"
 TEMPLATE_EXTENSIONS: Final = {
     "email": ("mjml", "html", "txt"),

@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "serve": "API, engine, scheduler and pages in one process",
     "web": "API and pages alone, where workers play and send",
     "worker": "play and send for a share of the profiles, beside other workers",
+    "scheduler": "begin what schedules say, beside workers; or show them",
+    "flows": "Prefect: serve our flows, or deploy them to a work pool",
     "ingest": "load events or profiles from JSONL, CSV or Parquet",
     "scores": "publish a model's scores from a file; list the runs",
     "tick": "run the engine up to an instant",
@@ -106,6 +108,8 @@ def _advised(parser: argparse.ArgumentParser, message: str) -> str:
     else:
         quoted = message.split("'")  # invalid choice: 'lst' (choose from 'list', 'members')
         words, allowed = quoted[1:2], quoted[3::2]
+    if words and words[0] in allowed:  # Spelt well, but it belongs to another action.
+        return f"{message}. Another action takes {words[0]}, this one does not."
     near = get_close_matches(words[0], allowed, n=1) if words else []
     return f"{message}." + (f' Did you mean "{near[0]}"?' if near else "")
 

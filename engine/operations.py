@@ -43,6 +43,7 @@ def operations(
         "scores_load": lambda payload: _scores_load(running, payload),
         **{name: partial(_suppressions, running, name) for name in suppressing.OPERATIONS},
         "parked_replay": lambda payload: _parked_replay(running, payload),
+        "schedule": lambda payload: _schedule(running, payload),
         "tick": lambda payload: _tick(running, payload),
         "reload": lambda _payload: _reload(running),
         "status": lambda _payload: _status(running),
@@ -125,6 +126,13 @@ def _experiment_update(running: Running, payload: Any) -> dict[str, Any]:
     if any(it["is_new"] for it in done["bandits"]):
         running.reload()
     return done
+
+
+def _schedule(running: Running, payload: Any) -> dict[str, Any]:
+    """Answer a flow of Prefect about the run that it carries out (`scheduling.carrying_out`)."""
+    from engine.scheduling.carrying_out import answer
+
+    return answer(running.schedules.means, payload)
 
 
 def _ingest(running: Running, payload: Any) -> dict[str, Any]:

@@ -15,7 +15,6 @@ from typing import Any, Final, Literal
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.address_form import bring_addresses_up
-from engine.bandits.learning import Learning
 from engine.core.errors import NotOwner, StoreError
 from engine.core.model import MINUTE, SECOND, Instant
 from engine.hearing.clicks import tell
@@ -31,6 +30,7 @@ from engine.release.playbook import Playbook
 from engine.release.publish import Built
 from engine.release.safeguard import Safeguard
 from engine.reserve import Reserve
+from engine.scheduling.process import schedules_of_engine
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
 from engine.sending.lanes import Paces
@@ -123,7 +123,7 @@ class Running:
             write=self.write,
         )
         self._safeguard = Safeguard()
-        self._learning = Learning()
+        self.schedules = schedules_of_engine(self, is_steady=self._clock.is_steady)
         self._is_idle = True
         self.declared = Declared()
         self._terms = self._terms_of(self.declared)
@@ -160,6 +160,7 @@ class Running:
             self._scheduler.add_job(left, "interval", seconds=LIMITS_SECONDS, id="clicks")
             job = self.keep_limits
             self._scheduler.add_job(job, "interval", seconds=LIMITS_SECONDS, id="limits")
+            self._scheduler.add_job(self.schedules.tick, "interval", seconds=1, id="schedules")
         self._scheduler.start()
 
     def stop(self) -> None:
@@ -167,6 +168,7 @@ class Running:
         self._stop.set()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=True)
+            self.schedules.close()
         for thread in self._threads:
             thread.join(timeout=self.settings.drain_seconds_max + 5)
         if self._threads and not any(thread.is_alive() for thread in self._threads):
@@ -216,17 +218,13 @@ class Running:
             self.reload()
 
     def keep_limits(self) -> None:
-        """Pause campaigns that too many complain about, let bandits learn; one worker is enough."""
+        """Pause campaigns that too many complain about; one worker is enough."""
         holding = self.ticker.holding()
         playbook = self.playbook
         if playbook is None or (holding is not None and 0 not in holding.numbers):
             return
         now = self.present()
-        paused = self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now)
-        learnt = self._clock.is_steady() and self._learning.update(
-            self.database, playbook, write=self.write, now=now
-        )
-        if paused or learnt:
+        if self._safeguard.keep(self.database, playbook.workspace, write=self.write, now=now):
             self.reload()
 
     def tell_clicks(self) -> None:

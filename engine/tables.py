@@ -116,14 +116,46 @@ class WriteKey(SQLModel, table=True):
     revoked_at: int | None = _instant(optional=True)
 
 
+class Schedule(SQLModel, table=True):
+    """A recurring job as the live release has it, and when it fires next; null: never again.
+
+    `definition` is JSON (`engine.scheduling.plans.Plan`). `native` is the definition for which
+    Prefect was given a schedule of its own, "" for none (0.4).
+    """
+
+    __tablename__ = "schedule"
+    name: str = _text_key()
+    definition: str = _text()
+    next_at: int | None = _instant(optional=True)
+    native: str = _text()
+
+
 class ScheduleRun(SQLModel, table=True):
-    """One firing of one recurring job; the primary key lets only one process claim it."""
+    """One firing of one recurring job; the primary key lets only one process claim it.
+
+    `held_until`: whoever claimed it is alive until then; after it another may take it, until
+    `tries` are used up. `engine` is who runs it: embedded or prefect. `result` says what came of
+    it, in words.
+    """
 
     __tablename__ = "schedule_run"
     schedule: str = _text_key()
     fire_at: int = _key()
     claimed_by: str = _text()
     finished_at: int | None = _instant(optional=True)
+    held_until: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    tries: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="1"))
+    engine: str = Field(sa_column=Column(Text, nullable=False, server_default="embedded"))
+    result: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+
+
+class Leader(SQLModel, table=True):
+    """The one process that does `duty` for all of them, while it lives (0.4)."""
+
+    __tablename__ = "leader"
+    duty: str = _text_key()
+    owner: str = _text()
+    held_until: int = _instant()
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -751,7 +783,8 @@ class Exposure(SQLModel, table=True):
     `unit` is "" where the unit is the profile, else its value: an account has a row for each of its
     people. `allocation` is the version of `bandit_weights` that `probability` comes from, 0 for the
     planned weights. `source` is who saw it: journey, event or api. `flag` keeps a row out of the
-    analysis: forced (a variant somebody chose by hand), off_plan (another one than the assignment).
+    analysis: forced (a variant somebody chose by hand), held_out (shown all the same, by a client
+    that could not know), off_plan (another variant than the assignment).
     """
 
     __tablename__ = "exposure"

@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 
 from experiments.collected import Collected
-from experiments.decision import Arm, Decision, Traffic, decide
+from experiments.decision import Arm, Choice, Decision, Traffic, decide
 from experiments.judging import is_negligible
 from experiments.looking import days_left
 from experiments.plan import ExperimentPlan
 from experiments.readout import Comparison, Word
+
+NOTHING_PLANNED = (
+    "no primary metric of the plan is read, and what came after it was frozen decides nothing"
+)
 
 
 def advised(
@@ -34,7 +38,7 @@ def advised(
     leader = max(arms, key=lambda arm: arm.gain, default=None)
     treated = plan.weights[leader.variant] if leader else 1
     left = days_left(plan, n, collected)
-    return decide(
+    decision = decide(
         arms,
         metric=deciding.label,
         traffic=Traffic(
@@ -50,6 +54,12 @@ def advised(
         awaited=awaited,
         lifts_abs={variant: found.effect.lift_abs for variant, found in of_it.items()},
     )
+    if arms and deciding.role == "exploratory" and decision.choice is not Choice.STOP:
+        return Decision(
+            choice=Choice.INCONCLUSIVE, rule="undecided", reason=NOTHING_PLANNED,
+            metric=deciding.label,
+        )  # fmt: skip
+    return decision
 
 
 def _arm(
@@ -72,12 +82,22 @@ def _arm(
             it.verdict.word is Word.SAFE for it in guards if it.metric.name in plan.margins
         ),
         is_negligible=all(is_negligible(plan, it) for it in primary),
+        better_on=_better_on(primary),
+        is_guarded=bool(guards),
+        harmed=tuple(it.metric.label for it in guards if it.verdict.word is Word.HARM),
     )
+
+
+def _better_on(primary: Sequence[Comparison]) -> tuple[str, ...]:
+    """Said where there are several primary metrics: the first is not always the one that rose."""
+    if len(primary) == 1:
+        return ()
+    return tuple(it.metric.label for it in primary if _direction(it) == 1)
 
 
 def _direction(found: Comparison) -> int:
     """1 if an effect in the good direction was detected, -1 in the bad one, else 0."""
-    if found.verdict.word is not Word.EFFECT:
+    if found.verdict.word is not Word.EFFECT or found.metric.role == "exploratory":
         return 0
     rises = (found.effect.lift_abs.estimate or 0.0) > 0
     return 1 if rises == (found.metric.better == "higher") else -1

@@ -9,7 +9,7 @@ from experiments.collected import Collected
 from experiments.comparing import compare, evidence_of, means_of
 from experiments.errors import DataError
 from experiments.evidence.bayes import NOT_PEEKING_PROOF
-from experiments.evidence.compare import Test
+from experiments.evidence.compare import Interval, relative_lift
 from experiments.evidence.populations import Population, sample_ratios
 from experiments.evidence.srm import SampleRatio, sample_ratio
 from experiments.judging import judged
@@ -22,6 +22,10 @@ from experiments.unfolding import compliers, over_time, segments, wear
 __all__ = ["ExperimentPlan", "Method", "analyze"]
 
 MISMATCH = "sample ratio mismatch"
+CLUSTERS_WHOLE = (
+    "Clusters were randomized: days, segments and those reached are not told apart, because by"
+    " units they would look surer than they are."
+)
 NOTHING_BESIDE = Collected()
 
 
@@ -52,7 +56,7 @@ def analyze(
         excluded=collected.excluded,
         caps=collected.caps,
         n_unreadable=collected.n_unreadable,
-        acknowledged=collected.acknowledged,
+        acknowledged=collected.acknowledged.strip(),
     )
     withheld = "" if srm.passed or quality.acknowledged else MISMATCH
     shown = seen(plan, aggregates, collected)
@@ -67,7 +71,7 @@ def analyze(
         alpha=plan.alpha,
         method=plan.method,
         correction=plan.correction,
-        notes=_notes(plan, shown, notes),
+        notes=_notes(plan, shown, collected, notes),
         awaited=shown.awaited,
         decision=advised(
             plan,
@@ -96,7 +100,7 @@ def _counts(plan: ExperimentPlan, aggregates: Mapping[str, Aggregates]) -> dict[
         raise DataError(f"variant {unknown[0]!r} is in the data but not in the plan")
     counts = {name: aggregates[name].n if name in aggregates else 0 for name in plan.weights}
     for name, n in counts.items():
-        if n < 2 and plan.weights[name] > 0:
+        if n < 2 and (plan.weights[name] > 0 or name == plan.control):
             raise DataError(f"variant {name!r} has {n} units; at least 2 are needed")
     return counts
 
@@ -157,17 +161,29 @@ def _compared(
         if variant in arms and arms[variant].n >= 2
     ]
 
-    def retest(draft: Comparison, alpha: float) -> Test:
+    def at_level(draft: Comparison, alpha: float) -> Interval:
         assert draft.estimates is not None
-        looks = [means_of(plan, draft.metric, draft.variant, it).main for it in shown.earlier]
-        again = replace(plan, alpha=alpha)
-        return evidence_of(again, draft.variant, [*looks, draft.estimates], shown.fractions)
+        again, metric, variant = replace(plan, alpha=alpha), draft.metric, draft.variant
+        if draft.one_sided is not None:  # Not read off its estimates.
+            return compare(
+                again, metric, variant, arms, collected=collected, earlier=shown.earlier,
+                fractions=shown.fractions, tuned_to=plan.alpha,
+            ).effect.lift_rel  # fmt: skip
+        looks = [means_of(plan, metric, variant, it).main for it in shown.earlier]
+        test = evidence_of(
+            again, variant, [*looks, draft.estimates], shown.fractions, tuned_to=plan.alpha
+        )
+        return relative_lift(draft.estimates, critical=test.critical)
 
-    return judged(plan, drafts, withheld=withheld, retest=retest)
+    return judged(plan, drafts, withheld=withheld, at_level=at_level)
 
 
-def _notes(plan: ExperimentPlan, shown: Seen, notes: Sequence[str]) -> tuple[str, ...]:
+def _notes(
+    plan: ExperimentPlan, shown: Seen, collected: Collected, notes: Sequence[str]
+) -> tuple[str, ...]:
     said = list(notes)
+    if collected.clusters and any((collected.days, collected.dimensions, collected.received)):
+        said.append(CLUSTERS_WHOLE)
     if shown.note:
         said.append(shown.note)
     if plan.method == "bayesian" and plan.prior is None:

@@ -6,7 +6,7 @@ says in words which it chose. Read next: `judging`, which corrects and finds the
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Literal
 
 from experiments.believing import believed
@@ -25,6 +25,8 @@ from experiments.evidence.conversions import FEW_CONVERSIONS, exact_conversions
 from experiments.evidence.group_sequential import GroupSequentialPlan, group_sequential
 from experiments.evidence.sequential import always_valid
 from experiments.evidence.spending import Spending
+from experiments.few_units import is_too_few, waits
+from experiments.looking import between_looks
 from experiments.metrics import Metric
 from experiments.plan import ExperimentPlan
 from experiments.readout import Comparison, Cuped, Effect, Verdict, Word
@@ -33,6 +35,10 @@ from experiments.sums.aggregates import Aggregates
 POWER = 0.8
 FEW_EVENTS = 20
 """Fewer conversions than this in a variant strain the normal approximation."""
+OF_SO_MANY = (
+    "few conversions, so they are read exactly; the difference is for as many of them in all as "
+    "were seen"
+)
 
 
 @dataclass(frozen=True)
@@ -62,17 +68,19 @@ def compare(
     collected: Collected,
     earlier: Sequence[Arms] = (),
     fractions: Sequence[float] = (),
+    tuned_to: float | None = None,
 ) -> Comparison:
     """One comparison, not yet corrected or judged.
 
     Args:
         earlier: The sums as of the looks before this one, for `group_sequential`.
         fractions: Of the planned sample at each look, where the sums do not tell.
+        tuned_to: See `always_valid`.
     """
     found = _found(plan, metric, variant, arms, collected)
     looks = [means_of(plan, metric, variant, each).main for each in earlier]
     main = believed(found.main, plan.prior if plan.method == "bayesian" else None)
-    test = evidence_of(plan, variant, [*looks, main], fractions)
+    test = evidence_of(plan, variant, [*looks, main], fractions, tuned_to=tuned_to)
     effect = effect_of(main, test)
     plain = effect_of(found.plain, evidence_of(plan, variant, [*looks, found.plain], fractions))
     draft = Comparison(
@@ -87,18 +95,18 @@ def compare(
         cuped=found.cuped,
         posterior=(
             posterior(main, better=metric.better, alpha=plan.alpha)
-            if plan.method == "bayesian"
+            if plan.method == "bayesian" and not is_too_few(plan, main)
             else None
         ),
         verdict=Verdict(Word.INCONCLUSIVE, "not judged yet"),
-        notes=found.notes,
+        notes=(*found.notes, *waits(plan, main), *between_looks(plan, metric, collected)),
         estimates=main,
-        uncapped=None if collected.estimated else _uncapped(plan, metric, variant, arms),
+        uncapped=_uncapped(plan, metric, variant, arms, collected),
         visible_lift=_visible(main, test),
     )
     if metric.kind != "proportion" or found.cuped.applied or found.how:
         return draft
-    return _few_conversions(plan, draft, arms)
+    return _few_conversions(plan, draft, arms, tuned_to)
 
 
 def means_of(plan: ExperimentPlan, metric: Metric, variant: str, arms: Arms) -> Means:
@@ -128,8 +136,26 @@ def evidence_of(
     variant: str,
     looks: Sequence[Estimates],
     fractions: Sequence[float] = (),
+    *,
+    tuned_to: float | None = None,
 ) -> Test:
-    """The plan's test of the last look; `group_sequential` remembers the earlier ones."""
+    """The plan's test of the last look; `group_sequential` remembers the earlier ones.
+
+    Too few units to trust their variance are no evidence: p is 1 and no value is ruled out.
+    """
+    test = _test_of(plan, variant, looks, fractions, tuned_to)
+    if test.pvalue is not None and is_too_few(plan, looks[-1]):
+        return replace(test, critical=inf, pvalue=1.0)
+    return test
+
+
+def _test_of(
+    plan: ExperimentPlan,
+    variant: str,
+    looks: Sequence[Estimates],
+    fractions: Sequence[float],
+    tuned_to: float | None,
+) -> Test:
     estimates = looks[-1]
     match plan.method:
         case "fixed":
@@ -138,7 +164,9 @@ def evidence_of(
             return replace(normal(estimates, alpha=plan.alpha), method="posterior")
         case "sequential":
             sample = planned_pair(plan, variant)
-            return always_valid(estimates, alpha=plan.alpha, planned_sample=sample)
+            return always_valid(
+                estimates, alpha=plan.alpha, planned_sample=sample, tuned_to=tuned_to
+            )
         case "group_sequential":
             return _of_looks(plan, variant, looks, fractions)
 
@@ -183,7 +211,7 @@ def _found(
         return _of_clusters(plan, metric, variant, collected.clusters)
     found = means_of(plan, metric, variant, arms)
     found = replace(found, notes=(*found.notes, *cautions(metric, arms, plan.control, variant)))
-    if collected.strata and metric.kind != "ratio":
+    if collected.strata:
         return _stratified(plan, metric, variant, found, collected)
     return found
 
@@ -266,7 +294,9 @@ def cautions(metric: Metric, arms: Arms, control: str, variant: str) -> tuple[st
     return (f"only {least:.0f} conversions in a variant: the interval is a rough approximation",)
 
 
-def _few_conversions(plan: ExperimentPlan, draft: Comparison, arms: Arms) -> Comparison:
+def _few_conversions(
+    plan: ExperimentPlan, draft: Comparison, arms: Arms, tuned_to: float | None
+) -> Comparison:
     """Where the normal approximation is strained, the exact or small-sample interval instead."""
     (column,) = draft.metric.value_columns
     pair = (arms[plan.control], arms[draft.variant])
@@ -274,18 +304,29 @@ def _few_conversions(plan: ExperimentPlan, draft: Comparison, arms: Arms) -> Com
         return draft
     control, treatment = (proportions.successes(part, column) for part in pair)
     error = draft.effect.std_error
-    if plan.method == "fixed" and proportions.replaces_welch(control, treatment):
+    # A guardrail is watched at every refresh and has no prior: it is read by the plainer method.
+    method, guards = plan.method, draft.metric.role == "guardrail"
+    if guards and method in ("group_sequential", "bayesian"):
+        method = "sequential" if method == "group_sequential" else "fixed"
+    if method == "fixed" and proportions.replaces_welch(control, treatment):
         small = proportions.miettinen_nurminen(control, treatment, alpha=plan.alpha)
         effect = Effect(small.lift_abs, small.lift_rel, small.pvalue, error)
-        return replace(draft, effect=effect, unadjusted=effect, method=small.method, notes=())
+        # One side at alpha is the bound of two sides at twice alpha.
+        twice = proportions.miettinen_nurminen(control, treatment, alpha=2 * plan.alpha)
+        bounds = Effect(twice.lift_abs, twice.lift_rel, twice.pvalue, error)
+        return replace(
+            draft, effect=effect, unadjusted=effect, method=small.method, notes=(),
+            one_sided=bounds,
+        )  # fmt: skip
     least = min(control.events, treatment.events)
-    if plan.method == "sequential" and least < FEW_CONVERSIONS:
+    if method == "sequential" and least < FEW_CONVERSIONS:
         weights = plan.weights[plan.control], plan.weights[draft.variant]
         exact = exact_conversions(
             (control.events, control.n),
             (treatment.events, treatment.n),
             treatment_share=weights[1] / sum(weights),
             alpha=plan.alpha,
+            tuned_to=tuned_to,
         )
         effect = Effect(exact.absolute, exact.relative, exact.pvalue, error)
         return replace(
@@ -293,7 +334,9 @@ def _few_conversions(plan: ExperimentPlan, draft: Comparison, arms: Arms) -> Com
             effect=effect,
             unadjusted=effect,
             method="exact sequence of conversions",
-            notes=(),
+            notes=(OF_SO_MANY,),
+            # Both sides together: with uneven shares one side may use up all of alpha.
+            one_sided=effect,
         )
     return draft
 
@@ -302,15 +345,17 @@ def _is_no_share(part: Aggregates, column: str) -> bool:
     return not 0 <= part.mean(column) <= 1
 
 
-def _uncapped(plan: ExperimentPlan, metric: Metric, variant: str, arms: Arms) -> Effect | None:
+def _uncapped(
+    plan: ExperimentPlan, metric: Metric, variant: str, arms: Arms, collected: Collected
+) -> Effect | None:
     """The same comparison without its cap, where the plain column was summed too."""
-    if metric.cap_share is None:
+    if metric.cap_share is None or collected.estimated:
         return None
     plain = replace(metric, cap_share=None)
     if not set(plain.value_columns) <= set(arms[plan.control].columns):
         return None
     try:
-        found = means_of(plan, plain, variant, arms)
+        found = _found(plan, plain, variant, arms, collected)
     except DataError:
         return None  # The plain column was summed, but not together with every covariate.
     if plan.method == "group_sequential":  # Shown beside, not judged: its own looks are not kept.

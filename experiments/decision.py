@@ -91,6 +91,9 @@ class Arm:
         is_harmful: On any guardrail.
         is_safe: On every guardrail that has a margin.
         is_negligible: Every primary effect is inside the smallest lift that matters.
+        better_on, harmed: The metrics behind `is_better` and `is_harmful`, for the words; may be
+            left out.
+        is_guarded: Whether there is any guardrail.
     """
 
     variant: str
@@ -102,6 +105,9 @@ class Arm:
     is_harmful: bool = False
     is_safe: bool = True
     is_negligible: bool = False
+    better_on: tuple[str, ...] = ()
+    harmed: tuple[str, ...] = ()
+    is_guarded: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -231,7 +237,7 @@ def expected_losses(gain: float, variance: float) -> tuple[float, float]:
     (0.0, 2.0)
     """
     if variance <= 0:
-        return max(-gain, 0.0), max(gain, 0.0)
+        return max(0.0, -gain), max(0.0, gain)
     deviation = sqrt(variance)
     z = gain / deviation
     density = deviation * normal_density(z)
@@ -277,19 +283,23 @@ def _fired(arms: Sequence[Arm], *, traffic: Traffic, smallest_lift: float | None
     harmless = [arm for arm in better if not arm.is_harmful]
     if better and not harmless:
         worst = better[0]
-        return "harm", worst, f"{_names(better)} harms a guardrail, whatever it gains", None
+        said = f"{_names(better)} {_harms(better)}, whatever the gain"
+        return "harm", worst, said, None
     if not harmless and all(arm.is_worse or arm.is_harmful for arm in arms):
         kind = "worse" if any(arm.is_worse for arm in arms) else "harm"
-        word = "is worse than the control" if kind == "worse" else "harms a guardrail"
+        be = "is" if len(arms) == 1 else "are"
+        word = f"{be} worse than the control" if kind == "worse" else _harms(arms)
         return kind, None, f"{_names(arms)} {word}", None
     safe = [arm for arm in harmless if arm.is_safe]
     if safe:
         best = max(safe, key=lambda arm: arm.gain)
-        return "better", best, f"{best.variant} is better and harms no guardrail", None
+        harmless_too = " and harms no guardrail" if best.is_guarded else ""
+        return "better", best, f"{best.variant} is better{_on(best)}{harmless_too}", None
     days = _days_left(traffic)
     if harmless:
         best = max(harmless, key=lambda arm: arm.gain)
-        said = f"{best.variant} is better, but a guardrail is not shown safe within its margin"
+        unsafe = "but a guardrail is not shown safe within its margin"
+        said = f"{best.variant} is better{_on(best)}, {unsafe}"
         return "unsafe so far", best, said, min(days or 7, DAYS_MAX)
     if all(arm.is_negligible for arm in arms):
         assert smallest_lift is not None
@@ -319,6 +329,19 @@ def _days_left(traffic: Traffic) -> int | None:
 
 def _names(arms: Sequence[Arm]) -> str:
     return " and ".join(arm.variant for arm in arms)
+
+
+def _on(arm: Arm) -> str:
+    """The metrics it is better on, where that needs saying."""
+    return f" on {' and '.join(arm.better_on)}" if arm.better_on else ""
+
+
+def _harms(arms: Sequence[Arm]) -> str:
+    verb = "harms" if len(arms) == 1 else "harm"
+    named = list(dict.fromkeys(name for arm in arms for name in arm.harmed))
+    if not named:
+        return f"{verb} a guardrail"
+    return f"{verb} the guardrail{'s' if len(named) > 1 else ''} {' and '.join(named)}"
 
 
 def _scaled(interval: Interval, by: float) -> Interval:

@@ -29,31 +29,32 @@ from experiments.evidence.equivalence import (
 )
 from experiments.evidence.families import Claim, Judged, judged_families
 from experiments.evidence.sequential import always_valid_one_sided
+from experiments.few_units import is_too_few
 from experiments.plan import ExperimentPlan
-from experiments.readout import Comparison, Verdict, Word
+from experiments.readout import Comparison, Effect, Verdict, Word
 from experiments.reporting.words import p_is, percent, pvalue_text
 
-Retest = Callable[[Comparison, float], Test]
-"""The plan's test of a comparison at another alpha."""
+AtLevel = Callable[[Comparison, float], Interval]
+"""A comparison's relative interval by the plan's test at another alpha."""
 
 
 def judged(
-    plan: ExperimentPlan, drafts: Sequence[Comparison], *, withheld: str, retest: Retest
+    plan: ExperimentPlan, drafts: Sequence[Comparison], *, withheld: str, at_level: AtLevel
 ) -> tuple[Comparison, ...]:
     """Every comparison with its corrected p-value, its wider interval and its verdict.
 
     Args:
         withheld: Why no verdict may be given; "" if it may.
-        retest: For the intervals of a family, which are as wide as its correction asks.
+        at_level: For the intervals of a family, which are as wide as its correction asks.
     """
-    among = _dunnett_pvalues(plan, drafts) if plan.correction == "dunnett" else {}
+    among = _dunnett_tests(plan, drafts) if plan.correction == "dunnett" else {}
     claims = [
         Claim(
             metric=it.metric.name,
             variant=it.variant,
             family=it.metric.role,
             pvalue=it.effect.pvalue,
-            dunnett_pvalue=among.get((it.metric.name, it.variant)),
+            dunnett_pvalue=_dunnett_pvalue(plan, it, among.get((it.metric.name, it.variant))),
         )
         for it in drafts
     ]
@@ -68,7 +69,7 @@ def judged(
             replace(
                 draft,
                 pvalue_adjusted=claim.pvalue_adjusted,
-                lift_family=_wider(plan, draft, claim, retest),
+                lift_family=_wider(plan, draft, claim, at_level, among),
                 verdict=verdict,
                 notes=notes,
             )
@@ -80,6 +81,9 @@ def is_negligible(plan: ExperimentPlan, comparison: Comparison) -> bool:
     """Whether both sides of the smallest lift that matters are ruled out (two one-sided tests)."""
     if plan.smallest_lift is None or comparison.estimates is None:
         return False
+    if comparison.one_sided is not None:
+        lift = comparison.one_sided.lift_rel
+        return all(_is_inside(lift, plan.smallest_lift, side) for side in (-1, 1))
     shown = equivalence(
         comparison.estimates,
         margin=Margin(plan.smallest_lift, relative=True),
@@ -89,33 +93,56 @@ def is_negligible(plan: ExperimentPlan, comparison: Comparison) -> bool:
     return shown.is_shown
 
 
-def _dunnett_pvalues(
-    plan: ExperimentPlan, drafts: Sequence[Comparison]
-) -> dict[tuple[str, str], float | None]:
-    """Each variant's p-value among all variants, metric by metric."""
-    found: dict[tuple[str, str], float | None] = {}
-    for name in dict.fromkeys(it.metric.name for it in drafts):
-        of_it = {
-            it.variant: it.estimates
-            for it in drafts
-            if it.metric.name == name and it.estimates is not None
-        }
-        if of_it:
-            tests = dunnett(list(of_it.values()), alpha=plan.alpha)
-            found |= {
-                (name, variant): test.pvalue for variant, test in zip(of_it, tests, strict=True)
-            }
+_Among = dict[tuple[str, str], Test]
+
+
+def _dunnett_tests(plan: ExperimentPlan, drafts: Sequence[Comparison]) -> _Among:
+    """Each variant's test among all variants, primary metric by primary metric.
+
+    The critical value is for alpha over the number of metrics, as their p-values are times it.
+    """
+    primary = [it for it in drafts if it.metric.role == "primary" and it.estimates is not None]
+    alpha = plan.alpha / _n_tested(primary)
+    found: _Among = {}
+    for name in dict.fromkeys(it.metric.name for it in primary):
+        of_it = {it.variant: it.estimates for it in primary if it.metric.name == name}
+        tests = dunnett([it for it in of_it.values() if it is not None], alpha=alpha)
+        found |= {(name, variant): test for variant, test in zip(of_it, tests, strict=True)}
     return found
 
 
+def _n_tested(primary: Sequence[Comparison]) -> int:
+    return len({it.metric.name for it in primary if it.effect.pvalue is not None}) or 1
+
+
+def _dunnett_pvalue(plan: ExperimentPlan, draft: Comparison, test: Test | None) -> float | None:
+    """Never under what the comparison has alone; few conversions share alpha evenly instead."""
+    alone = draft.effect.pvalue
+    if test is None or alone is None:
+        return None
+    if draft.one_sided is not None or test.pvalue is None:
+        return min(alone * len(plan.treatments), 1.0)
+    return max(test.pvalue, alone)
+
+
 def _wider(
-    plan: ExperimentPlan, draft: Comparison, claim: Judged, retest: Retest
+    plan: ExperimentPlan, draft: Comparison, claim: Judged, at_level: AtLevel, among: _Among
 ) -> Interval | None:
     """The relative interval as wide as the family asks; None where that is the plain one."""
-    level = claim.interval_alpha
-    if draft.estimates is None or level is None or level >= plan.alpha:
+    if draft.estimates is None:
         return None
-    return relative_lift(draft.estimates, critical=retest(draft, level).critical)
+    test = among.get((draft.metric.name, draft.variant))
+    if test is not None and claim.correction == "dunnett":
+        if draft.one_sided is not None:
+            n_metrics = len({metric for metric, _ in among})
+            return at_level(draft, plan.alpha / len(plan.treatments) / n_metrics)
+        if not draft.effect.lift_abs.is_bounded:
+            return draft.effect.lift_rel
+        return relative_lift(draft.estimates, critical=test.critical)
+    level = claim.interval_alpha
+    if level is None or level >= plan.alpha:
+        return None
+    return at_level(draft, level)
 
 
 def _verdict(plan: ExperimentPlan, draft: Comparison, pvalue: float | None) -> Verdict:
@@ -146,6 +173,8 @@ def _verdict(plan: ExperimentPlan, draft: Comparison, pvalue: float | None) -> V
 
 
 def _of_guardrail(plan: ExperimentPlan, draft: Comparison) -> Verdict:
+    if draft.one_sided is not None:
+        return _of_few_conversions(plan, draft, draft.one_sided)
     if draft.estimates is None or draft.estimates.difference_variance == 0:
         return Verdict(Word.UNCLEAR, "the metric does not vary within the variants")
     found = guardrail(
@@ -156,6 +185,40 @@ def _of_guardrail(plan: ExperimentPlan, draft: Comparison) -> Verdict:
         one_sided_test=_one_sided(plan, draft.variant),
     )
     return Verdict(Word(found.word.value), found.rule)
+
+
+def _of_few_conversions(plan: ExperimentPlan, draft: Comparison, bounds: Effect) -> Verdict:
+    """The guardrail's words by the bounds that are shown: a normal test would contradict them.
+
+    With no conversion at all on one side the normal approximation knows no variance there, and
+    calls harm what chance explains.
+    """
+    margin = plan.margins.get(draft.metric.name)
+    bad = -1 if draft.metric.better == "higher" else 1
+    lift = bounds.lift_rel if margin is None or margin.relative else bounds.lift_abs
+    near = lift.ci_lower if bad > 0 else lift.ci_upper
+    is_worse = near is not None and near * bad > 0
+    # Watched conversions give rates for as many as were seen in all: no bound in units of the rate.
+    watched = plan.method in ("sequential", "group_sequential")
+    is_a_bound = margin is not None and (margin.relative or not watched)
+    if margin is not None and is_a_bound and _is_inside(lift, margin.size, bad):
+        rule = "worse, but by less than the margin" if is_worse else (
+            "any harm of the margin's size is ruled out"
+        )  # fmt: skip
+        return Verdict(Word.SAFE, rule)
+    if is_worse:
+        return Verdict(Word.HARM, "worse than the control")
+    if draft.control == draft.treatment == 0:
+        return Verdict(Word.UNCLEAR, "nobody did it yet, in either variant")
+    if margin is None:
+        return Verdict(Word.UNCLEAR, "no harm found, but without a margin safety cannot be shown")
+    return Verdict(Word.UNCLEAR, "harm of the margin's size is not ruled out")
+
+
+def _is_inside(lift: Interval, size: float, side: int) -> bool:
+    """Whether the interval ends before `size` on that side; without an end it does not."""
+    end = lift.ci_upper if side > 0 else lift.ci_lower
+    return end is not None and end * side < size
 
 
 def _one_sided(plan: ExperimentPlan, variant: str) -> OneSidedTest:
@@ -169,11 +232,18 @@ def _one_sided(plan: ExperimentPlan, variant: str) -> OneSidedTest:
             alternative=alternative,
         )
 
-    match plan.method:
-        case "sequential" | "group_sequential":
-            # Guardrails are watched at every refresh, also between the looks that spend alpha.
-            return watched
-        case "bayesian":
-            return normal_one_sided
-        case "fixed":
-            return welch_one_sided
+    tests: dict[str, OneSidedTest] = {
+        # Guardrails are watched at every refresh, also between the looks that spend alpha.
+        "sequential": watched,
+        "group_sequential": watched,
+        "bayesian": normal_one_sided,
+        "fixed": welch_one_sided,
+    }
+
+    def patient(estimates: Estimates, *, alpha: float, alternative: Alternative) -> Test:
+        test = tests[plan.method](estimates, alpha=alpha, alternative=alternative)
+        if test.pvalue is not None and is_too_few(plan, estimates):
+            return replace(test, critical=inf, pvalue=1.0)
+        return test
+
+    return patient

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from experiments.collected import Arms, Collected
+from experiments.metrics import Metric
 from experiments.plan import ExperimentPlan
 from experiments.sums.aggregates import Aggregates
 
@@ -109,6 +110,15 @@ def _as_of_looks(wanted: Sequence[float], collected: Collected) -> list[Arms]:
                 left.pop(0)
             looks.append(arms)
     return looks
+
+
+def between_looks(plan: ExperimentPlan, metric: Metric, collected: Collected) -> tuple[str, ...]:
+    """What to say of sums that are there once only: as of now, where the look was before."""
+    if plan.method != "group_sequential" or not collected.days:
+        return ()
+    if metric.kind != "quantile" and not collected.clusters and not collected.strata:
+        return ()
+    return ("read as of now, not as of its planned look: valid only if read at the looks alone",)
 
 
 def cumulative(days: Mapping[str, Arms]) -> dict[str, Arms]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from hashlib import sha256
+from math import inf, isfinite
 from typing import Any, Final, Literal, get_args
 
 from experiments.errors import PlanError
@@ -22,6 +23,9 @@ from experiments.metrics import Metric
 Method = Literal["sequential", "fixed", "group_sequential", "bayesian"]
 Spending = Literal["obrien_fleming", "pocock", "power", "hsd"]
 
+
+DUNNETT_METHODS: Final = ("fixed", "bayesian")
+"""Dunnett's critical value is that of one look; it knows nothing of those before it."""
 
 HORIZON_WEEKS: Final = 52
 """How long a shipped change is taken to last when the value of waiting is reckoned."""
@@ -39,8 +43,11 @@ class PriorBelief:
     deviation: float
 
     def __post_init__(self) -> None:
-        if not self.deviation > 0:
-            raise PlanError(f"a prior needs a deviation above 0, found {self.deviation:g}")
+        if not (isfinite(self.mean) and 0 < self.deviation < inf):
+            raise PlanError(
+                "a prior needs a mean, and a deviation above 0, found"
+                f" {self.mean:g} and {self.deviation:g}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +117,18 @@ class ExperimentPlan:
             raise PlanError(
                 f"the {self.method} method needs planned_sample, fixed before the start"
             )
+        if self.correction == "dunnett" and self.method not in DUNNETT_METHODS:
+            raise PlanError(
+                f"correction dunnett is for one look ({' or '.join(DUNNETT_METHODS)}); under"
+                f" {self.method} write holm"
+            )
         self._check_sizes()
 
     def _check_sizes(self) -> None:
-        if self.planned_sample is not None and self.planned_sample < 2:
+        for name, weight in self.weights.items():
+            if not 0 <= weight < inf:
+                raise PlanError(f"variant {name!r} has weight {weight}; at least 0 is needed")
+        if self.planned_sample is not None and not 2 <= self.planned_sample < inf:
             raise PlanError(f"a planned sample of {self.planned_sample} units compares nothing")
         if self.smallest_lift is not None and not 0 < self.smallest_lift < 1:
             raise PlanError(
@@ -210,7 +225,8 @@ def held_to(kept: str | None, plan: ExperimentPlan) -> tuple[ExperimentPlan, Pla
         kept: The frozen plan; None where none was kept, and then today's plan is taken and says so.
         plan: What the files say today.
     Returns:
-        The plan to read by, and the record for the report. Settings are the frozen ones. A metric
+        The plan to read by, and the record for the report. Settings, variants and the metric that
+        decides are the frozen ones. A metric
         that is new, or is measured otherwise than planned, is read as exploratory; one that lost
         its role keeps the frozen one.
     """
@@ -223,6 +239,7 @@ def held_to(kept: str | None, plan: ExperimentPlan) -> tuple[ExperimentPlan, Pla
     if not any(metric.role == "primary" for metric in metrics):
         # Every planned metric is gone; there is nothing left that may decide.
         metrics = tuple(replace(metric, role="exploratory") for metric in metrics)
+    metrics = _deciding_first(metrics, content.get("deciding"))
     settled = replace(plan, metrics=metrics, **_settings(content, plan))
     return settled, PlanRecord(content, digest(kept), is_frozen=True, changes=changes)
 
@@ -269,6 +286,11 @@ def _settings(content: Mapping[str, Any], plan: ExperimentPlan) -> dict[str, Any
     ends, prior = content.get("ends_at"), content.get("prior")
     settings["ends_at"] = datetime.fromisoformat(ends) if ends else None
     settings["prior"] = PriorBelief(**prior) if prior else None
+    settings["control"] = content["control"]
+    # As planned, in the order of today's files: canonical JSON has none.
+    was = content["weights"]
+    order = [name for name in plan.weights if name in was]
+    settings["weights"] = {name: was[name] for name in (*order, *was)}
     present = {metric.name for metric in plan.metrics}
     settings["margins"] = {
         name: Margin(**margin)
@@ -276,6 +298,14 @@ def _settings(content: Mapping[str, Any], plan: ExperimentPlan) -> dict[str, Any
         if name in present
     }
     return settings
+
+
+def _deciding_first(metrics: tuple[Metric, ...], deciding: str | None) -> tuple[Metric, ...]:
+    """The planned deciding metric before the other primary ones, whatever their order today."""
+    primary = [it for it in metrics if it.role == "primary"]
+    if deciding not in [it.name for it in primary[1:]]:
+        return metrics
+    return tuple(sorted(metrics, key=lambda it: it.name != deciding))
 
 
 def _as_planned(metric: Metric, planned: Mapping[str, Mapping[str, Any]]) -> Metric:
@@ -312,7 +342,7 @@ def _flat(content: Mapping[str, Any]) -> dict[tuple[str, ...], Any]:
     for key, value in content.items():
         if key == "metrics":
             for name, metric in value.items():
-                flat[key, name] = "planned"
+                flat[key, name] = "measured"
                 flat |= {(key, name, part): it for part, it in metric.items()}
         elif isinstance(value, Mapping):
             flat |= {(key, part): it for part, it in value.items()}

@@ -78,6 +78,8 @@ class Comparison:
         uncapped: The effect without the metric's cap; None where it has none.
         visible_lift: The smallest relative lift that a test with this standard error finds with a
             power of 80 %; None where there is no mean to relate it to.
+        one_sided: Where `effect` is not read off `estimates` but off few conversions: the effect
+            whose bounds hold one by one at the plan's alpha, for guardrails and margins.
     """
 
     metric: Metric
@@ -96,6 +98,7 @@ class Comparison:
     lift_family: Interval | None = None
     uncapped: Effect | None = None
     visible_lift: float | None = None
+    one_sided: Effect | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from experiments.estimation.cace import complier_effect
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.compare import Interval
 from experiments.evidence.looks import Look, confidence_sequence
+from experiments.few_units import FEW_UNITS
 from experiments.looking import cumulative
 from experiments.metrics import Metric
 from experiments.plan import ExperimentPlan
@@ -31,7 +32,7 @@ def over_time(plan: ExperimentPlan, collected: Collected) -> tuple[OverTime, ...
     countable by the end of each day.
     """
     days = cumulative(collected.days)
-    if len(days) < 2:
+    if len(days) < 2 or collected.clusters:
         return ()
     found = []
     for metric in _primary(plan):
@@ -49,7 +50,7 @@ def over_time(plan: ExperimentPlan, collected: Collected) -> tuple[OverTime, ...
 def segments(plan: ExperimentPlan, collected: Collected) -> tuple[Segments, ...]:
     """The deciding metric within the levels of each dimension."""
     metric = plan.deciding
-    if not collected.dimensions or metric.kind == "quantile":
+    if not collected.dimensions or metric.kind == "quantile" or _is_apart(collected):
         return ()
     found = []
     for variant in plan.treatments:
@@ -71,7 +72,7 @@ def segments(plan: ExperimentPlan, collected: Collected) -> tuple[Segments, ...]
 def wear(plan: ExperimentPlan, collected: Collected) -> tuple[Wear, ...]:
     """Whether the deciding metric's effect wears off with the time since exposure."""
     metric, arms = plan.deciding, collected.ages
-    if plan.control not in arms:
+    if plan.control not in arms or _is_apart(collected):
         return ()
     found = []
     for variant in plan.treatments:
@@ -91,7 +92,7 @@ def wear(plan: ExperimentPlan, collected: Collected) -> tuple[Wear, ...]:
 def compliers(plan: ExperimentPlan, collected: Collected) -> tuple[Complier, ...]:
     """The deciding metric's effect on those the message reached."""
     metric, arms = plan.deciding, collected.received
-    if plan.control not in arms or metric.kind in ("quantile", "ratio"):
+    if plan.control not in arms or metric.kind in ("quantile", "ratio") or _is_apart(collected):
         return ()
     (column,) = metric.value_columns
     found = []
@@ -118,6 +119,11 @@ def compliers(plan: ExperimentPlan, collected: Collected) -> tuple[Complier, ...
     return tuple(found)
 
 
+def _is_apart(collected: Collected) -> bool:
+    """Whether units' own sums mislead: clusters vary more, a bandit's arms got other people."""
+    return bool(collected.clusters or collected.estimated)
+
+
 def _primary(plan: ExperimentPlan) -> list[Metric]:
     return [it for it in plan.metrics if it.role == "primary"] or [plan.deciding]
 
@@ -128,7 +134,7 @@ def _track(
     looks: dict[str, Estimates] = {}
     for day, arms in days.items():
         pair = [arms[name] for name in (plan.control, variant) if name in arms]
-        if len(pair) < 2 or min(part.n for part in pair) < 2:
+        if len(pair) < 2 or min(part.n for part in pair) < FEW_UNITS:
             continue
         try:
             looks[day] = means_of(plan, metric, variant, arms).main

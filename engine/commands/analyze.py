@@ -191,7 +191,9 @@ def _analyzed(arguments: argparse.Namespace, sums: UnitSums, metrics: Sequence[M
         replace(
             metric,
             covariates=metric.covariates
-            + tuple(map(missing_column, set(metric.covariates) & set(sums.covariates_with_gaps))),
+            + tuple(
+                missing_column(it) for it in metric.covariates if it in sums.covariates_with_gaps
+            ),
         )
         for metric in metrics
     ]

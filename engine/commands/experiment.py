@@ -92,7 +92,7 @@ def _list(arguments: argparse.Namespace) -> int:
     listed: list[dict[str, Any]] = [
         {
             "name": study.name,
-            "kind": study.kind,
+            "kind": study.shown_kind,
             "campaign": study.campaign,
             "phase": study.phase,
             "method": study.method,

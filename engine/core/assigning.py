@@ -37,6 +37,7 @@ OUTSIDE: Final = ""
 
 FORCED: Final = "forced"
 STOPPED: Final = "stopped"
+HELD_OUT_BY: Final = "held out by "
 NOT_STARTED: Final = "not started"
 
 _LACKS: Final = "no "
@@ -131,7 +132,7 @@ def decide(asked: Asked, name: str, *, arms: Arms | None = None, depth: int = 0)
     if not it.campaign:
         holder = holder_of_served(asked.person, it, program=asked.program)
         if holder:
-            return _outside(it, f"held out by {holder}", told)
+            return _outside(it, f"{HELD_OUT_BY}{holder}", told)
     if known is not None and it.is_sticky:
         return Allotment(it, known.variant, arms.shares.get(known.variant, 0.0), True, "", told)
     why = _kept_out(asked, arms, unit, depth)

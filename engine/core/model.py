@@ -1045,7 +1045,7 @@ class Expose(Struct, frozen=True, tag="expose"):
     unit: str = ""
     allocation: int = 0
     source: Literal["journey", "event", "api"] = "journey"
-    flag: Literal["", "forced", "off_plan"] = ""
+    flag: Literal["", "forced", "held_out", "off_plan"] = ""
 
 
 class Misreport(Struct, frozen=True, tag="misreport"):

@@ -268,10 +268,17 @@ def _truth(
     """What was planted among the units that the study read, and what they did of themselves."""
     definition = next(it for it, _ in study.metrics if it.name == METRIC)
     window = max(it.within or 0 for it, _ in study.metrics)
+    last = as_of - window
+    if "runs" in study.analysis:  # Read once: those who came later are not in it.
+        ((began,),) = connection.execute(
+            "SELECT started_at FROM experiment_phase WHERE experiment = ? AND phase = ?",
+            (study.name, study.phase),
+        )
+        last = min(last, began + study.analysis["runs"] - 1)
     rows = connection.execute(
         "SELECT profile_id, variant, at FROM exposure "
         "WHERE experiment = ? AND phase = ? AND at <= ? ORDER BY profile_id",
-        (study.name, study.phase, as_of - window),
+        (study.name, study.phase, last),
     )
     units = [Unit(*row) for row in rows]
     done = sum(value for value, _ in outcomes(connection, units, definition, as_of=as_of))

@@ -5,11 +5,12 @@ one unit are columns of one row, and their covariances come with the sums.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from campaigns.metrics import MetricDefinition
 from engine.core.model import DAY, Instant
-from engine.readout.assigned import check_adds_up, measured, span, sums_by_variant
-from engine.readout.metric_sums import Unit
+from engine.readout.assigned import check_adds_up, span, sums_by_variant
+from engine.readout.metric_sums import Unit, outcomes_side_by_side
 from engine.readout.studies import Study
 from engine.store.connection import Connection
 from experiments.programme.novelty import CohortNovelty, Novelty, novelty, novelty_by_cohort
@@ -93,14 +94,15 @@ def age_sums(
     """Aggregates per variant with one column an age, and each column's middle in days."""
     check_adds_up(definition)
     old = [unit for unit in units if unit.at + ages * length <= as_of]
-    columns: dict[str, list[float]] = {}
     days: dict[str, float] = {}
+    spans = []
     for number in range(ages):
         begin, end = number * length / DAY, (number + 1) * length / DAY
-        name = f"days {begin:g} to {end:g}"
-        shifted = [Unit(it.profile_id, it.variant, it.at + number * length) for it in old]
-        columns[name] = (
-            measured(connection, shifted, span(definition, length), as_of=as_of) if old else []
+        days[f"days {begin:g} to {end:g}"] = (begin + end) / 2
+        spans.append(
+            replace(
+                span(definition, (number + 1) * length), name=f"{number}", after=number * length
+            )
         )
-        days[name] = (begin + end) / 2
-    return sums_by_variant(old, columns, tuple(study.weights)), days
+    values = outcomes_side_by_side(connection, old, spans, as_of=as_of) if old else [[]] * ages
+    return sums_by_variant(old, dict(zip(days, values, strict=True)), tuple(study.weights)), days

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from campaigns.metric_forms import NOT_OF_ONE_UNIT
-from campaigns.metrics import MetricDefinition
+from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.bandits.weights import versions
 from engine.core.assigning import is_explored
 from engine.core.errors import UsageError
@@ -256,6 +256,11 @@ def cohorts_of(
 
 def require_readable(metric: MetricDefinition) -> None:
     """Refuse a metric of which a bandit cannot tell when or what a unit's outcome is."""
+    if isinstance(metric, WarehouseMetric):
+        raise UsageError(
+            f'the metric "{metric.name}" lies in a warehouse, from which only sums come: a bandit '
+            "reads each unit's outcome. Use a metric of events, or allocate by planned weights"
+        )
     if metric.within is None:
         raise UsageError(
             f'the metric "{metric.name}" has no window: a bandit reads a unit once its outcome is '

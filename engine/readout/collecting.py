@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
+from campaigns.metrics import WarehouseMetric
 from engine.core.model import DAY, Instant
 from engine.readout.ages import age_sums
 from engine.readout.assigned import ADDS_UP
@@ -209,6 +210,8 @@ def _ages(
     """The deciding metric by quarters of its window, of the units that have lived it all."""
     definition = next(it for it, _ in reading.metrics if it.name == reading.plan.deciding.name)
     length = (definition.within or 0) // 4 // DAY * DAY
+    if isinstance(definition, WarehouseMetric):
+        return {}, {}  # A unit's ages would be rows of people; only sums of its window come.
     if length < DAY or definition.measure not in ADDS_UP or study.unit != "profile":
         return {}, {}
     units = [it.unit for it in population.mature if it.unit.at + window <= as_of]

@@ -25,6 +25,7 @@ AFTER_TREATMENT: Final = (
 )  # fmt: skip
 POPULATIONS: Final = ("exposed", "reachable")
 FORCED: Final = "were given their variant by hand"
+HELD_OUT: Final = "are held out, and a client that could not know showed them a variant"
 OFF_PLAN: Final = "saw another variant than the one assigned"
 TORN: Final = "turned out to be one person with two profiles under different variants"
 
@@ -109,7 +110,8 @@ def population_of(
     waiting = [it for it in in_time if it.unit.at + window > as_of]
     found = (
         reason(FORCED, (it for it, flag in rows if flag == "forced")),
-        reason(OFF_PLAN, (it for it, flag in rows if flag and flag != "forced")),
+        reason(HELD_OUT, (it for it, flag in rows if flag == "held_out")),
+        reason(OFF_PLAN, (it for it, flag in rows if flag not in ("", "forced", "held_out"))),
         reason(TORN, (it for it, flag in rows if not flag and it.unit.profile_id in torn)),
         reason("came after the planned end", _without(everyone, in_time)),
         reason(f"wait for their {window / DAY:g} days to be over", waiting),
@@ -147,13 +149,11 @@ def _rows(connection: Connection, study: Study, *, as_of: Instant) -> list[tuple
         "WHERE experiment = ? AND phase = ? AND at <= ? ORDER BY profile_id, unit",
         (study.name, study.phase, as_of),
     )
+    # The gates have few answers, and many units the same one.
+    answers: dict[str, dict[str, str | None]] = {"": {}}
+    answers |= {text: _answers.decode(text) for text in {row[5] for row in rows} if text}
     return [
-        (
-            Exposed(
-                Unit(profile_id, variant, at), unit, source, _answers.decode(allow) if allow else {}
-            ),
-            flag,
-        )
+        (Exposed(Unit(profile_id, variant, at), unit, source, answers[allow]), flag)
         for profile_id, variant, at, unit, source, allow, flag in rows
         if variant in study.weights
     ]

@@ -18,10 +18,12 @@ from engine.core.model import DAY, Experiment, Instant
 from engine.readout.bandits import bandit_estimates
 from engine.readout.collecting import collected, keys_of, variants_of
 from engine.readout.exposures import Exposed, Population, population_of
-from engine.readout.metric_sums import MetricSums, sum_metrics
+from engine.readout.metric_sums import NO_KEYS, Keys, MetricSums, Unit
+from engine.readout.missing import held_back, never_read, without
 from engine.readout.plans import Reading, reading_of
 from engine.readout.studies import Study
 from engine.readout.touches import touched_by_others
+from engine.readout.warehouse_metrics import Missing, sum_everywhere
 from engine.release.experiment_orders import experiment_standings
 from engine.store.connection import Connection
 from experiments.analyze import analyze
@@ -82,7 +84,10 @@ def read_out(
         )
     keys = keys_of(connection, study, reading, population.mature, window=window, as_of=as_of)
     units = [it.unit for it in population.mature]
-    measured = sum_metrics(connection, units, reading.metrics, as_of=as_of, keys=keys)
+    reading, measured, missing = _measured(connection, study, reading, units, keys, as_of=as_of)
+    if not reading.metrics:
+        why = " ".join(reading.notes).rstrip(".")
+        return replace(empty, why_not=f"no metric could be read. {why}")
     beside = collected(
         connection, study, reading, population, measured, window=window, as_of=as_of,
         acknowledged=_acknowledged(connection, study),
@@ -97,8 +102,11 @@ def read_out(
         if why_not:
             return replace(empty, why_not=why_not)
         notes += said
-    readout = _analyzed(reading, measured, notes=notes, beside=beside)
-    triggered = () if readout.awaited else _triggered(connection, study, reading, population, as_of)
+    readout = held_back(_analyzed(reading, measured, notes=notes, beside=beside), missing)
+    triggered: tuple[Readout, ...] = ()
+    if not readout.awaited:
+        found = _triggered(connection, study, reading, population, as_of)
+        triggered = tuple(held_back(each, missing) for each in found)
     return replace(empty, readout=readout, triggered=triggered)
 
 
@@ -126,6 +134,24 @@ def _analyzed(
     if measured.n_unreadable:
         said.append(f"{measured.n_unreadable:,} events had no readable value and add nothing")
     return analyze(reading.plan, measured.sums.aggregates, notes=said, collected=beside)
+
+
+def _measured(
+    connection: Connection,
+    study: Study,
+    reading: Reading,
+    units: Sequence[Unit],
+    keys: Keys = NO_KEYS,
+    *,
+    as_of: Instant,
+) -> tuple[Reading, MetricSums, tuple[Missing, ...]]:
+    """The sums of all metrics that could be read, the reading of these, and the others."""
+    never = never_read(study, reading)
+    left = without(reading, never)
+    measured, missing = sum_everywhere(
+        connection, units, left.metrics, addresses=study.addresses, as_of=as_of, keys=keys
+    )
+    return without(left, missing), measured, (*never, *missing)
 
 
 def _acknowledged(connection: Connection, study: Study) -> str:
@@ -251,13 +277,21 @@ def _among(
     as_of: Instant,
 ) -> Readout | None:
     units = [it.unit for it in chosen]
-    measured = sum_metrics(connection, units, reading.metrics, as_of=as_of)
+    reading, measured, missing = _measured(connection, study, reading, units, as_of=as_of)
+    if not reading.metrics:
+        return None
     notes = [
         f"Only the {len(chosen):,} of {n_pair:,} units that {variant} could have reached when "
         "they were assigned; by the same rule in both arms.",
-        f"Among everyone assigned this is {len(chosen) / n_pair:.0%} of the effect: the others"
-        " could not be reached in either arm.",
     ]
+    # A ratio or a quantile of everyone is no mix of those reached and the others by their numbers.
+    whole = [it for it in reading.plan.metrics if it.kind in ("ratio", "quantile")]
+    if len(whole) < len(reading.plan.metrics):
+        besides = f" (not so of {', '.join(it.label for it in whole)})" if whole else ""
+        notes.append(
+            f"Among everyone assigned this is {len(chosen) / n_pair:.0%} of the effect{besides}:"
+            " the others could not be reached in either arm."
+        )
     plan = replace(
         reading.plan, name=f"{study.name}: who {variant} could reach", weights=pair, looks=(),
         method="sequential" if reading.plan.method == "group_sequential" else reading.plan.method,
@@ -271,6 +305,7 @@ def _among(
         is_open_ended=reading.is_open_ended,
     )
     try:
-        return _analyzed(replace(reading, plan=plan), measured, notes=notes, beside=beside)
+        found = _analyzed(replace(reading, plan=plan), measured, notes=notes, beside=beside)
+        return held_back(found, missing)
     except DataError:
         return None  # Too little varies among so few; the whole says what there is.

@@ -132,7 +132,7 @@ def measure(lake: duckdb.DuckDBPyConnection, columns: Sequence[Column], *, as_of
         which = f"source = {number[i, 0]} AND {_window(column, as_of)}"
         terms.append(f"{_AGGREGATES[column.how].format(which=which)} AS v{i}")
     lake.execute(
-        f"CREATE TABLE units AS SELECT place, {', '.join(terms)} FROM exposed"
+        f"CREATE TABLE units AS SELECT {', '.join(['place', *terms])} FROM exposed"
         f"{joins} LEFT JOIN moments USING (unit) GROUP BY place, exposed"
     )
 

@@ -1,7 +1,7 @@
 """The events that any metric may count, streamed from the store into DuckDB's table `moments`."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -55,6 +55,8 @@ def pour(
     metrics = {number: columns[i].metric for (i, _), number in numbers.items()}
     before = max([column.earliest for column in columns], default=0)
     events = sorted({it.match.event for sources in lists.values() for it in sources})
+    # Texts are most of a row: they are left where nothing looks into them.
+    texts = {event: _texts(event, lists.values()) for event in events}
     n_unreadable, n_negative = 0, Counter[str]()
     for start in range(0, len(people), UNITS_PER_READ):
         piece = people[start : start + UNITS_PER_READ]
@@ -62,7 +64,7 @@ def pour(
         ids = [profile_id for profile_id, _ in piece]
         for event in events:
             rows = connection.select_in(
-                "SELECT profile_id, at, name, properties, context, seq FROM event "
+                f"SELECT profile_id, at, name, {texts[event]}, seq FROM event "
                 "WHERE profile_id IN (?) AND name = ? AND at > ? AND at <= ?",
                 ids,
                 (event, oldest, as_of),
@@ -107,6 +109,13 @@ def _insert(
         sum(value is None for value in values),
         sum(isinstance(value, float) and value < 0 for value in values),
     )
+
+
+def _texts(event: str, lists: Iterable[Sequence[Source]]) -> str:
+    chosen = [it for sources in lists for it in sources if it.match.event == event]
+    if all(it.value is None and compile_where(it.match.where) is None for it in chosen):
+        return "'' AS properties, '' AS context"
+    return "properties, context"
 
 
 def _event(row: Row) -> Event:

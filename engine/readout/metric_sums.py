@@ -14,7 +14,7 @@ from typing import Final
 import duckdb
 import numpy as np
 
-from campaigns.metrics import MetricDefinition
+from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.errors import UsageError
 from engine.core.model import Instant
 from engine.readout.metric_columns import Column, columns_of, covariate_names, measure
@@ -123,12 +123,10 @@ def outcomes(
     """(outcome, covariate) of each unit in the order given; the covariate 0 where there is none.
 
     Raises:
-        UsageError: If the metric is a ratio, of which a unit has no number of its own.
+        UsageError: If the metric is a ratio, of which a unit has no number of its own, or lies in
+            a warehouse.
     """
-    if _KINDS[definition.measure] == "ratio":
-        raise UsageError(
-            f'the metric "{definition.name}" is a ratio of sums over units; one unit has none'
-        )
+    _refuse_unless_of_units(definition)
     with duckdb.connect() as lake:
         columns = columns_of([definition])
         _create(lake, units, NO_KEYS)
@@ -138,9 +136,47 @@ def outcomes(
         return lake.execute(f"SELECT {chosen} FROM units ORDER BY place").fetchall()
 
 
+def outcomes_side_by_side(
+    connection: Connection,
+    units: Sequence[Unit],
+    definitions: Sequence[MetricDefinition],
+    *,
+    as_of: Instant,
+) -> list[list[float]]:
+    """What each unit comes to by each definition, in one reading of the events.
+
+    Args:
+        definitions: Each one number a unit, without a covariate.
+    Raises:
+        UsageError: As `outcomes`.
+    """
+    for definition in definitions:
+        _refuse_unless_of_units(definition)
+    with duckdb.connect() as lake:
+        columns = columns_of(definitions)
+        assert len(columns) == len(definitions)
+        _create(lake, units, NO_KEYS)
+        pour(connection, lake, _people(units), columns, as_of=as_of)
+        measure(lake, columns, as_of=as_of)
+        found = lake.execute("SELECT * FROM units ORDER BY place").fetchnumpy()
+    return [found[f"v{i}"].tolist() for i in range(len(columns))]
+
+
 def covariate_name(definition: MetricDefinition) -> str:
     """What the covariate of a metric is called in a readout; of a ratio, its numerator's."""
     return covariate_names(definition)[0]
+
+
+def _refuse_unless_of_units(definition: MetricDefinition) -> None:
+    if isinstance(definition, WarehouseMetric):
+        raise UsageError(
+            f'the metric "{definition.name}" lies in a warehouse, from which only sums come; what'
+            " one unit did is not known here. Use a metric of events"
+        )
+    if _KINDS[definition.measure] == "ratio":
+        raise UsageError(
+            f'the metric "{definition.name}" is a ratio of sums over units; one unit has none'
+        )
 
 
 def _people(units: Sequence[Unit]) -> list[tuple[int, Instant]]:

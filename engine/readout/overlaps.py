@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import combinations
 
-from campaigns.metrics import MetricDefinition
+from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.model import Instant
 from engine.readout.assigned import OUTCOME, exposed_units, measured
 from engine.readout.metric_sums import Unit
@@ -69,10 +69,11 @@ def _is_nested(first: Study, second: Study) -> bool:
 
 
 def _primaries(first: Study, second: Study) -> list[MetricDefinition]:
+    """The primary metrics of both whose outcome is known of each unit, as those of SQL are not."""
     found: dict[str, MetricDefinition] = {}
     for study in (first, second):
         for definition, role in study.metrics:
-            if role == "primary":
+            if role == "primary" and not isinstance(definition, WarehouseMetric):
                 found.setdefault(definition.name, definition)
     return list(found.values())
 

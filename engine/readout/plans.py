@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from campaigns.metrics import MetricDefinition
+from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.clocktime import iso
 from engine.core.model import Instant
 from engine.readout.metric_sums import analysed_metric
@@ -21,7 +21,9 @@ from engine.store.connection import Connection
 from experiments.evidence.equivalence import Margin
 from experiments.metrics import Role
 from experiments.plan import (
+    DUNNETT_METHODS,
     ExperimentPlan,
+    Method,
     PlanRecord,
     PriorBelief,
     canonical,
@@ -34,6 +36,9 @@ PLANNED_SAMPLE: Final = 10_000
 """Where the sequential method is tightest if nothing is planned. Fixed for all, so that no data
 decides it."""
 OPENS: Final = "Message Opened"
+NO_DUNNETT: Final = (
+    "The plan asks for Dunnett's correction, which is for one look; read by Holm's instead."
+)
 _ROLES: Final[dict[str, Role]] = {
     "primary": "primary",
     "secondary": "secondary",
@@ -68,6 +73,8 @@ def reading_of(connection: Connection, study: Study) -> Reading:
     today = _today(study, started_at)
     content = kept or today
     metrics, notes = _measured(study, kept)
+    if content.get("correction") == "dunnett" and _method(content) not in DUNNETT_METHODS:
+        notes = (*notes, NO_DUNNETT)
     plan = _plan(study, content, metrics)
     is_open = content.get("planned_sample") is None and plan.ends_at is None
     if kept is None:
@@ -130,7 +137,9 @@ def _measured(study: Study, kept: Mapping[str, Any] | None) -> tuple[Measured, t
                     current = today[name][0] if name in today else None
                     found[name] = (_as_planned(kept["metrics"][name], current), role)
         found |= {name: (it, "exploratory") for name, (it, _) in today.items() if name not in found}
-    if not study.allows_opens:
+    # As it was frozen: what is allowed once numbers are seen is allowed too late.
+    allows_opens = study.allows_opens if kept is None else bool(kept.get("opens_may_decide"))
+    if not allows_opens:
         for name, (definition, role) in found.items():
             if role == "primary" and definition.match.event == OPENS:
                 found[name] = (definition, "exploratory")
@@ -147,11 +156,18 @@ def _as_planned(planned: Mapping[str, Any], current: MetricDefinition | None) ->
         now = json.loads(canonical_json({"it": msgspec.to_builtins(current)}))["it"]
         if now == planned:
             return current
-    return msgspec.convert(planned, MetricDefinition)
+    # A metric from SQL was kept with its query.
+    return msgspec.convert(planned, WarehouseMetric if "source" in planned else MetricDefinition)
+
+
+def _method(content: Mapping[str, Any]) -> Method:
+    method: Method = content.get("method", "sequential")
+    return method
 
 
 def _plan(study: Study, content: Mapping[str, Any], measured: Measured) -> ExperimentPlan:
-    method = content.get("method", "sequential")
+    method = _method(content)
+    correction = content.get("correction", "holm")
     sample = content.get("planned_sample")
     if sample is None and method == "sequential":
         sample = PLANNED_SAMPLE
@@ -172,7 +188,10 @@ def _plan(study: Study, content: Mapping[str, Any], measured: Measured) -> Exper
         method=method,
         alpha=content.get("alpha", 0.05),
         adjust=content.get("adjust") or "lin",
-        correction=content.get("correction", "holm"),
+        # Plans of 0.3.0 may ask for it.
+        correction="holm"
+        if correction == "dunnett" and method not in DUNNETT_METHODS
+        else correction,
         planned_sample=sample,
         # An effect of 100 % or more is no limit for "none that matters".
         smallest_lift=lift if lift is not None and lift < 1 else None,

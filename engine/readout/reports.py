@@ -28,7 +28,7 @@ def sections_of(
     first = Section(
         readout=found.readout,
         title=study.title,
-        kind=study.kind,
+        kind=study.shown_kind,
         lead=tuple(lead),
         truths=truths or {},
     )

@@ -5,7 +5,7 @@ or "holdout:global", with "@<period>" where it has one: the names of the exposur
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any, Final, Literal
 
@@ -37,6 +37,7 @@ class Study:
         bandit: How its weights are learnt; None for planned ones.
         sends: The steps whose messages are the treatment; None for every one of the campaign.
         allows_opens: Whether a metric that counts opens may decide.
+        addresses: Of the warehouses that metrics lie in; they may hold passwords.
     """
 
     name: str
@@ -55,6 +56,12 @@ class Study:
     bandit: Bandit | None = None
     sends: frozenset[str] | None = None
     allows_opens: bool = False
+    addresses: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def shown_kind(self) -> str:
+        """The kind as a reader is told it: weights that are learnt make a bandit of a test."""
+        return "bandit" if self.bandit is not None else self.kind
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -91,7 +98,9 @@ def studies(program: Program, workspace: Workspace) -> list[Study]:
             program, known, list(program.campaigns.values()), "global", program.global_holdout,
             "Every campaign against silence", "global holdout",
         )  # fmt: skip
-    return found
+    connections = workspace.settings.connections
+    addresses = {str(name): at for name, at in connections.items() if isinstance(at, str)}
+    return [replace(it, addresses=addresses) for it in found]
 
 
 def named(found: Iterable[Study], name: str) -> list[Study]:

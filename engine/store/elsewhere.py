@@ -12,6 +12,11 @@ from typing import Any, Final, Protocol
 from engine.core.errors import UsageError
 
 SCHEMES: Final = "sqlite:///FILE, duckdb:///FILE, postgresql://…"
+CONNECT_SECONDS: Final = 10
+STATEMENT_SECONDS: Final = 600
+"""A statement that takes longer is given up; PostgreSQL alone can be told so."""
+READ_ONLY: Final = "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"
+READ_WRITE: Final = "SET SESSION CHARACTERISTICS AS TRANSACTION READ WRITE"
 
 
 class Cursor(Protocol):
@@ -29,11 +34,12 @@ class Warehouse(Protocol):
 
 
 @contextmanager
-def opened(url: str) -> Iterator[Warehouse]:
+def opened(url: str, *, where: str = "--connection") -> Iterator[Warehouse]:
     """Somebody else's database, to be read.
 
     Args:
         url: One of `SCHEMES`, or `env:NAME` to read it from the environment.
+        where: What the errors begin with: the place that names the address.
     Raises:
         UsageError: Without the address, which may hold a password.
     """
@@ -41,20 +47,20 @@ def opened(url: str) -> Iterator[Warehouse]:
         name = url.removeprefix("env:")
         found = os.environ.get(name)
         if not found:
-            raise UsageError(f"--connection: the environment has no {name}")
+            raise UsageError(f"{where}: the environment has no {name}")
         url = found
     scheme, _, rest = url.partition("://")
-    connection = _connected(scheme, rest, url)
+    connection = _connected(scheme, rest, url, where)
     try:
         yield connection
     finally:
         connection.close()
 
 
-def _connected(scheme: str, rest: str, url: str) -> Any:
+def _connected(scheme: str, rest: str, url: str, where: str) -> Any:
     path = Path(rest.removeprefix("/"))
     if scheme in ("sqlite", "duckdb") and not path.is_file():
-        raise UsageError(f"--connection: there is no file {path}")
+        raise UsageError(f"{where}: there is no file {path}")
     try:
         if scheme == "sqlite":
             import sqlite3
@@ -67,12 +73,19 @@ def _connected(scheme: str, rest: str, url: str) -> Any:
         if scheme in ("postgresql", "postgres"):
             import psycopg
 
-            connection = psycopg.connect(url, autocommit=True)
-            connection.read_only = True
+            patience: dict[str, Any] = (
+                {} if "connect_timeout" in url else {"connect_timeout": CONNECT_SECONDS}
+            )
+            connection = psycopg.connect(url, autocommit=True, **patience)
+            # Without a transaction of psycopg's own its `read_only` says nothing to the server.
+            connection.execute(READ_ONLY)
+            connection.execute(f"SET statement_timeout = '{STATEMENT_SECONDS}s'")
             return connection
     except ImportError as error:
-        raise UsageError(f"--connection: {scheme} needs the package {error.name}") from error
+        raise UsageError(f"{where}: {scheme} needs the package {error.name}") from error
     except Exception as error:  # Of any driver; the address may hold a password and is not shown.
         said = type(error).__name__
-        raise UsageError(f"--connection: {scheme} cannot be opened ({said})") from error
-    raise UsageError(f'--connection: "{scheme}" is not known; allowed are {SCHEMES}')
+        raise UsageError(f"{where}: {scheme} cannot be opened ({said})") from error
+    # Without a scheme it may be anything, a password among them.
+    found = f'"{scheme}"' if "://" in url else "the scheme of this address"
+    raise UsageError(f"{where}: {found} is not known; allowed are {SCHEMES}")

@@ -71,7 +71,6 @@ _topics = msgspec.json.Decoder(frozenset[str])
 
 NO_CONTACT = Contact()
 
-
 TEXTED: Final = "sms"
 """The channel whose addresses write back: a number must lead to those who have it."""
 APPROXIMATE: Final = "approximate features"
@@ -221,7 +220,9 @@ def _loaded(
     connection: Connection,
 ) -> Loaded:
     state = None if row[8] is None else states.plain(row[8], connection)
-    reachable = {channel: known.get(key, NO_CONTACT) for channel, key in addresses.items()}
+    reachable = dict.fromkeys(addresses, NO_CONTACT)
+    if known:  # as hardly ever
+        reachable |= {at: known[key] for at, key in addresses.items() if key in known}
     reachable["web"] = NO_CONTACT  # whoever visits can be shown something
     profile = Profile(
         id=ProfileId(row[0]),
@@ -321,8 +322,7 @@ class Changes(Struct):
 
     def take(self, it: Loaded) -> None:
         """Add what differs between a person as they are now and as they were read."""
-        person = it.person
-        profile_id = person.profile.id
+        person, profile_id = it.person, it.person.profile.id
         packed = self.packer.pack(person.state)
         self.states.append((profile_id, packed))
         # Hardly ever; the mark is seen in bytes at once, only in compressed ones it is not.
@@ -358,8 +358,8 @@ class Changes(Struct):
                 self.inside.append((name, profile_id, each.since))
             elif was_inside and not each.matches:
                 self.outside.append((name, profile_id))
-        gone = were.keys() - are.keys()
-        self.outside += [(name, profile_id) for name in gone if were[name].matches]
+        if were.keys() != are.keys():  # as hardly ever
+            self.outside += [(one, profile_id) for one in were.keys() - are if were[one].matches]
 
 
 def save(connection: Connection, changes: Changes, *, now: Instant) -> None:

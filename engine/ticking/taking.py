@@ -21,6 +21,9 @@ COLUMNS: Final = (
     "seq", "profile_id", "name", "at", "accepted_at", "flags", "properties", "context", "traits",
 )  # fmt: skip
 PIECE: Final = 1_000
+PEEK: Final = 8
+"""Events that are read first, to see whether any have come: on a virtual clock the log already
+holds those of the days ahead."""
 
 Part = Literal["", "unite", "close", "wait"]
 """A merge's part for this batch: to unite both (the loser may be closed already), to close the
@@ -88,7 +91,9 @@ def next_events(
     group commit may have given it more events than the limit.
     """
     read = _Reader(connection, log, scan)
-    rows = read(scan.lowest, limit=limit + 1)
+    rows = read(scan.lowest, limit=min(PEEK, limit + 1))
+    if len(rows) == PEEK <= limit and rows[-1][4] <= horizon:
+        rows += read(rows[-1][0], limit=limit + 1 - PEEK)
     if rows and rows[0][5] & MERGE and rows[0][4] <= horizon:
         return rows[:1], horizon, rows[0][0]
     end = min(limit, len(rows))

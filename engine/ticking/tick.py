@@ -274,7 +274,9 @@ class Ticker:
         known = people.contacts(connection, keys.values())
         are_queued = partial(still_queued, connection)
         was_shown = partial(shown, connection, batch.outcomes)
-        for profile_id, it in loaded.items():
+        for profile_id in list(loaded):
+            # Forgotten once the next is played: objects still in the cache are freed fastest.
+            it = loaded.pop(profile_id)
             decoded = own.get(profile_id, ())
             happened = [settle(each, it, keys, known, playbook) for each in decoded]
             try:

@@ -35,7 +35,7 @@ counts            counted(aggregates, column) -> Counted(n, total, mean, varianc
                       method), of two Events(count, exposure)
 cace              complier_effect(control, treatment, *, outcome, received, alpha, covariates=())
                       -> Complier(effect, std_error, pvalue, compliers_share, first_stage_f)
-triggered         diluted(triggered, *, untriggered) -> Estimates: of everybody, from the triggered
+triggered         diluted(triggered, *, metric, untriggered) -> Estimates: of everybody
                   validity(*, triggered, weights, control_rest, treatment_rest)
                       -> TriggerValidity(srm, complement, complement_pvalue, reasons, .passed)
 """

@@ -11,11 +11,13 @@ experiments" (WSDM 2015).
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from experiments.errors import DataError
 from experiments.estimation.cuped import unadjusted
 from experiments.estimation.estimates import Estimates
 from experiments.estimation.ratio import Moments
 from experiments.evidence.compare import Interval, absolute_lift, welch
 from experiments.evidence.srm import SampleRatio, sample_ratio
+from experiments.metrics import Metric
 
 COMPLEMENT_ALARM_BELOW = 0.01
 """p-value of an effect where there can be none, under which the trigger is not believed."""
@@ -43,7 +45,7 @@ class TriggerValidity:
         return not self.reasons
 
 
-def diluted(triggered: Estimates, *, untriggered: Moments | None) -> Estimates:
+def diluted(triggered: Estimates, *, metric: Metric, untriggered: Moments | None) -> Estimates:
     """Means of everybody, from an effect measured on the triggered only.
 
     With r the share triggered of N units: untriggered units have one mean in both variants, so
@@ -51,9 +53,17 @@ def diluted(triggered: Estimates, *, untriggered: Moments | None) -> Estimates:
     Var = r**2 Var(Delta) + Delta**2 r (1 - r) / N, for r was sampled too.
 
     Args:
-        triggered: Of a mean or proportion; ratios do not dilute by the share of units.
+        triggered: The effect among them.
+        metric: A mean, proportion or count; the others do not dilute by the share of units.
         untriggered: Of units not triggered, both variants together; None if there are none.
+    Raises:
+        DataError: If the metric is a ratio or a quantile.
     """
+    if metric.kind in ("ratio", "quantile"):
+        raise DataError(
+            f"metric {metric.name!r}: a {metric.kind} of everybody is not a mix of those triggered"
+            " and the others by their numbers, so it cannot be diluted; read it on everybody"
+        )
     if untriggered is None or untriggered.n == 0:
         return triggered
     n_triggered = triggered.n_control + triggered.n_treatment

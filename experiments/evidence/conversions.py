@@ -46,6 +46,7 @@ def exact_conversions(
     treatment_share: float,
     alpha: float,
     planned_conversions: int = 2 * FEW_CONVERSIONS,
+    tuned_to: float | None = None,
 ) -> ExactConversions:
     """Compare conversions, however few, at any look.
 
@@ -54,6 +55,7 @@ def exact_conversions(
         treatment_share: The treatment's planned part of the units of both, in (0, 1).
         planned_conversions: In both variants; the interval is tightest there. Fix it before the
             start.
+        tuned_to: The alpha at which it is tightest there, where that is another one.
     Raises:
         DataError: If there are more conversions than units, or fewer than none.
         PlanError: If the share or the planned number makes no sense.
@@ -65,7 +67,7 @@ def exact_conversions(
         raise PlanError(f"alpha {alpha} is not between 0 and 1")
     if planned_conversions < 1:
         raise PlanError(f"planned_conversions is {planned_conversions}; it must be at least 1")
-    concentration = _concentration(alpha=alpha, planned=planned_conversions)
+    concentration = _concentration(alpha=tuned_to or alpha, planned=planned_conversions)
     missed, hit = control[0], treatment[0]
 
     def evidence(log_ratio: float) -> float:

@@ -14,14 +14,20 @@ from experiments.estimation.estimates import Estimates
 from experiments.evidence.compare import Alternative, Test, z_score
 
 
-def always_valid(estimates: Estimates, *, alpha: float, planned_sample: int) -> Test:
+def always_valid(
+    estimates: Estimates, *, alpha: float, planned_sample: int, tuned_to: float | None = None
+) -> Test:
     """The test at this look, for a comparison planned for `planned_sample` units in both variants.
 
     Its p-value is of this look alone. The smallest one over all looks is valid too
     (`running_pvalue`).
+
+    Args:
+        tuned_to: The alpha at which the sequence is tightest, where that is another one: intervals
+            of a family at a smaller alpha agree with its p-values only if all have one mixture.
     """
     n = estimates.n_control + estimates.n_treatment
-    rho2 = mixture_variance(alpha=alpha, planned_sample=planned_sample)
+    rho2 = mixture_variance(alpha=tuned_to or alpha, planned_sample=planned_sample)
     z = z_score(estimates)
     pvalue = None if z is None else running_pvalue([log_e_value(z, n=n, rho2=rho2)])
     return Test(

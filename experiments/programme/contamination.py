@@ -92,8 +92,9 @@ def contamination(
     is_even = pvalue is None or pvalue >= ALARM_BELOW
     leaked = sides[0].n_touched if must_be_silent else 0
     return Contamination(
-        dict(variants), difference, pvalue, is_even, leaked, _reading(sides, is_even, leaked)
-    )
+        dict(variants), difference, pvalue, is_even, leaked,
+        _of_silence(sides, leaked) if must_be_silent else _reading(sides, is_even),
+    )  # fmt: skip
 
 
 def _moments(side: Touched) -> Moments:
@@ -101,9 +102,14 @@ def _moments(side: Touched) -> Moments:
     return Moments(side.n, share, share * (1 - share) * side.n / (side.n - 1))
 
 
-def _reading(sides: tuple[Touched, Touched], is_even: bool, leaked: int) -> str:
+def _of_silence(sides: tuple[Touched, Touched], leaked: int) -> str:
+    """Where every campaign is the treatment, what reached the treated is no disturbance."""
     if leaked:
         return f"{leaked:,} units that should have heard nothing were reached."
+    return f"Nobody held out was reached; {sides[1].share:.1%} of the others were."
+
+
+def _reading(sides: tuple[Touched, Touched], is_even: bool) -> str:
     if sides[0].n_touched == sides[1].n_touched == 0:
         return "Nothing else reached these units."
     shares = f"{sides[0].share:.1%} of the control and {sides[1].share:.1%} of the treatment"

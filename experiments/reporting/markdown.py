@@ -21,7 +21,8 @@ def markdown(readout: Readout) -> str:
     if decision is not None:
         said = headline(decision, control=readout.control)
         lines += [f"**{cell(said)}.** {cell(reason(decision))}", ""]
-    lines += [f"**{cell(said)}**  " for said in summary(readout)]
+    if not (readout.awaited and decision):  # Then the decision's reason says it already.
+        lines += [f"**{cell(said)}**  " for said in summary(readout)]
     if not readout.is_withheld:
         lines += ["", cell(srm_sentence(readout))]
     lines += _table(["variant", "units", "planned"], _sizes(readout), "--:")

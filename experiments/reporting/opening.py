@@ -5,7 +5,7 @@ from html import escape
 from experiments.readout import Readout
 from experiments.reporting.advice import TONES, figures, headline, reason
 from experiments.reporting.markup import chip, verdict_chip
-from experiments.reporting.words import sentence, summary
+from experiments.reporting.words import sentence, summary, to_tell
 
 
 def opening(readout: Readout) -> str:
@@ -36,8 +36,7 @@ def sentences(readout: Readout) -> list[tuple[str, str]]:
         return [(chip("withheld", "bad"), escape(summary(readout)[0]))]
     if readout.awaited:
         return [(chip("not yet", "open"), escape(summary(readout)[0]))]
-    shown = [entry for entry in readout.comparisons if entry.metric.role == "primary"]
     return [
         (verdict_chip(entry), escape(sentence(entry, control=readout.control)))
-        for entry in shown or readout.comparisons
+        for entry in to_tell(readout) or readout.comparisons
     ]

@@ -37,7 +37,8 @@ def text(readout: Readout, *, width: int | None = None, colour: bool = False) ->
     width = None if width is None else max(width, WIDTH_MIN)
     lines = [readout.name, "=" * len(readout.name), ""]
     lines += _decision(readout, colour)
-    lines += [*summary(readout), ""]
+    if not (readout.awaited and readout.decision):  # Then the decision's reason says it already.
+        lines += [*summary(readout), ""]
     if not readout.is_withheld:
         lines += [srm_sentence(readout), ""]
     lines += [f"  {name}: {count(n)} units" for name, n in readout.n.items()]

@@ -132,7 +132,11 @@ def sentence(comparison: Comparison, *, control: str) -> str:
             return f"{variant}: no effect on {label} detected; {comparison.verdict.rule}."
         case Word.NO_MEANINGFUL_EFFECT:
             return f"{variant}: no meaningful effect on {label}; {comparison.verdict.rule}."
-        case Word.HARM | Word.SAFE | Word.UNCLEAR:
+        case Word.HARM:
+            means = f"{level(metric, comparison.treatment)} against "
+            means += level(metric, comparison.control)
+            return f"{variant} harms the guardrail {label}: {means}."
+        case Word.SAFE | Word.UNCLEAR:
             word = comparison.verdict.word.value
             return f"{variant} on {label}: {word}; {comparison.verdict.rule}."
         case Word.INCONCLUSIVE:
@@ -164,16 +168,27 @@ def srm_sentence(readout: Readout) -> str:
 
 
 def summary(readout: Readout) -> list[str]:
-    """What a reader must take away: a mismatch alone, or else a sentence per primary metric."""
+    """What a reader must take away, a sentence each: see `to_tell`; a mismatch stands alone."""
     if readout.is_withheld:
         return [srm_sentence(readout)]
     if readout.awaited:
         return [capital(readout.awaited) + "."]
-    return [
-        sentence(entry, control=readout.control)
+    return [sentence(entry, control=readout.control) for entry in to_tell(readout)]
+
+
+def to_tell(readout: Readout) -> list[Comparison]:
+    """What the first words are about: primary metrics, then every guardrail that is harmed."""
+    primary = [
+        entry
         for entry in readout.comparisons
         if entry.metric.role == "primary" or len(readout.metrics) == 1
     ]
+    harmed = [
+        entry
+        for entry in readout.comparisons
+        if entry.verdict.word is Word.HARM and entry not in primary
+    ]
+    return [*primary, *harmed]
 
 
 def capital(text: str) -> str:

@@ -10,6 +10,7 @@ runs on PostgreSQL, SQLite, DuckDB and the warehouses. Read next: `warehouse`, w
 """
 
 from dataclasses import dataclass
+from re import match
 from typing import Final, Literal
 
 from experiments.errors import DataError
@@ -46,6 +47,7 @@ class Query:
         name: Of the metric.
         sql: Yields `unit`, every column of `values`, and `at` if `has_times`.
         values: Columns that are summed per unit: one, or a ratio's numerator and denominator.
+        how: For all values, or for each.
         has_times: Count only rows in (exposed_at, until_at].
         covariate: Sum the rows in (since_at, exposed_at] too.
         cap_share: Quantile of the non-zero sums, over all variants, at which larger ones are cut.
@@ -54,10 +56,15 @@ class Query:
     name: str
     sql: str
     values: tuple[str, ...] = ("value",)
-    how: How = "sum"
+    how: How | tuple[How, ...] = "sum"
     has_times: bool = False
     covariate: bool = False
     cap_share: float | None = None
+
+    @property
+    def hows(self) -> tuple[How, ...]:
+        """What each value's rows come to."""
+        return self.how if isinstance(self.how, tuple) else (self.how,) * len(self.values)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -108,12 +115,18 @@ def cap_statement(assignment: Assignment, query: Query, value: int) -> str:
 
 
 def sums_statement(
-    assignment: Assignment, query: Query, *, limits: tuple[float | None, ...] = ()
+    assignment: Assignment,
+    query: Query,
+    *,
+    limits: tuple[float | None, ...] = (),
+    clustered: bool = False,
 ) -> str:
     """One statement: per variant (and level), the count and the sums around the pooled means.
 
     Args:
         limits: Of each value that is capped, its cap; None where there is none.
+        clustered: Add up the units of one level first (`assignment.by` names their cluster): rows
+            are then clusters, and the last column is their number of units.
     Returns:
         SQL whose rows are: variant, level or NULL, n, the pooled means, a sum per column, one per
         pair i <= j, and how many rows of the query had no value.
@@ -125,20 +138,29 @@ def sums_statement(
         else f"v{i}"
         for i in range(size)
     ]
+    grouped, summed = "", "antiphon_cut"
+    if clustered:
+        assert assignment.by
+        totals = ", ".join(f"SUM(v{i}) AS v{i}" for i in range(size))
+        grouped = (
+            f"antiphon_grouped AS (SELECT variant, level, {totals}, 1.0E0 * COUNT(*) AS v{size},"
+            " SUM(n_empty) AS n_empty FROM antiphon_cut GROUP BY variant, level),\n"
+        )
+        summed, size = "antiphon_grouped", size + 1
     means = ", ".join(f"AVG(v{i}) AS c{i}" for i in range(size))
     left = [f"(v{i} - c{i})" for i in range(size)]
     sums = [f"MIN(c{i})" for i in range(size)]
     sums += [f"SUM({term})" for term in left]
     sums += [f"SUM({left[i]} * {left[j]})" for i in range(size) for j in range(i, size)]
-    level = "level" if assignment.by else "NULL"
-    by = ", level" if assignment.by else ""
+    has_levels = bool(assignment.by) and not clustered
+    level, by = ("level", ", level") if has_levels else ("NULL", "")
     return (
         f"{_per_unit(assignment, query)},\n"
         f"antiphon_cut AS (SELECT variant, level, n_empty, {', '.join(cut)}"
-        " FROM antiphon_observed),\n"
-        f"antiphon_centre AS (SELECT {means} FROM antiphon_cut)\n"
+        f" FROM antiphon_observed),\n{grouped}"
+        f"antiphon_centre AS (SELECT {means} FROM {summed})\n"
         f"SELECT variant, {level}, COUNT(*), {', '.join(sums)}, SUM(n_empty)\n"
-        f"FROM antiphon_cut CROSS JOIN antiphon_centre GROUP BY variant{by} ORDER BY variant{by}"
+        f"FROM {summed} CROSS JOIN antiphon_centre GROUP BY variant{by} ORDER BY variant{by}"
     )
 
 
@@ -157,6 +179,20 @@ def clean(sql: str) -> str:
     return f"{text}\n"
 
 
+def first_word(sql: str) -> str:
+    """The first word of a query that is no comment, in small letters; "(" where that opens it.
+
+    >>> first_word("-- all orders\\n/* paid */ SELECT 1")
+    'select'
+    """
+    rest = sql.lstrip()
+    while rest.startswith(("--", "/*")):
+        end = "\n" if rest.startswith("--") else "*/"
+        rest = rest.partition(end)[2].lstrip()
+    word = match(r"\(|[A-Za-z]+", rest)
+    return word[0].lower() if word else ""
+
+
 def _per_unit(assignment: Assignment, query: Query) -> str:
     """One row a unit: variant, level, v0, v1, …; units in two variants are in none.
 
@@ -173,7 +209,11 @@ def _per_unit(assignment: Assignment, query: Query) -> str:
     windows = [after]
     if query.covariate:
         windows.append("m.at > one.since_at AND m.at <= one.exposed_at")
-    terms = [_term(query.how, value, window) for window in windows for value in query.values]
+    terms = [
+        _term(how, value, window)
+        for window in windows
+        for how, value in zip(query.hows, query.values, strict=True)
+    ]
     named = ", ".join(f"{term} AS v{i}" for i, term in enumerate(terms))
     empty = " OR ".join(f"m.{value} IS NULL" for value in query.values)
     return (

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from experiments.errors import DataError
 from experiments.sums.aggregates import Aggregates, merged
+from experiments.sums.quantiles import CLUSTER_UNITS
 from experiments.sums.statement import (
     Assignment,
     Query,
@@ -59,6 +60,16 @@ def sum_in_warehouse(run: Run, assignment: Assignment, queries: Sequence[Query])
         caps=tuple(caps),
         excluded=excluded,
     )
+
+
+def clusters_in_warehouse(run: Run, assignment: Assignment, query: Query) -> dict[str, Aggregates]:
+    """Sums of one metric per variant over the clusters that `assignment.by` names.
+
+    Columns are the metric's, then `CLUSTER_UNITS`. Caps are per unit, as everywhere.
+    """
+    limits = _limits(run, assignment, query)
+    rows = run(sums_statement(assignment, query, limits=limits, clustered=True))
+    return {str(row[0]): _aggregates(query, row, CLUSTER_UNITS) for row in rows}
 
 
 def capped_name(column: str, share: float) -> str:
@@ -118,8 +129,8 @@ def _caps(query: Query, limits: Sequence[float | None]) -> list[Cap]:
     ]  # fmt: skip
 
 
-def _aggregates(query: Query, row: Sequence[Any]) -> Aggregates:
-    size = len(query.columns)
+def _aggregates(query: Query, row: Sequence[Any], *also: str) -> Aggregates:
+    size = len(query.columns) + len(also)
     numbers = [float(value) for value in row[3:-1]]
     means, sums, values = numbers[:size], numbers[size : 2 * size], iter(numbers[2 * size :])
     products = [[0.0] * i + [next(values) for _ in range(i, size)] for i in range(size)]
@@ -130,7 +141,7 @@ def _aggregates(query: Query, row: Sequence[Any]) -> Aggregates:
         for i, column in enumerate(query.columns)
     ]
     return Aggregates.from_shifted_sums(
-        names, n=int(row[2]), shifts=means, sums=sums, products=products
+        [*names, *also], n=int(row[2]), shifts=means, sums=sums, products=products
     )
 
 

@@ -16,6 +16,7 @@ OLD_COLUMNS = (
 
 
 def upgrade() -> None:
+    _schedules()
     for name in ("plan", "plan_hash"):
         column = sa.Column(name, sa.Text(), nullable=False, server_default="")
         op.add_column("experiment_phase", column)
@@ -39,6 +40,30 @@ def upgrade() -> None:
         sqlite_where=sa.text("unit <> ''"),
         postgresql_where=sa.text("unit <> ''"),
     )
+
+
+def _schedules() -> None:
+    op.create_table(
+        "schedule",
+        sa.Column("name", sa.Text(), nullable=False, primary_key=True),
+        sa.Column("definition", sa.Text(), nullable=False),
+        sa.Column("next_at", BIG, nullable=True),
+        sa.Column("native", sa.Text(), nullable=False),
+    )
+    op.create_table(
+        "leader",
+        sa.Column("duty", sa.Text(), nullable=False, primary_key=True),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("held_until", BIG, nullable=False),
+    )
+    for name, kind, default in (
+        ("held_until", BIG, "0"),
+        ("tries", BIG, "1"),
+        ("engine", sa.Text(), "embedded"),
+        ("result", sa.Text(), ""),
+    ):
+        column = sa.Column(name, kind, nullable=False, server_default=default)
+        op.add_column("schedule_run", column)
 
 
 def _widen_by_copy() -> None:

@@ -115,7 +115,9 @@ STEP = {
         'campaigns/nudge.yaml:7: the path "b" needs a weight: weight: 50.'
     ),
     "  - split: {a: {weight: 0.5}, b: {weight: 1}}": (
-        "campaigns/nudge.yaml:7: weight: 0.5 is not a whole number."
+        "campaigns/nudge.yaml:7: weight: the weight 0.5 is not a whole number. Weights are parts "
+        "of their sum and need not add up to anything: 1 and 1 are halves, 70 and 30 are 70% and "
+        "30%."
     ),
     "  - split: {a: {weight: 1}}": (
         "campaigns/nudge.yaml:7: split: at least 2 entries are needed here."

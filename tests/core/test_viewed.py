@@ -135,9 +135,11 @@ def test_outside_the_coverage_or_held_out_there_is_nothing_planned_to_see() -> N
     held = a_theatre_of(a_served(), global_holdout=Holdout(0.5, "holdout:global"))
     number = person_held_by(0.5, seed="holdout:global")
 
+    flags = []
     for theatre, person in ((uncovered, a_person()), (held, a_person(number))):
         (expose,) = only(theatre.play(person, saw("green")), Expose)
-        assert expose.flag == "off_plan"
+        flags.append(expose.flag)
+    assert flags == ["off_plan", "held_out"]
 
 
 def test_an_audience_that_was_left_meanwhile_takes_nothing_back() -> None:

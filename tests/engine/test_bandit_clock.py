@@ -12,6 +12,9 @@ from engine.core.model import DAY, HOUR
 from engine.release.live import load_playbook
 from engine.release.playbook import Playbook
 from engine.running import Running
+from engine.scheduling.jobs import JOBS
+from engine.scheduling.plans import plans_of
+from engine.scheduling.rows import Run
 from engine.settings import Settings
 from engine.simulation.replay import Replay, applied, simulated_links, throwaway
 from engine.store.database import Database
@@ -93,6 +96,13 @@ def load_applied(database: Database, vault: Vault) -> Playbook | None:
     return load_playbook(database, vault=vault, environ={})
 
 
+def learn(running: Running) -> None:
+    """What the schedule "bandit-updates" does in a running engine."""
+    assert running.playbook is not None
+    plan = plans_of(running.playbook.workspace)["bandit-updates"]
+    JOBS[plan.job](running.schedules.means, Run("bandit-updates", 0, plan, "test", 1))
+
+
 def test_a_running_engine_learns_and_the_one_beside_it_plays_by_it(
     database_url: str, tmp_path: Path
 ) -> None:
@@ -106,7 +116,7 @@ def test_a_running_engine_learns_and_the_one_beside_it_plays_by_it(
             it.commits.start()
             it.reload()
 
-        engines[0].keep_limits()
+        learn(engines[0])
         engines[1].reload_if_changed()
 
         for it in engines:
@@ -116,7 +126,7 @@ def test_a_running_engine_learns_and_the_one_beside_it_plays_by_it(
             assert learnt.weights["bold"] == max(learnt.weights.values())
         # Asked again before its time, either does nothing; so does one that has heard of nothing.
         for it in engines:
-            it.keep_limits()
+            learn(it)
         with engines[0].database.read() as connection:
             assert connection.execute("SELECT count(*) FROM bandit_weights") == [(1,)]
     finally:

@@ -57,6 +57,14 @@ def test_an_unknown_command_is_answered_with_the_nearest(antiphon: Antiphon) -> 
     assert len(near.error.splitlines()) == len(far.error.splitlines()) == 1
 
 
+def test_a_flag_of_another_action_is_not_suggested_to_itself(antiphon: Antiphon) -> None:
+    told = antiphon("experiment", "list", "--as-of", "now")
+
+    assert told.code == 2
+    assert "Another action takes --as-of, this one does not." in told.error
+    assert "Did you mean" not in told.error
+
+
 def test_help_is_quick() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "engine.cli", "--help"], check=True, capture_output=True)

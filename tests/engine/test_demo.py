@@ -221,6 +221,9 @@ def test_a_tenth_of_the_households_plays_to_a_report_that_keeps_its_word(tmp_pat
     assert played.truths[EXPERIMENT].planted["email"] > 0
     assert played.truths[EXPERIMENT].planted["sms"] == 0
     assert played.truths[EXPERIMENT].planted["control"] == 0
+    # The truth is of the very units that were read, not of those after the planned end.
+    (read,) = [it.readout for it in played.findings if it.study.name == EXPERIMENT]
+    assert played.truths[EXPERIMENT].n == dict(read.n)
     html = path.read_text()
     assert path == tmp_path / "shop" / REPORT
     assert "Why this much was planted" in html

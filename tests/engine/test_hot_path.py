@@ -1,16 +1,18 @@
 """What keeps the tick fast, held as behaviour: few statements, small indexes, no needless row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 
 from engine.core.model import HOUR, Contact
 from engine.store import people
+from engine.store.claims import Scan
 from engine.store.connection import Connection, SqliteConnection
 from engine.store.database import Database
-from engine.store.events import own_hash
+from engine.store.events import EventLog, message_hash, own_hash
 from engine.store.queue import suppress
+from engine.ticking.taking import PEEK, next_events
 from engine.ticking.tick import PIECE
 from tests.rig.stage import Stage
 
@@ -62,6 +64,59 @@ def test_more_people_than_a_piece_holds_are_all_played(stage: Stage) -> None:
 
     assert len(stage.messages("receipt")) == len(users)
     assert stage.rows("SELECT count(*) FROM membership WHERE segment = 'buyer'") == [(len(users),)]
+
+
+@pytest.mark.parametrize("n_due", [0, 1, PEEK - 1, PEEK, PEEK + 1, 3 * PEEK])
+@pytest.mark.parametrize("n_ahead", [0, 1, 2 * PEEK])
+@pytest.mark.parametrize("limit", [1, PEEK - 1, PEEK, PEEK + 1, 100])
+def test_a_batch_takes_what_has_come_however_many_are_looked_at_first(
+    sqlite_database: Database, n_due: int, n_ahead: int, limit: int
+) -> None:
+    instants = [*range(1, n_due + 1), *range(1_000, 1_000 + n_ahead)]
+    log = log_of(sqlite_database, instants)
+
+    with sqlite_database.read() as connection:
+        rows, horizon, position = next_events(
+            connection, log, Scan({0: 0}, 1), 500, limit=limit, is_careful=False
+        )
+
+    n_taken = min(limit, n_due)
+    assert [row[0] for row in rows] == list(range(1, n_taken + 1))
+    assert position == n_taken
+    # No timer overtakes the event that waits for the next batch.
+    assert horizon == (n_taken if n_taken < n_due else 500)
+
+
+def test_what_lies_ahead_in_the_log_is_only_looked_at(
+    monkeypatch: pytest.MonkeyPatch, sqlite_database: Database
+) -> None:
+    """A replay holds days of events in its log: read whole at each of its ticks they cost more
+    than the timers that the tick is for."""
+    log = log_of(sqlite_database, range(1_000, 1_200))
+    limits: list[int] = []
+    honest = log.read_after
+
+    def read_after(*given: Any, limit: int, **more: Any) -> Any:
+        limits.append(limit)
+        return honest(*given, limit=limit, **more)
+
+    monkeypatch.setattr(log, "read_after", read_after)
+    with sqlite_database.read() as connection:
+        next_events(connection, log, Scan({0: 0}, 1), 500, limit=100, is_careful=False)
+
+    assert limits == [PEEK]
+
+
+def log_of(database: Database, instants: Iterable[int]) -> EventLog:
+    """A log with one event of one profile at each of these instants."""
+    log = EventLog()
+    rows = [
+        (message_hash("test", str(at)), 1, "Page Viewed", at, at, 0, "{}", "{}", None)
+        for at in instants
+    ]
+    with database.write() as connection:
+        log.append(connection, rows, now=0)
+    return log
 
 
 def test_a_profile_that_an_event_leaves_as_it_was_is_not_written(stage: Stage) -> None:

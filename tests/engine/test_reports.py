@@ -126,7 +126,7 @@ def test_a_study_is_read_by_its_frozen_plan_and_the_edit_is_shown(database: Data
     assert found.readout.alpha == 0.01
     shown = {it.what: (it.frozen, it.now) for it in record.changes}
     assert shown["alpha"] == ("0.01", "0.2")
-    assert shown["metrics late"] == ("nothing", "planned")
+    assert shown["metrics late"] == ("nothing", "measured")
     assert found.readout.of("late", "email").metric.role == "exploratory"
     assert found.readout.of("orders", "email").metric.role == "primary"
 
@@ -212,6 +212,7 @@ def test_who_is_left_out_is_counted_with_the_reason_per_variant(database: Databa
     keep_exposures(database, arms(40))
     keep_flags(database, "forced", arms(6, first=100))
     keep_flags(database, "off_plan", arms(4, first=200))
+    keep_flags(database, "held_out", arms(2, first=250))
     keep_exposures(database, arms(8, first=300, at=AS_OF - DAY))
     conflict = {"experiment": "nudge", "kept": "email", "dropped": "control"}
     keep_events(database, [(1, "Assignment Conflict", START + DAY, conflict)])
@@ -221,12 +222,16 @@ def test_who_is_left_out_is_counted_with_the_reason_per_variant(database: Databa
     left = {it.why: dict(it.n_by_variant) for it in found.readout.quality.excluded}
     assert left == {
         "were given their variant by hand": {"control": 3, "email": 3},
+        "are held out, and a client that could not know showed them a variant": {
+            "control": 1,
+            "email": 1,
+        },
         "saw another variant than the one assigned": {"control": 2, "email": 2},
         "turned out to be one person with two profiles under different variants": {"email": 1},
         "wait for their 14 days to be over": {"control": 4, "email": 4},
     }
     assert sum(found.n.values()) == 39
-    assert all(it.of == 58 for it in found.readout.quality.excluded)
+    assert all(it.of == 60 for it in found.readout.quality.excluded)
 
 
 def test_a_report_has_its_days_segments_populations_and_stake(database: Database) -> None:

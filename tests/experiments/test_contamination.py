@@ -47,6 +47,14 @@ def test_silence_that_was_broken_is_a_leak() -> None:
     assert found.reading == "3 units that should have heard nothing were reached."
 
 
+def test_of_the_silence_of_all_campaigns_the_treated_sides_messages_are_no_disturbance() -> None:
+    sides = {"held_out": Touched(1_000, 0), "treated": Touched(9_000, 8_640)}
+
+    found = contamination(sides, control="held_out", treatment="treated", must_be_silent=True)
+
+    assert found.reading == "Nobody held out was reached; 96.0% of the others were."
+
+
 def test_nothing_touched_is_said_in_few_words() -> None:
     found = contamination({"a": Touched(50, 0), "b": Touched(60, 0)}, control="a", treatment="b")
 

@@ -127,7 +127,7 @@ def test_strata_without_variation_are_not_tested():
 def test_a_complement_of_one_unit_dilutes_without_a_variance_of_its_own():
     triggered = unadjusted(*[moments(FINE, SPEND, covariates=()) for _ in range(2)])
 
-    found = diluted(triggered, untriggered=None)
+    found = diluted(triggered, metric=Metric(name="y"), untriggered=None)
 
     assert found == triggered
 

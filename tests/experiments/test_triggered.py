@@ -32,7 +32,9 @@ def a_trial(rng, n, *, share=0.1, effect=1.0):
 def dilute(trial):
     (hit_c, rest_c), (hit_t, rest_t) = trial
     triggered = unadjusted(moments_of(hit_c), moments_of(hit_t))
-    return triggered, diluted(triggered, untriggered=moments_of(np.concatenate([rest_c, rest_t])))
+    return triggered, diluted(
+        triggered, metric=Metric(name="y"), untriggered=moments_of(np.concatenate([rest_c, rest_t]))
+    )
 
 
 def test_the_effect_on_everybody_is_the_triggered_one_times_the_share_triggered():
@@ -100,7 +102,7 @@ def test_when_all_are_triggered_nothing_is_diluted():
     trial = a_trial(np.random.default_rng(4), 200, share=1.1)
     triggered = unadjusted(*[moments_of(hit) for hit, _ in trial])
 
-    assert diluted(triggered, untriggered=None) == triggered
+    assert diluted(triggered, metric=Metric(name="y"), untriggered=None) == triggered
 
 
 WEIGHTS = {"control": 50, "treatment": 50}

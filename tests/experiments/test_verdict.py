@@ -1,5 +1,6 @@
 """Plan + aggregates -> verdict: the sample ratio first, then one p-value, then the words."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from experiments.believing import believed
 from experiments.errors import DataError, PlanError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.bayes import NOT_PEEKING_PROOF, Prior, posterior
+from experiments.evidence.equivalence import Margin
 from experiments.metrics import Metric
 from experiments.plan import PriorBelief
 from experiments.readout import Word
@@ -190,6 +192,93 @@ def test_few_conversions_watched_all_the_time_are_read_exactly():
 
     assert found.comparisons[0].method == "exact sequence of conversions"
     assert found.comparisons[0].effect.pvalue < 0.05
+
+
+def of_conversions(events, n):
+    share = events / n
+    return Aggregates(n, ("y",), (share,), ((events * (1 - share),),))
+
+
+@pytest.mark.parametrize("method", ["fixed", "sequential", "group_sequential", "bayesian"])
+def test_a_guardrail_is_not_harmed_by_what_chance_explains_beside_an_empty_control(method):
+    # None of 196 against 27 of 1,654: 3.2 would be expected, and none of those comes once in 25.
+    guard = Metric(name="y", kind="proportion", role="guardrail", better="lower")
+    plan = {"looks": (1.0,)} if method == "group_sequential" else {}
+
+    found = read(
+        of_conversions(27, 1_654), control=of_conversions(0, 196), metrics=[guard], method=method,
+        weights={"control": 10, "reminder": 90}, planned_sample=1_850, alpha=0.01, **plan,
+    ).comparisons[0]  # fmt: skip
+
+    assert found.effect.pvalue > 0.01
+    assert found.verdict.word is Word.UNCLEAR
+
+
+@pytest.mark.parametrize("method", ["fixed", "sequential"])
+@pytest.mark.parametrize("better", ["lower", "higher"])
+def test_a_rare_guardrails_word_never_contradicts_the_interval_that_is_shown(method, better):
+    guard = Metric(name="y", kind="proportion", role="guardrail", better=better)
+
+    for control, treatment in itertools.product([0, 1, 3, 9, 30], repeat=2):
+        found = read(
+            of_conversions(treatment, 800), control=of_conversions(control, 800), metrics=[guard],
+            method=method, planned_sample=1_600, margins={"y": Margin(0.3, relative=True)},
+        ).comparisons[0]  # fmt: skip
+
+        lift, word = found.effect.lift_rel, found.verdict.word
+        worse = treatment > control if better == "lower" else treatment < control
+        if word is Word.HARM:
+            assert worse
+            assert found.effect.pvalue <= 0.1
+        if word is Word.SAFE:
+            near = lift.ci_lower if better == "higher" else -(lift.ci_upper or 9)
+            assert near > -0.45
+            assert not (worse and found.effect.pvalue <= 0.05)
+        if found.effect.pvalue <= 0.05 and worse:
+            assert word is Word.HARM
+
+
+def test_a_harmed_guardrail_is_among_the_first_words_even_where_nothing_is_decided_yet():
+    metrics = [
+        Metric(name="y", title="revenue"),
+        Metric(name="z", title="Complaints", kind="proportion", role="guardrail", better="lower"),
+    ]
+    arms = [
+        Aggregates(
+            2_000, ("y", "z"), (50.0, share),
+            ((100 * 1_999, 0.0), (0.0, 2_000 * share * (1 - share))),
+        )
+        for share in (0.05, 0.10)
+    ]  # fmt: skip
+
+    readout = read(arms[1], control=arms[0], metrics=metrics)
+
+    assert summary(readout) == [
+        "reminder: no effect on revenue detected; beyond ±1.2 % ruled out.",
+        "reminder harms the guardrail Complaints: 10.00 % against 5.00 %.",
+    ]
+    assert readout.decision.reason == "reminder harms the guardrail Complaints"
+
+
+def test_with_several_primary_metrics_the_decision_names_the_one_that_rose():
+    metrics = [Metric(name="y", title="revenue"), Metric(name="z", title="orders")]
+    arms = [
+        Aggregates(2_000, ("y", "z"), (50.0, mean), ((100 * 1_999, 0.0), (0.0, 1_999.0)))
+        for mean in (1.0, 1.2)
+    ]
+
+    readout = read(arms[1], control=arms[0], metrics=metrics)
+
+    assert readout.decision.reason == "reminder is better on orders"
+
+
+def test_a_guardrail_that_nobody_met_says_so():
+    guard = Metric(name="y", kind="proportion", role="guardrail", better="lower")
+    nobody = of_conversions(0, 800)
+
+    found = read(nobody, control=nobody, metrics=[guard], method="sequential", planned_sample=1_600)
+
+    assert found.comparisons[0].verdict.rule == "nobody did it yet, in either variant"
 
 
 def test_a_lowered_metric_reads_as_lowered():

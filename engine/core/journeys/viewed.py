@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from engine.core.assigning import (
     FORCED,
+    HELD_OUT_BY,
     NOT_STARTED,
     OUTSIDE,
     STOPPED,
@@ -92,7 +93,9 @@ def take_exposure(scene: Scene, event: Event) -> None:
         # Another profile of the same unit was first: this one shares its variant and its phase.
         variant, phase = known.variant, known.phase
     elif variant != given.variant:
-        flag, allocation = "off_plan", 0
+        # A stranger is in no holdout until this visit makes them a profile, which may be held out.
+        flag = "held_out" if given.reason.startswith(HELD_OUT_BY) else "off_plan"
+        allocation = 0
         probability = arms.shares.get(variant, 0.0)
     seen_at = min(event.at, event.accepted_at)
     scene.state.exposures[key] = Exposed(variant, phase, seen_at)

@@ -1,0 +1,70 @@
+"""What is wrong with `schedules`: names that lead nowhere, times that never come."""
+
+from campaigns.conditions import Conditions
+from campaigns.problems import advice
+from campaigns.reading import Text
+from campaigns.schedule_forms import BUILT_IN, JOBS, WHEN, ScheduledForm
+from campaigns.schema import ApiTriggerForm
+from engine.schedule import check_times
+
+
+def check_schedules(conditions: Conditions, *, file: str) -> None:
+    """Report what no single schedule can see alone, and those that never fire."""
+    workspace = conditions.workspace
+    zone = str(workspace.settings.zone)
+    for name, form in workspace.settings.schedules.items():
+        own = BUILT_IN.get(str(name))
+        if message := _misnamed(name, form):
+            conditions.report(file, name.line, str(name), message)
+            continue
+        times = form.times(own)
+        if times is None:
+            message = f'the schedule "{name}" does not say when: write one of {", ".join(WHEN)}.'
+            conditions.report(file, name.line, str(name), message)
+            continue
+        try:
+            check_times(times, str(form.zone or zone))
+        except ValueError as error:
+            written = form.cron or form.rrule
+            line = written.line if isinstance(written, Text) else form.line
+            message = f'the schedule "{name}": {error}'
+            conditions.report(file, line, str(written or form.every or ""), message)
+        _check_broadcast(conditions, name, form, file)
+
+
+def _misnamed(name: Text, form: ScheduledForm) -> str:
+    """What is wrong with the name and the job together, or ""."""
+    if name in BUILT_IN:
+        if form.run is not None and form.run != name:
+            return f'"{name}" is a schedule of our own and runs itself. Call this one otherwise.'
+        return ""
+    if form.run is None:
+        return f'the schedule "{name}" does not say what it should run.{advice(name, JOBS)}'
+    return ""
+
+
+def _check_broadcast(conditions: Conditions, name: Text, form: ScheduledForm, file: str) -> None:
+    """A broadcast starts a campaign of the API for everyone in a segment; nothing else does."""
+    if form.run != "broadcast":
+        for key in ("campaign", "audience"):
+            if (given := getattr(form, key)) is not None:
+                message = f"{key} belongs to run: broadcast. Delete it, or write that."
+                conditions.report(file, given.line, str(given), message)
+        return
+    for key in ("campaign", "audience"):
+        if getattr(form, key) is None:
+            message = f'the broadcast "{name}" does not name its {key}: {key}: NAME.'
+            conditions.report(file, name.line, str(name), message)
+    if form.audience is not None:
+        conditions.segment(form.audience, file)
+    if form.campaign is None or not conditions.known(
+        "campaign", form.campaign, conditions.names["campaigns"], file
+    ):
+        return
+    started = conditions.workspace.campaigns.get(str(form.campaign))
+    if started is not None and not isinstance(started.trigger, ApiTriggerForm):
+        message = (
+            f'a broadcast starts the campaign "{form.campaign}" as the API does. '
+            "Write there trigger: {api: true}."
+        )
+        conditions.report(file, form.campaign.line, str(form.campaign), message)

@@ -1,0 +1,1 @@
+"""Recurring jobs: one table of schedules, each run claimed once, by whichever engine runs it."""
