@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 
 from engine.readout.datafile import sum_datafile  # noqa: E402
 from engine.readout.datafile_layout import Layout  # noqa: E402
-from experiments.analyze import ExperimentPlan, analyze  # noqa: E402
+from experiments.analysis.analyze import ExperimentPlan, analyze  # noqa: E402
 from experiments.metrics import Metric  # noqa: E402
 
 METRICS = [f"m{i}" for i in range(1, 6)]

@@ -12,14 +12,14 @@ from typing import get_args
 
 from engine.core.errors import AntiphonError, UsageError
 from engine.readout.metric_spec import KEYS, Spec, nearest, parsed
-from experiments.analyze import ExperimentPlan, Method, analyze
-from experiments.collected import from_unit_sums
+from experiments.analysis.analyze import ExperimentPlan, Method, analyze
+from experiments.analysis.collected import from_unit_sums
+from experiments.analysis.readout import Readout
 from experiments.errors import ExperimentsError
 from experiments.estimation.cuped import Adjust
 from experiments.evidence.families import PrimaryCorrection
 from experiments.evidence.spending import Kind as SpendingKind
 from experiments.metrics import Metric
-from experiments.readout import Readout
 from experiments.sums.unit_sums import UnitSums
 
 HELP = "compare the variants of an experiment in a CSV, JSONL or Parquet file"

@@ -22,7 +22,7 @@ from engine.readout.metric_sums import Keys, MetricSums
 from engine.readout.plans import Reading
 from engine.readout.studies import Study
 from engine.store.connection import Connection
-from experiments.collected import RECEIVED, Collected, hash_of
+from experiments.analysis.collected import RECEIVED, Collected, hash_of
 from experiments.metrics import Metric
 from experiments.sums.aggregates import Aggregates
 

@@ -16,7 +16,7 @@ from engine.core.model import DAY, Instant
 from engine.readout.metric_sums import Unit
 from engine.readout.studies import Study
 from engine.store.connection import Connection
-from experiments.plan import ExperimentPlan
+from experiments.analysis.plan import ExperimentPlan
 from experiments.sums.unit_sums import Excluded
 
 AFTER_TREATMENT: Final = (

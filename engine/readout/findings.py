@@ -1,4 +1,4 @@
-"""What an experiment or a holdout was worth: exposures and events -> `experiments.analyze`.
+"""What an experiment or a holdout was worth: exposures and events -> `analysis.analyze`.
 
 Everyone exposed is compared as assigned (intention to treat), from the instant it mattered. A unit
 counts once its longest window has closed, in every variant alike. Where the gates' answers were
@@ -26,10 +26,10 @@ from engine.readout.touches import touched_by_others
 from engine.readout.warehouse_metrics import Missing, sum_everywhere
 from engine.release.experiment_orders import experiment_standings
 from engine.store.connection import Connection
-from experiments.analyze import analyze
-from experiments.collected import Collected, Estimated
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import Collected, Estimated
+from experiments.analysis.readout import Readout
 from experiments.errors import DataError
-from experiments.readout import Readout
 
 UNITS_MIN: Final = 2
 """Per variant; with fewer there is no variance to speak of."""

@@ -12,8 +12,8 @@ from campaigns.metrics import WarehouseMetric
 from engine.readout.plans import Reading
 from engine.readout.studies import Study
 from engine.readout.warehouse_metrics import Missing
-from experiments.decision import Choice, Decision
-from experiments.readout import Readout
+from experiments.analysis.decision import Choice, Decision
+from experiments.analysis.readout import Readout
 
 STANDS: Final = ("sample ratio", "planned end", "harm")
 """Rules whose answer no other metric could change."""

@@ -18,9 +18,7 @@ from engine.core.model import Instant
 from engine.readout.metric_sums import analysed_metric
 from engine.readout.studies import Study
 from engine.store.connection import Connection
-from experiments.evidence.equivalence import Margin
-from experiments.metrics import Role
-from experiments.plan import (
+from experiments.analysis.plan import (
     DUNNETT_METHODS,
     ExperimentPlan,
     Method,
@@ -31,6 +29,8 @@ from experiments.plan import (
     differences,
     digest,
 )
+from experiments.evidence.equivalence import Margin
+from experiments.metrics import Role
 
 PLANNED_SAMPLE: Final = 10_000
 """Where the sequential method is tightest if nothing is planned. Fixed for all, so that no data

@@ -12,7 +12,7 @@ from campaigns.metrics import compile_metrics
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
 from engine.core.model import Experiment, Instant
-from experiments.plan import canonical_json
+from experiments.analysis.plan import canonical_json
 
 
 def frozen_plan(experiment: Experiment, workspace: Workspace, *, started_at: Instant) -> str:

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
-from experiments.decision import PERIOD_DAYS, Choice, Decision
+from experiments.analysis.decision import PERIOD_DAYS, Choice, Decision
+from experiments.analysis.readout import Readout
 from experiments.evidence.compare import Interval
 from experiments.metrics import Metric
-from experiments.readout import Readout
 from experiments.reporting.words import capital, level, number, percent, span
 
 TONES = {

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from experiments.readout import Comparison, Readout, Word
+from experiments.analysis.readout import Comparison, Readout, Word
 from experiments.reporting.markup import panel, table, tone, verdict_chip
 from experiments.reporting.plot import (
     Scale,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import assert_never
 
-from experiments.readout import Readout
+from experiments.analysis.readout import Readout
 from experiments.reporting import effects, opening, reading, trust, unfolded
 from experiments.reporting.markup import heading, table, unbroken
 from experiments.reporting.style import CSS

@@ -3,12 +3,20 @@
 from math import isfinite
 from typing import Any, Final
 
-from experiments.decision import PERIOD_DAYS, Decision
+from experiments.analysis.decision import PERIOD_DAYS, Decision
+from experiments.analysis.plan import PlanRecord
+from experiments.analysis.readout import (
+    Comparison,
+    Complier,
+    Effect,
+    Moment,
+    Quality,
+    Readout,
+    Wear,
+)
 from experiments.evidence.compare import Interval
 from experiments.evidence.srm import SampleRatio
-from experiments.plan import PlanRecord
 from experiments.programme.heterogeneity import Dimension
-from experiments.readout import Comparison, Complier, Effect, Moment, Quality, Readout, Wear
 from experiments.reporting.words import summary
 
 FORM: Final = "antiphon/readout/1"

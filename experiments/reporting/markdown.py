@@ -1,6 +1,6 @@
 """A readout as a Markdown section with tables, for pull requests and chats."""
 
-from experiments.readout import Readout
+from experiments.analysis.readout import Readout
 from experiments.reporting.advice import figures, headline, reason
 from experiments.reporting.rows import columns, rows
 from experiments.reporting.words import (

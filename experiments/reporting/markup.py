@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from experiments.readout import Comparison, Word
+from experiments.analysis.readout import Comparison, Word
 
 
 def chip(word: str, tone: str) -> str:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from experiments.readout import Readout
+from experiments.analysis.readout import Readout
 from experiments.reporting.advice import TONES, figures, headline, reason
 from experiments.reporting.markup import chip, verdict_chip
 from experiments.reporting.words import sentence, summary, to_tell

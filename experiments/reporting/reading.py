@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from experiments.decision import RULES, Decision
+from experiments.analysis.decision import RULES, Decision
+from experiments.analysis.readout import Readout
 from experiments.metrics import Metric
-from experiments.readout import Readout
 from experiments.reporting.markup import chip, folded, panel, paragraph, table
 from experiments.reporting.words import all_notes, number, percent
 

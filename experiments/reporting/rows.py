@@ -1,6 +1,6 @@
 """The table of effects as cells of text, for the terminal and Markdown alike."""
 
-from experiments.readout import Comparison, Readout
+from experiments.analysis.readout import Comparison, Readout
 from experiments.reporting.words import chance, level, level_span, percent, pvalue_text, span
 
 COLUMNS = (

@@ -6,8 +6,8 @@ with unknown keys refused.
 
 from typing import Any, Final
 
-from experiments.decision import RULES, Choice
-from experiments.readout import Word
+from experiments.analysis.decision import RULES, Choice
+from experiments.analysis.readout import Word
 from experiments.reporting.json_form import FORM
 
 Schema = dict[str, Any]

@@ -8,7 +8,7 @@ only repeats what the words say.
 from textwrap import fill
 from typing import Final
 
-from experiments.readout import Readout
+from experiments.analysis.readout import Readout
 from experiments.reporting.advice import TONES, figures, headline, reason
 from experiments.reporting.markup import tone
 from experiments.reporting.reading import DIGEST_SHOWN

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from experiments.readout import Readout
+from experiments.analysis.readout import Readout
 from experiments.reporting.markup import chip, folded, panel, paragraph, table
 from experiments.reporting.plot import size_bar
 from experiments.reporting.words import (

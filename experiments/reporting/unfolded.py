@@ -2,9 +2,9 @@
 
 from html import escape
 
+from experiments.analysis.readout import Comparison, OverTime, Readout, Segments
 from experiments.evidence.compare import Interval
 from experiments.programme.heterogeneity import Dimension
-from experiments.readout import Comparison, OverTime, Readout, Segments
 from experiments.reporting.advice import compact, quantity
 from experiments.reporting.chart import Curve, curve
 from experiments.reporting.markup import chip, folded, panel, paragraph, table, tone

@@ -6,9 +6,9 @@ before negative numbers.
 
 from math import floor, isfinite, log10
 
+from experiments.analysis.readout import Comparison, Readout, Word
 from experiments.evidence.compare import Interval
 from experiments.metrics import Metric
-from experiments.readout import Comparison, Readout, Word
 
 MINUS = "−"
 

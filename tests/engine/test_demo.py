@@ -42,10 +42,10 @@ from engine.demo.planting import (
 from engine.demo.year import FAST_SHARE, SHOP, Year, play_year
 from engine.release.publish import check
 from engine.simulation.replay import Replay, applied, simulated_links, throwaway
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analysis.analyze import ExperimentPlan, analyze
+from experiments.analysis.readout import Readout, Word
 from experiments.assignment import assign, is_held_out
 from experiments.metrics import Metric
-from experiments.readout import Readout, Word
 from experiments.sums.aggregates import Aggregates
 
 YEAR = Year.starting()

@@ -16,8 +16,8 @@ from engine.readout.reports import as_json, as_text, page, report_schema, sectio
 from engine.readout.studies import studies
 from engine.store import bulk
 from engine.store.database import Database
-from experiments.decision import Choice
-from experiments.plan import canonical_json
+from experiments.analysis.decision import Choice
+from experiments.analysis.plan import canonical_json
 from tests.engine.commanding import (  # noqa: F401
     Antiphon,
     _no_database_of_the_developer,

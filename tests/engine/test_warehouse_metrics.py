@@ -23,7 +23,7 @@ from engine.store import bulk
 from engine.store.database import Database
 from engine.store.elsewhere import opened
 from engine.store.elsewhere_kinds import instant_of
-from experiments.decision import Choice
+from experiments.analysis.decision import Choice
 from experiments.sums.aggregates import Aggregates
 from tests.engine.commanding import Antiphon, _no_database_of_the_developer, antiphon, shop
 from tests.engine.test_readout import (

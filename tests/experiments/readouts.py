@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from experiments.analyze import analyze
-from experiments.collected import RECEIVED, Collected
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import RECEIVED, Collected
+from experiments.analysis.plan import ExperimentPlan, frozen
 from experiments.evidence.equivalence import Margin
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan, frozen
 from experiments.sums.aggregates import Aggregates, merged
 from experiments.sums.unit_sums import Cap, Excluded
 

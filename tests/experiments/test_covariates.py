@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analysis.analyze import ExperimentPlan, analyze
 from experiments.errors import DataError
 from experiments.estimation.covariates import usable
 from experiments.estimation.cuped import adjusted, unadjusted

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analysis.analyze import ExperimentPlan, analyze
 from experiments.errors import DataError, PlanError
 from experiments.estimation.cuped import adjusted, unadjusted
 from experiments.estimation.ratio import moments

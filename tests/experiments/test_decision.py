@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from experiments.analyze import ExperimentPlan, analyze
-from experiments.collected import Collected
-from experiments.decision import (
+from experiments.analysis.analyze import ExperimentPlan, analyze
+from experiments.analysis.collected import Collected
+from experiments.analysis.decision import (
     RULES,
     Arm,
     Choice,

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from experiments.analyze import analyze
-from experiments.collected import Collected
-from experiments.decision import Choice
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import Collected
+from experiments.analysis.decision import Choice
+from experiments.analysis.few_units import FEW_UNITS
+from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.readout import Word
 from experiments.evidence.sequential import critical_value, mixture_variance
-from experiments.few_units import FEW_UNITS
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan
-from experiments.readout import Word
 from experiments.sums.aggregates import Aggregates
 from experiments.sums.quantiles import CLUSTER_UNITS
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from experiments.analyze import ExperimentPlan, analyze
-from experiments.collected import Collected
-from experiments.decision import Choice
+from experiments.analysis.analyze import ExperimentPlan, analyze
+from experiments.analysis.collected import Collected
+from experiments.analysis.decision import Choice
 from experiments.estimation.cuped import unadjusted
 from experiments.estimation.ratio import moments
 from experiments.evidence.group_sequential import GroupSequentialPlan, group_sequential

@@ -16,15 +16,15 @@ from engine.readout.exposures import require_before_treatment
 from engine.readout.findings import among_reachable, read_out
 from engine.store import migrate
 from engine.store.database import Database
-from experiments.analyze import analyze
-from experiments.collected import Collected
-from experiments.decision import Choice
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import Collected
+from experiments.analysis.decision import Choice
+from experiments.analysis.plan import ExperimentPlan, frozen
 from experiments.errors import DataError, PlanError
 from experiments.estimation.cuped import unadjusted
 from experiments.estimation.ratio import moments
 from experiments.estimation.triggered import diluted
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan, frozen
 from experiments.programme.contamination import Touched, contamination
 from experiments.reporting import report
 from experiments.sums.aggregates import Aggregates

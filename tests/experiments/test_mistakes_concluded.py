@@ -12,18 +12,18 @@ from scipy import stats
 
 from campaigns.analysis_forms import AnalysisForm
 from engine.core.model import DAY
-from experiments.analyze import analyze
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import Collected, Estimated
+from experiments.analysis.decision import Choice
+from experiments.analysis.plan import frozen
+from experiments.analysis.readout import Word
 from experiments.bandits.log import require_vector
-from experiments.collected import Collected, Estimated
-from experiments.decision import Choice
 from experiments.errors import DataError, PlanError
 from experiments.estimation.cuped import unadjusted
 from experiments.estimation.ratio import moments
 from experiments.metrics import Metric
-from experiments.plan import frozen
 from experiments.programme.interactions import independence_pvalue
 from experiments.programme.meta import PastEffect, between_variance, shrunk
-from experiments.readout import Word
 from tests.engine.test_analyze_command import a_file, antiphon
 from tests.engine.test_readout import AS_OF, START, a_metric, a_study, arms, keep_exposures
 from tests.experiments.test_mistakes import BASIC, SPEND, a_plan, database, of, read, two

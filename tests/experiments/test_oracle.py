@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import tea_tasting as tt
 
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analysis.analyze import ExperimentPlan, analyze
 from experiments.metrics import Metric
 from tests.experiments.data import a_shop, aggregates, hillstrom
 

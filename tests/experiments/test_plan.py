@@ -6,12 +6,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from experiments.analyze import analyze
-from experiments.collected import Collected
+from experiments.analysis.analyze import analyze
+from experiments.analysis.collected import Collected
+from experiments.analysis.plan import (
+    ExperimentPlan,
+    PriorBelief,
+    canonical,
+    digest,
+    frozen,
+    held_to,
+)
 from experiments.errors import PlanError
 from experiments.evidence.equivalence import Margin
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan, PriorBelief, canonical, digest, frozen, held_to
 from experiments.sums.aggregates import Aggregates
 
 END = datetime(2026, 4, 1, 12, 0, tzinfo=UTC)

@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from experiments.analyze import ExperimentPlan, analyze
+from experiments.analysis.analyze import ExperimentPlan, analyze
 from experiments.metrics import Metric
 from experiments.reporting import report
 from tests.experiments.data import aggregates

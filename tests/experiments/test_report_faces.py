@@ -54,7 +54,7 @@ def every_kind_of_readout(full):
     yield a_full_readout(plan=a_plan(**looks))
     aggregates, collected = a_collection()
     lost = {**aggregates, "reminder": collected.days["2026-03-02"]["reminder"]}
-    from experiments.analyze import analyze
+    from experiments.analysis.analyze import analyze
 
     yield analyze(a_plan(), lost)  # a mismatch
 

@@ -6,15 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from experiments.analyze import ExperimentPlan, analyze
-from experiments.believing import believed
+from experiments.analysis.analyze import ExperimentPlan, analyze
+from experiments.analysis.believing import believed
+from experiments.analysis.plan import PriorBelief
+from experiments.analysis.readout import Word
 from experiments.errors import DataError, PlanError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.bayes import NOT_PEEKING_PROOF, Prior, posterior
 from experiments.evidence.equivalence import Margin
 from experiments.metrics import Metric
-from experiments.plan import PriorBelief
-from experiments.readout import Word
 from experiments.reporting.words import sentence, summary
 from experiments.sums.aggregates import Aggregates
 from tests.experiments.data import aggregates

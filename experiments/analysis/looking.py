@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil
 
-from experiments.collected import Arms, Collected
+from experiments.analysis.collected import Arms, Collected
+from experiments.analysis.plan import ExperimentPlan
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan
 from experiments.sums.aggregates import Aggregates
 
 

@@ -9,7 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from math import inf
 
-from experiments.comparing import planned_pair
+from experiments.analysis.comparing import planned_pair
+from experiments.analysis.few_units import is_too_few
+from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.readout import Comparison, Effect, Verdict, Word
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.compare import (
     Alternative,
@@ -29,9 +32,6 @@ from experiments.evidence.equivalence import (
 )
 from experiments.evidence.families import Claim, Judged, judged_families
 from experiments.evidence.sequential import always_valid_one_sided
-from experiments.few_units import is_too_few
-from experiments.plan import ExperimentPlan
-from experiments.readout import Comparison, Effect, Verdict, Word
 from experiments.reporting.words import p_is, percent, pvalue_text
 
 AtLevel = Callable[[Comparison, float], Interval]

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from experiments.collected import Collected
-from experiments.decision import Arm, Choice, Decision, Traffic, decide
-from experiments.judging import is_negligible
-from experiments.looking import days_left
-from experiments.plan import ExperimentPlan
-from experiments.readout import Comparison, Word
+from experiments.analysis.collected import Collected
+from experiments.analysis.decision import Arm, Choice, Decision, Traffic, decide
+from experiments.analysis.judging import is_negligible
+from experiments.analysis.looking import days_left
+from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.readout import Comparison, Word
 
 NOTHING_PLANNED = (
     "no primary metric of the plan is read, and what came after it was frozen decides nothing"

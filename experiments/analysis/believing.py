@@ -11,8 +11,8 @@ by c + k (difference - D).
 
 from dataclasses import replace
 
+from experiments.analysis.plan import PriorBelief
 from experiments.estimation.estimates import Estimates
-from experiments.plan import PriorBelief
 
 
 def believed(estimates: Estimates, prior: PriorBelief | None) -> Estimates:

@@ -9,8 +9,12 @@ from dataclasses import dataclass, replace
 from math import inf, isfinite, sqrt
 from typing import Literal
 
-from experiments.believing import believed
-from experiments.collected import Arms, Collected
+from experiments.analysis.believing import believed
+from experiments.analysis.collected import Arms, Collected
+from experiments.analysis.few_units import is_too_few, waits
+from experiments.analysis.looking import between_looks
+from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.readout import Comparison, Cuped, Effect, Verdict, Word
 from experiments.distributions import normal_quantile
 from experiments.errors import DataError
 from experiments.estimation import clusters, counts, proportions, quantile
@@ -25,11 +29,7 @@ from experiments.evidence.conversions import FEW_CONVERSIONS, exact_conversions
 from experiments.evidence.group_sequential import GroupSequentialPlan, group_sequential
 from experiments.evidence.sequential import always_valid
 from experiments.evidence.spending import Spending
-from experiments.few_units import is_too_few, waits
-from experiments.looking import between_looks
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan
-from experiments.readout import Comparison, Cuped, Effect, Verdict, Word
 from experiments.sums.aggregates import Aggregates
 
 POWER = 0.8

@@ -4,20 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
 
-from experiments.advising import advised
-from experiments.collected import Collected
-from experiments.comparing import compare, evidence_of, means_of
+from experiments.analysis.advising import advised
+from experiments.analysis.collected import Collected
+from experiments.analysis.comparing import compare, evidence_of, means_of
+from experiments.analysis.judging import judged
+from experiments.analysis.looking import Seen, cumulative, seen
+from experiments.analysis.plan import ExperimentPlan, Method, held_to
+from experiments.analysis.readout import Comparison, Provenance, Quality, Readout
+from experiments.analysis.unfolding import compliers, over_time, segments, wear
 from experiments.errors import DataError
 from experiments.evidence.bayes import NOT_PEEKING_PROOF
 from experiments.evidence.compare import Interval, relative_lift
 from experiments.evidence.populations import Population, sample_ratios
 from experiments.evidence.srm import SampleRatio, sample_ratio
-from experiments.judging import judged
-from experiments.looking import Seen, cumulative, seen
-from experiments.plan import ExperimentPlan, Method, held_to
-from experiments.readout import Comparison, Provenance, Quality, Readout
 from experiments.sums.aggregates import Aggregates
-from experiments.unfolding import compliers, over_time, segments, wear
 
 __all__ = ["ExperimentPlan", "Method", "analyze"]
 

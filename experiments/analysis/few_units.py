@@ -8,8 +8,8 @@ to be all alike.
 
 from typing import Final
 
+from experiments.analysis.plan import ExperimentPlan
 from experiments.estimation.estimates import Estimates
-from experiments.plan import ExperimentPlan
 
 FEW_UNITS: Final = 10
 """Units of a variant; of degrees of freedom, which clusters make fewer, one less."""

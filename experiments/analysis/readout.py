@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from experiments.decision import Decision
+from experiments.analysis.decision import Decision
+from experiments.analysis.plan import PlanRecord
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.bayes import Posterior
 from experiments.evidence.compare import Interval
 from experiments.evidence.srm import SampleRatio
 from experiments.metrics import Metric
-from experiments.plan import PlanRecord
 from experiments.programme.heterogeneity import Dimension
 from experiments.programme.novelty import Novelty
 from experiments.sums.unit_sums import Cap, Excluded

@@ -7,20 +7,20 @@ will it last, and what does the message do to someone who truly gets it.
 from collections.abc import Mapping
 from math import isfinite
 
-from experiments.collected import RECEIVED, Arms, Collected
-from experiments.comparing import means_of, planned_pair
+from experiments.analysis.collected import RECEIVED, Arms, Collected
+from experiments.analysis.comparing import means_of, planned_pair
+from experiments.analysis.few_units import FEW_UNITS
+from experiments.analysis.looking import cumulative
+from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.readout import Complier, Moment, OverTime, Segments, Wear
 from experiments.errors import DataError
 from experiments.estimation.cace import complier_effect
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.compare import Interval
 from experiments.evidence.looks import Look, confidence_sequence
-from experiments.few_units import FEW_UNITS
-from experiments.looking import cumulative
 from experiments.metrics import Metric
-from experiments.plan import ExperimentPlan
 from experiments.programme.heterogeneity import heterogeneity
 from experiments.programme.novelty import novelty
-from experiments.readout import Complier, Moment, OverTime, Segments, Wear
 
 NOTHING = Interval(None, None, None)
 

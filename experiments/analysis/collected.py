@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 
+from experiments.analysis.plan import PlanRecord
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.srm import SampleRatio
-from experiments.plan import PlanRecord
 from experiments.sums.aggregates import Aggregates
 from experiments.sums.quantiles import QuantileSums
 from experiments.sums.unit_sums import Cap, Excluded, UnitSums
