@@ -479,7 +479,7 @@ METRICS = [
     ("within: 7d", "within: 7d\nwinsorize: 99", 4, "is not a quantile"),
     ("within: 7d", "within: 7d\nwinsorize: p99", 1, "winsorize means nothing"),
     ("within: 7d", "within: 7d\nbetter: up", 4, "Allowed: higher, lower."),
-    ("within: 7d", "within: 7d\nsource: sql", 4, 'source: a mapping of keys is needed here, not "sql".'),
+    ("within: 7d", "within: 7d\nsource: sql", 4, "source: a mapping of keys is needed here"),
     ("Order Completed", "Order Complete", 2, 'Did you mean "Order Completed"?'),
 ]
 
