@@ -16,6 +16,7 @@ Pure: nothing is recorded here. Read next: `journeys.forks`, `journeys.viewed`.
 """
 
 from collections.abc import Callable, Mapping
+from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from engine.core.journeys.holdouts import holder_of_served
@@ -167,12 +168,22 @@ _UNIT_WORDS: Final = {"profile": "profile yet", "user": "user id", "anonymous": 
 
 
 def as_unit(value: Any) -> str | None:
-    """A value as the text that is hashed; None where it can name nothing."""
+    """A value as the text that is hashed; None where it can name nobody.
+
+    The rule of `experiments.flags.unit_text`, so that a journey and an SDK take the same for
+    nobody: empty text, 0, booleans, null, NaN, infinities, lists and objects.
+    """
     if isinstance(value, str):
         return value or None
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return str(int(value)) if float(value).is_integer() else str(value)
+    try:
+        number = float(value)
+    except OverflowError:  # A whole number that no double, and so no SDK, can hold.
+        return None
+    if not number or not isfinite(number):
+        return None
+    return str(int(value)) if number.is_integer() else str(value)
 
 
 def exposure_key(experiment: str, unit: str) -> str:

@@ -177,11 +177,13 @@ def _before_the_end(plan: ExperimentPlan, everyone: Sequence[Exposed]) -> list[E
 
 
 def _first_of_the_sample(plan: ExperimentPlan, mature: Sequence[Exposed]) -> list[Exposed]:
-    """Of a sample planned without an end date the first units to come, whenever it is read."""
-    is_sample = plan.ends_at is None and plan.planned_sample is not None
-    if plan.method not in ("fixed", "bayesian") or not is_sample:
+    """Of a sample planned without an end date the first units to come, whenever it is read.
+
+    Of planned looks as well: the last one is at the planned sample, and nothing is read after it.
+    """
+    is_once = plan.method in ("fixed", "bayesian") and plan.ends_at is None
+    if plan.planned_sample is None or not (is_once or plan.method == "group_sequential"):
         return list(mature)
-    assert plan.planned_sample is not None
     first = sorted(mature, key=lambda it: (it.unit.at, it.unit.profile_id, it.key))
     return sorted(first[: plan.planned_sample], key=lambda it: (it.unit.profile_id, it.key))
 

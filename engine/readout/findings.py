@@ -260,7 +260,7 @@ def _triggered(
         n = Counter(it.unit.variant for it in chosen)
         if min(n[name] for name in pair) < UNITS_MIN or len(chosen) == len(both):
             continue
-        readout = _among(connection, study, reading, variant, pair, chosen, len(both), as_of)
+        readout = _among(connection, study, reading, variant, pair, chosen, both, as_of)
         if readout is not None:
             found.append(readout)
     return tuple(found)
@@ -273,10 +273,12 @@ def _among(
     variant: str,
     pair: Mapping[str, int],
     chosen: Sequence[Exposed],
-    n_pair: int,
+    both: Sequence[Exposed],
     as_of: Instant,
 ) -> Readout | None:
-    units = [it.unit for it in chosen]
+    units, n_pair = [it.unit for it in chosen], len(both)
+    others = [it.unit for it in both if it.would_allow.get(variant) != REACHED]
+    _, rest, _ = _measured(connection, study, reading, others, as_of=as_of)
     reading, measured, missing = _measured(connection, study, reading, units, as_of=as_of)
     if not reading.metrics:
         return None
@@ -300,6 +302,7 @@ def _among(
         record=reading.record,
         quantiles=measured.sums.quantiles,
         caps=measured.sums.caps,
+        untriggered=rest.sums.aggregates,
         # The whole was read at its end; so is this part of it.
         is_at_end=True,
         is_open_ended=reading.is_open_ended,

@@ -194,15 +194,25 @@ def drift_words(name: str, standing: ExperimentStanding) -> str:
     )
 
 
-def _acknowledged(
-    order: ExperimentOrder, was: ExperimentStanding, phase: int, *, now: Instant
-) -> ExperimentStanding:
-    cause = order.why.strip()
+def require_cause(why: str) -> str:
+    """The cause of a sample ratio mismatch, without spaces around it.
+
+    Raises:
+        UsageError: If it says nothing, or more than a report has room for.
+    """
+    cause = why.strip()
     if not cause or len(cause) > CAUSE_CHARACTERS_MAX:
         raise UsageError(
             "a sample ratio mismatch is acknowledged with its cause, in words of at most "
             f"{CAUSE_CHARACTERS_MAX} characters. Numbers are withheld until it is known"
         )
+    return cause
+
+
+def _acknowledged(
+    order: ExperimentOrder, was: ExperimentStanding, phase: int, *, now: Instant
+) -> ExperimentStanding:
+    cause = require_cause(order.why)
     return replace(was, acknowledged=(*was.acknowledged, Acknowledged(phase, cause, now)))
 
 

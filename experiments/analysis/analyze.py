@@ -7,11 +7,13 @@ from datetime import UTC
 from experiments.analysis.advising import advised
 from experiments.analysis.collected import Collected
 from experiments.analysis.comparing import compare, evidence_of, means_of
+from experiments.analysis.diluting import with_diluted
 from experiments.analysis.judging import judged
 from experiments.analysis.looking import Seen, cumulative, seen
 from experiments.analysis.plan import ExperimentPlan, Method, held_to
 from experiments.analysis.readout import Comparison, Provenance, Quality, Readout
-from experiments.analysis.unfolding import compliers, over_time, segments, wear
+from experiments.analysis.stopping import with_final
+from experiments.analysis.unfolding import Segmented, compliers, over_time, segments, wear
 from experiments.errors import DataError
 from experiments.evidence.bayes import NOT_PEEKING_PROOF
 from experiments.evidence.compare import Interval, relative_lift
@@ -62,6 +64,7 @@ def analyze(
     shown = seen(plan, aggregates, collected)
     comparisons = () if shown.awaited else _compared(plan, shown, collected, withheld=withheld)
     may_unfold = not withheld and not shown.awaited
+    segmented = segments(plan, collected) if may_unfold else Segmented()
     return Readout(
         name=plan.name,
         control=plan.control,
@@ -71,7 +74,7 @@ def analyze(
         alpha=plan.alpha,
         method=plan.method,
         correction=plan.correction,
-        notes=_notes(plan, shown, collected, notes),
+        notes=(*_notes(plan, shown, collected, notes), *segmented.left_out),
         awaited=shown.awaited,
         decision=advised(
             plan,
@@ -83,7 +86,7 @@ def analyze(
         ),
         plan=record,
         over_time=over_time(plan, collected) if may_unfold else (),
-        segments=segments(plan, collected) if may_unfold else (),
+        segments=segmented.read,
         compliers=compliers(plan, collected) if may_unfold else (),
         wear=wear(plan, collected) if may_unfold else (),
         quality=quality,
@@ -159,6 +162,10 @@ def _compared(
         for metric in plan.metrics
         for variant in plan.treatments
         if variant in arms and arms[variant].n >= 2
+    ]
+
+    drafts = [
+        with_diluted(plan, with_final(plan, it, shown, collected), collected) for it in drafts
     ]
 
     def at_level(draft: Comparison, alpha: float) -> Interval:

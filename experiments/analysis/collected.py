@@ -52,6 +52,8 @@ class Collected:
             cohort; `age_days` gives each column its age.
         received: Per variant, aggregates whose column `RECEIVED` is 1 for units the message
             reached.
+        untriggered: Where the aggregates are of triggered units alone: per variant, those of the
+            others.
         estimated: Per (metric, variant), two means that replace those of the aggregates.
         excluded: Who was left out.
         n_unreadable: Events whose value was no number; they add nothing.
@@ -79,6 +81,7 @@ class Collected:
     ages: Arms = field(default_factory=dict)
     age_days: Mapping[str, float] = field(default_factory=dict)
     received: Arms = field(default_factory=dict)
+    untriggered: Arms = field(default_factory=dict)
     estimated: Mapping[tuple[str, str], Estimated] = field(default_factory=dict)
     excluded: tuple[Excluded, ...] = ()
     n_unreadable: int = 0

@@ -14,6 +14,7 @@ from experiments.analysis.collected import Arms, Collected
 from experiments.analysis.few_units import is_too_few, waits
 from experiments.analysis.looking import between_looks
 from experiments.analysis.plan import ExperimentPlan
+from experiments.analysis.rare_counts import rarely_counted
 from experiments.analysis.readout import Comparison, Cuped, Effect, Verdict, Word
 from experiments.distributions import normal_quantile
 from experiments.errors import DataError
@@ -104,7 +105,11 @@ def compare(
         uncapped=_uncapped(plan, metric, variant, arms, collected),
         visible_lift=_visible(main, test),
     )
-    if metric.kind != "proportion" or found.cuped.applied or found.how:
+    if found.cuped.applied or found.how:
+        return draft
+    if metric.kind == "count":
+        return rarely_counted(plan, draft, arms)
+    if metric.kind != "proportion":
         return draft
     return _few_conversions(plan, draft, arms, tuned_to)
 

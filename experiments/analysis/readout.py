@@ -7,9 +7,11 @@ from enum import StrEnum
 from experiments.analysis.decision import Decision
 from experiments.analysis.plan import PlanRecord
 from experiments.estimation.estimates import Estimates
+from experiments.estimation.triggered import TriggerValidity
 from experiments.evidence.bayes import Posterior
 from experiments.evidence.compare import Interval
 from experiments.evidence.srm import SampleRatio
+from experiments.evidence.stopped import FinalEstimate
 from experiments.metrics import Metric
 from experiments.programme.heterogeneity import Dimension
 from experiments.programme.novelty import Novelty
@@ -63,6 +65,22 @@ class Cuped:
 
 
 @dataclass(frozen=True)
+class Diluted:
+    """What a triggered effect comes to among everybody.
+
+    Attributes:
+        effect: On all units; None where `why_not` says why.
+        share: Of all units, those triggered.
+        validity: Of the trigger; None where it could not be looked at.
+    """
+
+    effect: Effect | None
+    share: float | None = None
+    validity: TriggerValidity | None = None
+    why_not: str = ""
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One variant against the control on one metric.
 
@@ -80,6 +98,9 @@ class Comparison:
             power of 80 %; None where there is no mean to relate it to.
         one_sided: Where `effect` is not read off `estimates` but off few conversions: the effect
             whose bounds hold one by one at the plan's alpha, for guardrails and margins.
+        final: Under `group_sequential`, once its test has stopped or ended: the estimate that is
+            too high as often as too low.
+        diluted: Of a triggered comparison whose other units are known: its effect on everybody.
     """
 
     metric: Metric
@@ -99,6 +120,8 @@ class Comparison:
     uncapped: Effect | None = None
     visible_lift: float | None = None
     one_sided: Effect | None = None
+    final: FinalEstimate | None = None
+    diluted: Diluted | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ will it last, and what does the message do to someone who truly gets it.
 
 from collections.abc import Mapping
 from math import isfinite
+from typing import NamedTuple
 
 from experiments.analysis.collected import RECEIVED, Arms, Collected
 from experiments.analysis.comparing import means_of, planned_pair
@@ -47,26 +48,37 @@ def over_time(plan: ExperimentPlan, collected: Collected) -> tuple[OverTime, ...
     return tuple(found)
 
 
-def segments(plan: ExperimentPlan, collected: Collected) -> tuple[Segments, ...]:
-    """The deciding metric within the levels of each dimension."""
+class Segmented(NamedTuple):
+    """The comparisons by segment, and of each dimension that could not be read, why."""
+
+    read: tuple[Segments, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
+    """The deciding metric within the levels of each dimension.
+
+    A dimension whose levels do not vary is left out alone, with the reason; the others are
+    corrected for their number together.
+    """
     metric = plan.deciding
     if not collected.dimensions or metric.kind == "quantile" or _is_apart(collected):
-        return ()
-    found = []
+        return Segmented()
+    found, left_out = [], []
     for variant in plan.treatments:
-        dimensions = {
-            name: levels
-            for name, by_level in collected.dimensions.items()
-            if len(levels := _levels(plan, metric, variant, by_level)) > 1
-        }
-        if not dimensions:
-            continue
-        try:
+        dimensions: dict[str, dict[str, Estimates]] = {}
+        for name, by_level in collected.dimensions.items():
+            levels = _levels(plan, metric, variant, by_level)
+            try:
+                heterogeneity({name: levels}, declared=plan.dimensions, alpha=plan.alpha)
+            except DataError as error:
+                left_out.append(f"By segment, {variant}: {error}.")
+            else:
+                dimensions[name] = levels
+        if dimensions:
             read = heterogeneity(dimensions, declared=plan.dimensions, alpha=plan.alpha)
-        except DataError:
-            continue  # A dimension whose levels do not vary tells nothing apart.
-        found.append(Segments(metric, variant, read))
-    return tuple(found)
+            found.append(Segments(metric, variant, read))
+    return Segmented(tuple(found), tuple(left_out))
 
 
 def wear(plan: ExperimentPlan, collected: Collected) -> tuple[Wear, ...]:

@@ -35,6 +35,9 @@ counts            counted(aggregates, column) -> Counted(n, total, mean, varianc
                       method), of two Events(count, exposure)
 cace              complier_effect(control, treatment, *, outcome, received, alpha, covariates=())
                       -> Complier(effect, std_error, pvalue, compliers_share, first_stage_f)
+switchback        switchback(outcomes, treated, *, starts, order, alpha, rng, probabilities=0.5)
+                      -> Switchback(estimates, effect, std_error, pvalue, randomization_pvalue,
+                      n_washout, cautions), of periods; optimal_starts(n_periods, *, order)
 triggered         diluted(triggered, *, metric, untriggered) -> Estimates: of everybody
                   validity(*, triggered, weights, control_rest, treatment_rest)
                       -> TriggerValidity(srm, complement, complement_pvalue, reasons, .passed)

@@ -39,7 +39,8 @@ def is_truthy(value: Any) -> bool:
 def unit_text(value: Any) -> str | None:
     """The text by which a unit is hashed; None where the value identifies nobody.
 
-    Empty text, 0, booleans, null, NaN, infinities, lists and objects identify nobody.
+    Empty text, 0, booleans, null, NaN, infinities, lists and objects identify nobody, as the SDKs
+    of GrowthBook have it. Whoever else names units by a trait must keep to this rule.
 
     >>> unit_text(1), unit_text(1.0), unit_text("1"), unit_text(0), unit_text(True)
     ('1', '1', '1', None, None)

@@ -129,7 +129,8 @@ def _tested(name: str, levels: Mapping[str, Estimates], alpha: float) -> _Draft:
     if len(kept) < 2:
         why = "; ".join(f"{level}: {reason}" for level, reason in left_out.items())
         raise DataError(
-            f"dimension {name!r} has {len(kept)} levels that vary; at least 2 are needed"
+            f"dimension {name!r} has {len(kept)} level{'s'[: len(kept) != 1]} that"
+            f" var{'y' if len(kept) != 1 else 'ies'}; at least 2 are needed"
             + (f" ({why})" if why else "")
         )
     effects = [PastEffect.of(level, estimates) for level, estimates in kept.items()]

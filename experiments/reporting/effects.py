@@ -150,6 +150,13 @@ def _beside(entry: Comparison) -> str:
     metric, said = entry.metric, []
     if entry.lift_family is not None:
         said.append(f"corrected interval {span(entry.lift_family)}")
+    if entry.final is not None:
+        gain = level(metric, entry.final.effect.estimate or 0.0, signed=True)
+        said.append(f"median-unbiased {gain} ({level_span(metric, entry.final.effect)})")
+    if entry.diluted is not None and entry.diluted.effect is not None:
+        lift_abs = entry.diluted.effect.lift_abs
+        gain = level(metric, lift_abs.estimate or 0.0, signed=True)
+        said.append(f"on everybody {gain} ({level_span(metric, lift_abs)})")
     if entry.uncapped is not None:
         plain = entry.uncapped.lift_rel
         value = "none" if plain.estimate is None else percent(plain.estimate, signed=True)

@@ -8,6 +8,7 @@ from experiments.analysis.plan import PlanRecord
 from experiments.analysis.readout import (
     Comparison,
     Complier,
+    Diluted,
     Effect,
     Moment,
     Quality,
@@ -16,6 +17,7 @@ from experiments.analysis.readout import (
 )
 from experiments.evidence.compare import Interval
 from experiments.evidence.srm import SampleRatio
+from experiments.evidence.stopped import FinalEstimate
 from experiments.programme.heterogeneity import Dimension
 from experiments.reporting.words import summary
 
@@ -94,6 +96,8 @@ def _comparison(entry: Comparison) -> dict[str, Any]:
         },
         "unadjusted": _effect(entry.unadjusted),
         "uncapped": None if entry.uncapped is None else _effect(entry.uncapped),
+        "final": None if entry.final is None else _final(entry.final),
+        "diluted": None if entry.diluted is None else _diluted(entry.diluted),
         "bayes": (
             {
                 "p_better": posterior.p_better,
@@ -116,6 +120,26 @@ def _effect(effect: Effect) -> dict[str, Any]:
         "lift_rel": _interval(effect.lift_rel),
         "pvalue": effect.pvalue,
         "std_error": effect.std_error,
+    }
+
+
+def _final(final: FinalEstimate) -> dict[str, Any]:
+    return {
+        "lift_abs": _interval(final.effect),
+        "pvalue": final.pvalue,
+        "stopped_at": final.stopped_at,
+    }
+
+
+def _diluted(found: Diluted) -> dict[str, Any]:
+    checked = found.validity
+    return {
+        "effect": None if found.effect is None else _effect(found.effect),
+        "share": found.share,
+        "sample_ratio_pvalue": None if checked is None else checked.srm.pvalue,
+        "complement": None if checked is None else _interval(checked.complement),
+        "complement_pvalue": None if checked is None else checked.complement_pvalue,
+        "why_not": found.why_not or None,
     }
 
 

@@ -87,6 +87,29 @@ def _nouns() -> Schema:
                 "cuped": _object({"applied": BOOLEAN, "variance_reduction": NUMBER, "note": TEXT}),
                 "unadjusted": _ref("effect"),
                 "uncapped": _maybe(_ref("effect")),
+                "final": _maybe(
+                    _object(
+                        {
+                            "lift_abs": _ref("interval"),
+                            "pvalue": SHARE,
+                            "stopped_at": {"type": "integer", "minimum": 1},
+                        }
+                    ),
+                    "Median-unbiased, once a group sequential test has stopped at that look.",
+                ),
+                "diluted": _maybe(
+                    _object(
+                        {
+                            "effect": _maybe(_ref("effect")),
+                            "share": _maybe(SHARE),
+                            "sample_ratio_pvalue": _maybe(SHARE),
+                            "complement": _maybe(_ref("interval")),
+                            "complement_pvalue": _maybe(SHARE),
+                            "why_not": _maybe(TEXT),
+                        }
+                    ),
+                    "Of a triggered comparison: its effect on everybody.",
+                ),
                 "bayes": _maybe(
                     _object(
                         {

@@ -6,7 +6,7 @@ before negative numbers.
 
 from math import floor, isfinite, log10
 
-from experiments.analysis.readout import Comparison, Readout, Word
+from experiments.analysis.readout import Comparison, Diluted, Readout, Word
 from experiments.evidence.compare import Interval
 from experiments.metrics import Metric
 
@@ -216,6 +216,10 @@ def all_notes(readout: Readout) -> list[str]:
         notes += [f"{where}: {note}" for note in entry.notes]
         if entry.metric.covariates and not readout.is_withheld and not readout.awaited:
             notes.append(f"{where}: {cuped_note(entry)}")
+        if entry.final is not None and not readout.is_withheld:
+            notes.append(f"{where}: {final_note(entry)}")
+        if entry.diluted is not None and not readout.is_withheld:
+            notes.append(f"{where}: {diluted_note(entry.metric, entry.diluted)}")
     return notes
 
 
@@ -228,6 +232,33 @@ def cuped_note(entry: Comparison) -> str:
     return (
         f"CUPED {entry.cuped.note} removed {reduction(entry.cuped.variance_reduction)} of the"
         f" variance; unadjusted lift {without} ({span(plain)})"
+    )
+
+
+def final_note(entry: Comparison) -> str:
+    """The estimate to report of a test that stopped at a look, and why it is another one."""
+    final = entry.final
+    assert final is not None
+    gain = final.effect.estimate or 0.0
+    return (
+        f"stopped at look {final.stopped_at}, median-unbiased difference"
+        f" {level(entry.metric, gain, signed=True)} ({level_span(entry.metric, final.effect)},"
+        f" stage-wise, {p_is(final.pvalue)}): stopping early favours lucky estimates, this one is"
+        " too high as often as too low"
+    )
+
+
+def diluted_note(metric: Metric, found: Diluted) -> str:
+    """The effect on everybody of a triggered comparison, or why it has none."""
+    if found.effect is None or found.share is None:
+        return f"not carried over to everybody: {found.why_not}"
+    lift = found.effect.lift_abs
+    shown = level(metric, lift.estimate or 0.0, signed=True)
+    pvalue = None if found.validity is None else found.validity.complement_pvalue
+    others = "the others do not vary" if pvalue is None else f"among the others {p_is(pvalue)}"
+    return (
+        f"on everybody, of whom {percent(found.share)} could be reached, the difference is {shown}"
+        f" ({level_span(metric, lift)}); {others}, as where nothing was changed"
     )
 
 

@@ -1,5 +1,6 @@
 """Which variant and why: units, hands, holdouts, requirements, bandits; each draw on its own."""
 
+import math
 from collections import Counter
 from itertools import product
 
@@ -26,6 +27,7 @@ from engine.core.model import (
 from engine.core.roster import roster_of
 from engine.core.segments import for_program
 from experiments.assignment import assign, in_growthbook_namespace, is_held_out
+from experiments.flags import unit_text
 from tests.core.build import (
     DAY_ONE,
     Theatre,
@@ -111,7 +113,7 @@ def test_a_visitor_we_do_not_know_has_no_profile_to_draw() -> None:
 def test_everyone_of_an_account_sees_one_variant() -> None:
     program = a_house(a_served(unit="traits.account.id"))
 
-    for account in range(50):
+    for account in range(1, 51):
         variants = {
             decide(
                 asked(program, a_person(person, traits={"account": {"id": value}})), "button"
@@ -121,9 +123,28 @@ def test_everyone_of_an_account_sees_one_variant() -> None:
         assert len(variants) == 1, "7, 7.0 and '7' are one account"
 
 
-@pytest.mark.parametrize("value", [None, "", True, [], {}])
-def test_what_names_nothing_is_no_unit(value: object) -> None:
+NOBODY = (None, "", 0, 0.0, -0.0, False, True, [], {}, [1], math.nan, math.inf, 10**400)
+
+
+@pytest.mark.parametrize("value", NOBODY)
+def test_what_names_nobody_to_an_sdk_is_no_unit_of_a_journey_either(value: object) -> None:
     assert as_unit(value) is None
+    assert unit_text(value) is None
+
+
+@pytest.mark.parametrize("value", ["0", "a1", " ", "false", 7, 7.0, -2, 2.5, 2**53])
+def test_a_journey_and_an_sdk_hash_the_same_text(value: object) -> None:
+    assert as_unit(value) == unit_text(value)
+    assert as_unit(value)
+
+
+@pytest.mark.parametrize("value", [0, 0.0, "", None, False])
+def test_a_profile_whose_account_is_nobody_gets_no_variant(value: object) -> None:
+    program = a_house(a_served(unit="traits.account_id"))
+
+    given = decide(asked(program, a_person(traits={"account_id": value})), "button")
+
+    assert (given.variant, given.unit, given.lacks_unit) == ("", "", True)
 
 
 def test_another_person_of_the_account_was_first() -> None:

@@ -322,6 +322,29 @@ def test_the_triggered_comparison_asks_the_same_of_both_arms(database: Database)
     assert triggered.n == {"control": 10, "email": 10}
     assert found.readout.of("orders", "email").treatment == pytest.approx(5 / 15)
     assert triggered.of("orders", "email").treatment == pytest.approx(5 / 10)
+    diluted = triggered.of("orders", "email").diluted
+    assert diluted is not None
+    assert diluted.why_not == "so few are compared by themselves alone"
+
+
+def test_the_triggered_effect_is_carried_over_to_everybody(database: Database) -> None:
+    keep_exposures(database, arms(400), would_allow=json.dumps({"email": "allow"}))
+    keep_exposures(database, arms(100, first=500), would_allow=json.dumps({"email": "no consent"}))
+    # Half of the control orders and three in four of those treated; of the others nobody.
+    ordering = [i for i in range(400) if i % 4 in (0, 1) or i % 8 == 3]
+    keep_events(database, [(i, "Order Completed", START + DAY, {}) for i in ordering])
+
+    with database.read() as connection:
+        found = read_out(connection, a_study(a_metric()), as_of=AS_OF)
+
+    assert found.readout is not None
+    (triggered,) = found.triggered
+    diluted = triggered.of("orders", "email").diluted
+    assert diluted is not None
+    assert diluted.effect is not None
+    assert diluted.share == pytest.approx(400 / 500)
+    whole = found.readout.of("orders", "email")
+    assert diluted.effect.lift_abs.estimate == pytest.approx(whole.treatment - whole.control)
 
 
 def test_a_wait_before_the_first_send_leaves_only_intention_to_treat(database: Database) -> None:
