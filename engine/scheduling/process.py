@@ -12,30 +12,45 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final, Protocol
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.core.errors import UsageError
-from engine.core.model import SECOND
+from engine.core.model import SECOND, Instant
 from engine.release.live import has_learnt_more, load_playbook
 from engine.release.playbook import Playbook
 from engine.scheduling.handing_over import VARIABLE, HandOver
 from engine.scheduling.means import Means
 from engine.scheduling.ticking import TICK_SECONDS, Scheduling
-from engine.settings import read_settings
+from engine.settings import Settings, read_settings
 from engine.steady import ASK_EVERY, DatabaseClock, SteadyClock
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.migrate import require_current
+from engine.ticking.tick import Ticker
 from engine.vault import Vault
-
-if TYPE_CHECKING:
-    from engine.running import Running
 
 log = logging.getLogger("antiphon.schedules")
 
 RELEASE_SECONDS: Final = 2.0
+
+
+class Engine(Protocol):
+    """What schedules need of a process that plays."""
+
+    settings: Settings
+    database: Database
+    vault: Vault
+    playbook: Playbook | None
+    present: Callable[[], Instant]
+    ticker: Ticker
+
+    def write(self, change: Callable[[Connection], Any]) -> Any:
+        """Run a change in the one writer and give its result, committed."""
+
+    def reload(self) -> Playbook | None:
+        """Play by what is applied now."""
 
 
 def schedules_of(means: Means, *, owner: str, is_steady: Callable[[], bool]) -> Scheduling:
@@ -52,7 +67,7 @@ def schedules_of(means: Means, *, owner: str, is_steady: Callable[[], bool]) -> 
     )
 
 
-def schedules_of_engine(running: "Running", *, is_steady: Callable[[], bool]) -> Scheduling:
+def schedules_of_engine(running: Engine, *, is_steady: Callable[[], bool]) -> Scheduling:
     """The schedules of a process that plays, too: what it writes goes through its one writer."""
     means = Means(
         directory=running.settings.directory,

@@ -13,7 +13,7 @@ from msgspec import Struct
 from channels.base import Accepted, Random, Receipt, RefusedBy, Throttled
 from channels.domains import Domains, Limit, part_of
 from channels.pace import Breaker, Rate, SlowStart, State
-from engine.core.model import DAY, MINUTE, SECOND, Instant, Topic
+from engine.core.model import DAY, MINUTE, SECOND, Instant
 from engine.store.queue import MARKETING, TRANSACTIONAL
 
 LANES: Final[Mapping[int, str]] = {TRANSACTIONAL: "transactional", MARKETING: "marketing"}
@@ -23,11 +23,6 @@ PLACES: Final = 100
 THROTTLED_IN_A_ROW: Final = 5
 REST_MAX: Final = DAY
 """The longest Retry-After we follow without asking again."""
-
-
-def lane_of(topic: Topic) -> int:
-    """Transactional messages have a lane of their own."""
-    return TRANSACTIONAL if topic.is_transactional else MARKETING
 
 
 class PaceState(Struct, frozen=True):

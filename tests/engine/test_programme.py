@@ -18,7 +18,7 @@ from engine.core.model import (
     Program,
     Variant,
 )
-from engine.readout.ages import novelty_of, novelty_of_cohorts
+from engine.readout.ages import age_sums
 from engine.readout.assigned import exposed_units
 from engine.readout.impacts import PERIOD
 from engine.readout.metric_sums import Unit
@@ -35,6 +35,7 @@ from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.outcomes import MESSAGE_COLUMNS
+from experiments.programme.novelty import novelty
 from tests.engine.test_readout import (
     START,
     Happened,
@@ -486,13 +487,11 @@ def test_an_effect_that_fades_is_seen_on_the_fixed_cohort(database: Database) ->
     study = a_study(SPEND)
 
     with database.read() as connection:
-        found = novelty_of(connection, study, [*units, *young], SPEND, treatment="email", as_of=NOW)
-        cohorts = novelty_of_cohorts(
-            connection, study, [*units, *young], SPEND, treatment="email", as_of=NOW
+        sums, days = age_sums(
+            connection, study, [*units, *young], SPEND, as_of=NOW, ages=4, length=7 * DAY
         )
+    found = novelty(sums["control"], sums["email"], ages=days)
 
     assert (found.n_control, found.n_treatment) == (400, 400)  # the young are not old enough
     assert [it.estimate for it in found.effects] == pytest.approx([12, 8, 4, 0], abs=1)
     assert found.slope.interval.estimate == pytest.approx(-4 / 7, abs=0.06)
-    assert cohorts.slope.interval.estimate == pytest.approx(-4 / 7, abs=0.06)
-    assert len(cohorts.cohorts) == 4
