@@ -9,7 +9,7 @@ from time import perf_counter
 
 from campaigns.compile import compile_workspace
 from campaigns.load import load_bundle
-from engine.core.model import TemplateFacts
+from engine.core.model.campaigns import TemplateFacts
 from engine.release.checking import check_providers
 
 SECONDS_MAX = 2.0

@@ -20,7 +20,7 @@ from typing import Any, Final
 import msgspec
 
 from campaigns import examples
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Terms, prepare

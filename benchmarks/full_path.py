@@ -37,7 +37,7 @@ from benchmarks.reference_mix import (
 )
 from campaigns.load import load_bundle
 from engine.core.clocktime import parse_instant
-from engine.core.model import HOUR, MINUTE, Instant
+from engine.core.model.instants import HOUR, MINUTE, Instant
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Prepared, Terms, prepare

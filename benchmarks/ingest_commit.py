@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import DAY, SECOND
+from engine.core.model.instants import DAY, SECOND
 from engine.intake.declared import Declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Terms, prepare

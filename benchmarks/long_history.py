@@ -16,7 +16,8 @@ import msgspec
 from benchmarks.reference_mix import MIX, workspace_files
 from campaigns.load import load_bundle
 from engine.core.clocktime import parse_instant
-from engine.core.model import DAY, Instant, State
+from engine.core.model.instants import DAY, Instant
+from engine.core.model.people import State
 from engine.release import publish
 from engine.store import bulk, migrate
 from engine.store.connection import Connection, Row

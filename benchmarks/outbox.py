@@ -28,7 +28,7 @@ from benchmarks.reference_mix import BATCH, identify_calls, workspace_files
 from campaigns.load import load_bundle
 from channels import open_provider
 from channels.base import Accepted, Capabilities, OutMessage, Provider, Receipt
-from engine.core.model import HOUR, NEVER, SECOND
+from engine.core.model.instants import HOUR, NEVER, SECOND
 from engine.intake.commit import GroupCommit
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest

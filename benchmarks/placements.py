@@ -21,7 +21,8 @@ from pathlib import Path
 import uvloop
 
 from benchmarks.echoing import PEOPLE, Serving, a_shop, paced, report
-from engine.core.model import DAY, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import DAY
 from engine.opened import opened
 from engine.sending.placing import place
 from engine.steady import present

@@ -11,7 +11,7 @@ from time import perf_counter, process_time
 
 from benchmarks.check import generated
 from campaigns.load import load_bundle
-from engine.core.model import DAY, MINUTE
+from engine.core.model.instants import DAY, MINUTE
 from engine.release.checking import compiled
 from engine.release.planning import plan
 from engine.release.publish import apply

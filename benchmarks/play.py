@@ -21,52 +21,45 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec.msgpack import Decoder, Encoder
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    AnyOf,
+from engine.core.model.campaigns import (
     Campaign,
     Cap,
-    Comparison,
-    Condition,
-    Contact,
-    Discard,
-    Duration,
-    Effect,
-    Entered,
-    Event,
-    EventCondition,
-    EventMatch,
     EventTrigger,
     Experiment,
-    ExperimentStep,
-    Expose,
-    Filter,
-    FollowedBy,
-    Ghost,
-    Hold,
     Holdout,
-    Not,
-    Person,
-    Profile,
-    ProfileId,
     Program,
     QuietHours,
     Reentry,
-    SegmentCondition,
-    Send,
-    SendMessage,
-    SessionCondition,
-    State,
-    Step,
     Topic,
-    TraitCondition,
     Variant,
-    WaitFor,
-    Wake,
+)
+from engine.core.model.conditions import (
+    AnyOf,
+    Comparison,
+    Condition,
+    EventCondition,
+    EventMatch,
+    Filter,
+    FollowedBy,
+    Not,
+    SegmentCondition,
+    SessionCondition,
+    TraitCondition,
     Window,
 )
+from engine.core.model.effects import (
+    Discard,
+    Effect,
+    Entered,
+    Expose,
+    Ghost,
+    Hold,
+    SendMessage,
+    Wake,
+)
+from engine.core.model.instants import DAY, HOUR, MINUTE, ProfileId
+from engine.core.model.people import Contact, Event, Person, Profile, State
+from engine.core.model.steps import Duration, ExperimentStep, Send, Step, WaitFor
 from engine.core.play import play
 from engine.core.segments import for_program
 

@@ -28,7 +28,7 @@ from typing import Final, NamedTuple
 from benchmarks.full_path import GROUP, SPAN, START, clock, settle
 from benchmarks.reference_mix import BATCH, MIX, identify_calls, traffic, workspace_files
 from campaigns.load import load_bundle
-from engine.core.model import HOUR, MINUTE, Instant
+from engine.core.model.instants import HOUR, MINUTE, Instant
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Terms, prepare

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from engine.core.clocktime import iso
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 BATCH: Final = 100
 MIX: Final[Mapping[str, int]] = {

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.segments import BEGIN, MIX, SEGMENTS
-from engine.core.model import DAY, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, MINUTE, SECOND, Instant
 from engine.segment_sql.lake import Lake, open_lake
 from engine.segment_sql.plan import Needs
 from engine.segment_sql.statement import Statement, sizes_sql

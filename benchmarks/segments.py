@@ -22,26 +22,18 @@ from typing import Any
 import msgspec
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
-    HOUR,
-    MINUTE,
-    NEVER,
-    SECOND,
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
     FollowedBy,
-    Instant,
     MomentCondition,
     Not,
-    Profile,
-    ProfileId,
     SegmentCondition,
     SequenceCondition,
     SequenceStep,
@@ -49,6 +41,8 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.instants import HOUR, MINUTE, NEVER, SECOND, Instant, ProfileId
+from engine.core.model.people import Event, Profile
 from engine.core.segments import Segments, compile_segments
 
 MIX = {

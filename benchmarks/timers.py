@@ -28,7 +28,8 @@ from benchmarks.full_path import GROUP, Shop, settle
 from benchmarks.reference_mix import BATCH, identify_calls, traffic, workspace_files
 from campaigns.load import load_bundle
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import DAY, HOUR, MINUTE, NEVER, SECOND, Instant, Membership, State
+from engine.core.model.instants import DAY, HOUR, MINUTE, NEVER, SECOND, Instant
+from engine.core.model.people import Membership, State
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Terms, prepare

@@ -9,7 +9,13 @@ from engine.core.conditions.aggregates import LIMIT_MAX, ORDERED
 from engine.core.conditions.counts import count_verdicts
 from engine.core.conditions.units import compile_total_test
 from engine.core.errors import CampaignError
-from engine.core.model import AggregateCondition, Comparison, Condition, EventMatch, Window
+from engine.core.model.conditions import (
+    AggregateCondition,
+    Comparison,
+    Condition,
+    EventMatch,
+    Window,
+)
 
 if TYPE_CHECKING:
     from campaigns.conditions import Conditions

@@ -24,7 +24,7 @@ from campaigns.forms import (
     text_of,
 )
 from campaigns.reading import List, Map, Text, number
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 
 
 def _margin(value: Any) -> tuple[float, bool]:

@@ -9,7 +9,7 @@ from campaigns.metric_forms import NOT_OF_ONE_UNIT
 from campaigns.problems import advice
 from campaigns.reading import Text
 from engine.core.assigning import REQUIRED_DEPTH_MAX
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from experiments.assignment import HashVersion, assign
 from experiments.errors import AssignmentError
 

@@ -4,7 +4,7 @@ from campaigns.conditions import Conditions
 from campaigns.problems import advice
 from campaigns.settings_forms import ChannelForm
 from campaigns.workspace import SETTINGS_FILE
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 
 
 def check_channels(conditions: Conditions) -> None:

@@ -15,7 +15,8 @@ from campaigns import durations
 from campaigns.forms import text_of
 from campaigns.problems import advice
 from campaigns.reading import Text, number, scalar, shorten
-from engine.core.model import Comparison, Instant, Operator, Scalar
+from engine.core.model.conditions import Comparison, Operator
+from engine.core.model.instants import Instant, Scalar
 
 OPERATORS: Final[tuple[Operator, ...]] = get_args(Operator)
 ORDERED: Final = ("gt", "gte", "lt", "lte", "between")

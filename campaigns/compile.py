@@ -37,11 +37,10 @@ from campaigns.schema import (
 from campaigns.settings_forms import HoldoutForm, SettingsForm
 from campaigns.trigger_values import unmet_templates
 from campaigns.workspace import Workspace
-from engine.core.model import (
+from engine.core.model.campaigns import (
     ApiTrigger,
     Campaign,
     Cap,
-    Condition,
     DateTrigger,
     EventTrigger,
     Experiment,
@@ -50,12 +49,12 @@ from engine.core.model import (
     QuietHours,
     Reentry,
     ScheduleTrigger,
-    SegmentCondition,
     SegmentTrigger,
     TemplateFacts,
     Topic,
     Trigger,
 )
+from engine.core.model.conditions import Condition, SegmentCondition
 
 
 class Phase(NamedTuple):

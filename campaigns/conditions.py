@@ -27,16 +27,16 @@ from campaigns.reading import Text
 from campaigns.step_forms import TrackStep, walk
 from campaigns.workspace import Workspace
 from engine.core.clocktime import resolve
-from engine.core.model import (
+from engine.core.model.conditions import (
     All,
     AnyOf,
     Comparison,
     Condition,
     EventMatch,
-    Instant,
     Not,
     SegmentCondition,
 )
+from engine.core.model.instants import Instant
 
 Blind: TypeAlias = Callable[[str, str, object], str]
 """(trait, declared type, value) -> the marker that stands for the value in the traits."""

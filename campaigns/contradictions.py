@@ -24,7 +24,7 @@ from engine.core.conditions.counts import count_verdicts
 from engine.core.conditions.explanation import describe
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import content
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,

@@ -8,7 +8,8 @@ import re
 from datetime import date, datetime
 from typing import Final
 
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Duration, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.steps import Duration
 
 UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -20,7 +20,7 @@ from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.window_forms import WindowForm
 from engine.core.conditions import moments
-from engine.core.model import (
+from engine.core.model.conditions import (
     All,
     Comparison,
     Condition,

@@ -16,7 +16,7 @@ from campaigns.experiments import value_of
 from campaigns.problems import Problem, advice
 from campaigns.reading_notices import reading_notices
 from campaigns.workspace import Workspace
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 
 WEEK: Final = 7 * DAY
 

@@ -25,7 +25,7 @@ from campaigns.forms import (
     text_of,
 )
 from campaigns.reading import Map, Text, shorten
-from engine.core.model import DAY, HOUR
+from engine.core.model.instants import DAY, HOUR
 
 UNITS: Final = ("profile", "user", "anonymous")
 """What may be assigned besides `traits.PATH`: the canonical profile, an id of the caller's."""

@@ -19,7 +19,8 @@ from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExperimentFile
 from campaigns.step_forms import ExperimentStepForm, SendStep, walk
 from campaigns.workspace import Workspace
-from engine.core.model import Bandit, Campaign, Step
+from engine.core.model.campaigns import Bandit, Campaign
+from engine.core.model.steps import Step
 
 
 class Planned(ABC):

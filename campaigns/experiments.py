@@ -15,7 +15,8 @@ from campaigns.experiment_plans import Located, Served
 from campaigns.expressions import compile_value
 from campaigns.schema import ExperimentFile
 from engine.core.clocktime import iso
-from engine.core.model import Experiment, Filter, Variant
+from engine.core.model.campaigns import Experiment, Variant
+from engine.core.model.conditions import Filter
 
 
 def compile_where(conditions: Conditions, found: Located | Served) -> tuple[Filter, ...]:

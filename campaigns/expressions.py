@@ -10,7 +10,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from campaigns.problems import advice
 from campaigns.reading import Text, scalar
-from engine.core.model import Expression, Value
+from engine.core.model.steps import Expression, Value
 
 ROOTS: Final = ("profile", "event", "campaign", "now", "variant", "picks")
 _DATA: Final = ("profile", "event", "picks")

@@ -28,7 +28,8 @@ from pydantic_core import core_schema
 from campaigns import durations
 from campaigns.problems import advice
 from campaigns.reading import List, Map, Text, number, shorten
-from engine.core.model import Duration, Instant
+from engine.core.model.instants import Instant
+from engine.core.model.steps import Duration
 
 FormT = TypeVar("FormT", bound="Form")
 

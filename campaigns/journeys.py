@@ -35,7 +35,7 @@ from campaigns.step_forms import (
 )
 from campaigns.step_values import StepValues
 from campaigns.webhook_steps import compile_webhook
-from engine.core.model import (
+from engine.core.model.steps import (
     BestTime,
     Branch,
     Delay,

@@ -11,7 +11,7 @@ from campaigns.event_forms import Where
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.schema import PropertyForm
-from engine.core.model import EventMatch, Filter
+from engine.core.model.conditions import EventMatch, Filter
 
 if TYPE_CHECKING:
     from campaigns.conditions import Conditions

@@ -10,7 +10,7 @@ from campaigns.conditions import Conditions
 from campaigns.metric_forms import YES_OR_NO, Measure, MetricFile, SourceForm
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.workspace import Workspace
-from engine.core.model import EventMatch
+from engine.core.model.conditions import EventMatch
 
 
 @dataclass(frozen=True)

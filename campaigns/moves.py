@@ -8,7 +8,7 @@ from campaigns.problems import advice
 from campaigns.schema import CampaignFile
 from campaigns.step_forms import walk
 from campaigns.workspace import Workspace
-from engine.core.model import Move
+from engine.core.model.campaigns import Move
 
 
 def moves_of(workspace: Workspace, *, release: int, versions: dict[str, str]) -> Iterator[Move]:

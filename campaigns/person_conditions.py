@@ -28,7 +28,8 @@ from campaigns.person_forms import (
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.settings_forms import CHANNEL_KINDS
-from engine.core.model import (
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import (
     All,
     ClusterCondition,
     Comparison,
@@ -40,7 +41,6 @@ from engine.core.model import (
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
-    MemberList,
     NearCondition,
     SampleCondition,
     ScoreCondition,

@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final, TypeAlias
 
 from engine.core.conditions.comparisons import compile_test, compile_timed, is_timed
-from engine.core.model import Comparison
+from engine.core.model.conditions import Comparison
 from engine.core.paths import MISSING
 
 Constraint: TypeAlias = tuple[Comparison, bool]

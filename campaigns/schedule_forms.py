@@ -10,7 +10,7 @@ from typing import Annotated, Final
 from pydantic import BeforeValidator, model_validator
 
 from campaigns.forms import Flag, Form, Slug, Span, When, Words, Zone, one_of
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.schedule import Cron, Every, Rule, Times
 
 BUILT_IN: Final[Mapping[str, Times]] = {

@@ -9,7 +9,7 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from campaigns.durations import parse_date, parse_rate
 from campaigns.forms import CountMax, Form, Share, Span, text_of
 from campaigns.reading import Text, shorten
-from engine.core.model import DAY, SECOND, Instant
+from engine.core.model.instants import DAY, SECOND, Instant
 
 EVERY_DOMAIN: Final = "*"
 _DOMAIN: Final = re.compile(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}")

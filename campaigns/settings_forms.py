@@ -28,7 +28,7 @@ from campaigns.forms import (
 from campaigns.reading import Map, Text, plain
 from campaigns.schedule_forms import ScheduledForm
 from campaigns.sending_forms import Domain, LimitsForm, WarmUpForm
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 
 CHANNEL_KINDS: Final = ("email", "sms", "push", "web")
 REDIRECTED_KINDS: Final = ("email", "sms", "push")

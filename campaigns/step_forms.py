@@ -29,7 +29,7 @@ from campaigns.forms import (
 )
 from campaigns.person_forms import LocalTimeFacts
 from campaigns.step_scalars import SavedName, Times
-from engine.core.model import DAY, SECOND
+from engine.core.model.instants import DAY, SECOND
 
 LATER_STEPS: Final = ("recommend",)
 """Steps of the full language that this version does not have."""

@@ -15,7 +15,7 @@ from campaigns.schema import CampaignFile
 from campaigns.step_forms import JourneyStep, WebhookStep, walk
 from campaigns.trigger_values import Brought, brought_by
 from campaigns.workspace import Workspace
-from engine.core.model import Value
+from engine.core.model.steps import Value
 
 RESERVED: Final = frozenset(
     {*ROOTS, "variants", "unsubscribe_url", "preferences_url", "confirm_url", "link", "loop",

@@ -19,7 +19,7 @@ from campaigns.schema import (
 )
 from campaigns.step_forms import SendStep, WebhookStep, walk
 from campaigns.workspace import Workspace
-from engine.core.model import TemplateFacts
+from engine.core.model.campaigns import TemplateFacts
 
 
 class Brought(NamedTuple):

@@ -11,7 +11,7 @@ from campaigns.reading import Text
 from campaigns.secrets import PLACEHOLDER
 from campaigns.step_forms import WebhookStep
 from campaigns.step_values import RESERVED
-from engine.core.model import StepId, Webhook
+from engine.core.model.steps import StepId, Webhook
 
 if TYPE_CHECKING:
     from campaigns.journeys import Journeys

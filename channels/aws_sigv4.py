@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from channels.calls import Call
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 

@@ -24,7 +24,7 @@ from msgspec import Struct
 from channels.callbacks import Callback, Echo, Reply
 from channels.calls import Answer, Call, Question
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 _HOST: Final = re.compile(r"sns\.[a-z]{2}(?:-[a-z]{2,12}){1,3}-[0-9]{1,2}\.amazonaws\.com(\.cn)?")
 """A region has this form. AWS' own "three letters or more" also fits `sns.s3-us-west-2.…`, where

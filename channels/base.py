@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
-from engine.core.model import NEVER, Instant, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import NEVER, Instant
 
 if TYPE_CHECKING:
     from channels.callbacks import Callback, Echo

@@ -15,7 +15,7 @@ from msgspec import Struct, field, structs
 
 from channels.base import DeliveryEvent
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 AGE_SECONDS_MAX: Final = 300
 """How far a signed time may lie from ours, either way."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from channels.base import Accepted, Random, Receipt, RefusedBy, Throttled
 from channels.pace import Rate
-from engine.core.model import HOUR, SECOND, Instant
+from engine.core.model.instants import HOUR, SECOND, Instant
 
 EVERY: Final = "*"
 """In `domains:` of a channel, the rate of each domain that is not named."""

@@ -26,7 +26,7 @@ from channels.calls import Answer, Call, Question
 from channels.egress import EgressRules
 from channels.transport import CONNECTIONS, exchange, open_client
 from engine.core.errors import Retryable, Unreadable, UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 Found = TypeVar("Found")
 

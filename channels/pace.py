@@ -9,7 +9,7 @@ from math import log, log2
 from typing import Final, Literal
 
 from channels.base import Accepted, Ambiguous, NotSent, Random, Receipt, RefusedBy, Throttled
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 
 COOL_DOWN: Final = 30 * SECOND
 COOL_DOWN_MAX: Final = 5 * MINUTE

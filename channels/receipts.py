@@ -10,7 +10,7 @@ from typing import Final
 
 from channels.base import Ambiguous, Receipt, RefusedBy, Throttled
 from channels.calls import Answer
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 WAIT_SECONDS_MAX: Final = 86_400.0
 """Whoever asks us to wait for longer is asked again after a day."""

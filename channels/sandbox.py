@@ -31,7 +31,7 @@ from channels.callbacks import Callback, Echo
 from channels.email.headers import Refusal, Sender
 from channels.email.mime import build_email
 from engine.core.errors import Unreadable, UsageError
-from engine.core.model import HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import HOUR, MINUTE, SECOND, Instant
 
 
 class Rates(Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from channels.callbacks import Callback, check_age, same
 from engine.core.errors import Forged
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 
 def read_secret(text: str) -> bytes:

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 
 CEILING_MAX: Final = 10_000_000
 """A day. Beyond it nobody warms up any more."""

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from msgspec.structs import replace
 
 from engine.consent.unsubscribe import WITHDRAWN
-from engine.core.model import Contact, Instant, Profile, ProfileId
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Contact, Profile
 from engine.core.segments import Segments
 from engine.store import scores
 from engine.store.connection import Connection, Row

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.core.segments import Segments
 from engine.reading import ProfilePage
 from engine.store import people

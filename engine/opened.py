@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 
 from engine.address_form import bring_addresses_up, is_up_to_date
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release.live import load_playbook
 from engine.release.playbook import Playbook
 from engine.settings import DIRECTORY, Settings, read_settings, variable

@@ -11,17 +11,10 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from engine.core.model import (
-    Contact,
-    Draft,
-    Instant,
-    Person,
-    Profile,
-    ProfileId,
-    Program,
-    State,
-    Topic,
-)
+from engine.core.model.campaigns import Program, Topic
+from engine.core.model.gates import Draft
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Contact, Person, Profile, State
 from engine.core.policy import unreachable
 from engine.sending.placing import SEALED_AS
 from engine.store import identities, placements

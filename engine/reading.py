@@ -10,7 +10,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from engine.core.clocktime import iso
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 from engine.vault import is_sealed
 

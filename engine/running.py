@@ -16,7 +16,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.address_form import bring_addresses_up
 from engine.core.errors import NotOwner, StoreError
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.hearing.clicks import tell
 from engine.intake.commit import GroupCommit
 from engine.intake.declared import Declared, declared

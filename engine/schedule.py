@@ -17,7 +17,7 @@ import msgspec
 
 from engine.core import clocktime
 from engine.core.cron import parse_cron
-from engine.core.model import MINUTE, Instant
+from engine.core.model.instants import MINUTE, Instant
 
 EVERY_MIN: Final = MINUTE
 """A schedule starts batch work: what must happen sooner is a timer of the engine."""

@@ -18,7 +18,9 @@ from msgspec import Struct
 
 from engine.core.conditions.scored import Cut, cuts_of
 from engine.core.errors import UsageError
-from engine.core.model import Instant, Program, Score
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import Instant
+from engine.core.model.people import Score
 from engine.release.playbook import Playbook
 from engine.score_file import Kind, Scored, read_scores
 from engine.store import identities, scores

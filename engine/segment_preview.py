@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from engine.asof import Then, profiles_at
 from engine.core.clocktime import iso
-from engine.core.model import DAY, Instant, Profile, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import DAY, Instant
+from engine.core.model.people import Profile
 from engine.core.segments import Segments
 from engine.segment_sql.lake import Lake, open_lake
 from engine.segment_sql.statement import members_sql, sizes_sql

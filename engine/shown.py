@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from engine.core.clocktime import iso
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 
 
 def plain(value: Any) -> Any:

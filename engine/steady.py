@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.store.database import Database
 
 JUMP_MAX: Final = MINUTE

@@ -13,18 +13,10 @@ from msgspec import Struct, field
 
 from engine.asof import profiles_at
 from engine.core.journeys.holdouts import exposure_names
-from engine.core.model import (
-    All,
-    AnyOf,
-    Branch,
-    Campaign,
-    Condition,
-    Instant,
-    Not,
-    Program,
-    SegmentCondition,
-    SegmentTrigger,
-)
+from engine.core.model.campaigns import Campaign, Program, SegmentTrigger
+from engine.core.model.conditions import All, AnyOf, Condition, Not, SegmentCondition
+from engine.core.model.instants import Instant
+from engine.core.model.steps import Branch
 from engine.core.segments import Segments
 from engine.reading import MESSAGE, PASSAGE, MessageRow, Moment, Passage, event_moment, passage_of
 from engine.store.connection import Connection

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 from engine.store.suppressions import Suppression, lift, suppress
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from channels.addresses import is_e164, normal_email
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.suppressions import Suppression
 from engine.vault import Vault, normalised
 

@@ -195,7 +195,7 @@ class Identity(SQLModel, table=True):
 
 
 class ProfileState(SQLModel, table=True):
-    """What the core remembers of a profile (`engine.core.model.State`, written by `states`)."""
+    """What the core remembers of a profile (`core.model.people.State`)."""
 
     __tablename__ = "profile_state"
     profile_id: int = _key()
@@ -631,7 +631,7 @@ class ModelRun(SQLModel, table=True):
 
 
 class ModelScore(SQLModel, table=True):
-    """What one run says of one profile (`engine.core.model.Score`)."""
+    """What one run says of one profile (`engine.core.model.people.Score`)."""
 
     __tablename__ = "model_score"
     __table_args__ = ({"sqlite_with_rowid": False},)

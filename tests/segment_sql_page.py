@@ -9,7 +9,8 @@ import re
 from pathlib import Path
 
 from campaigns.load import load_bundle
-from engine.core.model import Condition, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.conditions import Condition
 from engine.release.publish import compiled
 from engine.segment_sql.statement import Statement, members_sql
 

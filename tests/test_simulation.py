@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from engine import failpoints
-from engine.core.model import Displace, Ghost, LedgerEntry, Moved
+from engine.core.model.effects import Displace, Ghost, Moved
+from engine.core.model.people import LedgerEntry
 from engine.store.database import Database
 from tests.rig import planted_journeys, soak
 from tests.rig.planted import BUGS, Bug, no_dedupe_across_batches

@@ -32,7 +32,7 @@ from channels.push.content import Push, read_push
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Unreadable, UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 CAPABILITIES: Final = Capabilities(
     docs="https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks/"

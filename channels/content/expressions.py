@@ -23,7 +23,7 @@ from channels.content.template_checks import (
 from channels.content.templating import VALUE, result_of, run
 from channels.content.values import call_names, iso_now
 from engine.core.errors import CampaignError
-from engine.core.model import Expression
+from engine.core.model.steps import Expression
 
 
 def compile_expression(text: str, *, where: str = "expression") -> Expression | str:

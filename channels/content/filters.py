@@ -19,7 +19,7 @@ from msgspec import Struct
 
 from channels.content.limits import TEXT_CHARS, RenderError, TooCostly
 from channels.content.locales import DIGITS, LOCALES, SYMBOLS, locale_of
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 
 
 class Manner(Struct, frozen=True):

@@ -16,7 +16,7 @@ from channels.content.lint import STAND_IN
 from channels.content.templates import Version
 from channels.email.headers import Sender
 from channels.email.mime import build_email
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 SCORE_WARNED: Final = 2.0
 """Most filters refuse at 5; ours is one template without its sender's reputation."""

@@ -25,7 +25,7 @@ from channels.content.templating import HTML, PLAIN
 from channels.content.web_pages import FRONT, place_of
 from engine.core.errors import CampaignError
 from engine.core.inclusion import pieces_of
-from engine.core.model import TemplateFacts
+from engine.core.model.campaigns import TemplateFacts
 
 FORMAT: Final[Mapping[str, str]] = {"email": "1", "sms": "1", "push": "1", "web": "2"}
 """Part of every hash: raised when the same files begin to compile to something else."""

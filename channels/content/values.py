@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from channels.content.templating import Missing
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 
 
 def call_names(context: Mapping[str, Any], *, link: Callable[[str], str]) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from channels.email.told import at_seconds, check_tokens, events_in, hashed, our
 from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of, retry_after_seconds
 from channels.settings import check_filled, read_settings
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 WORDS: Final[Mapping[str, EventKind]] = {
     "request": "queued",

@@ -42,7 +42,7 @@ from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of, retry_after_seconds
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Forged
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 WORDS: Final[Mapping[str, EventKind]] = {
     "accepted": "queued",

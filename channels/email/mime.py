@@ -15,7 +15,7 @@ from typing import Final
 
 from channels.base import OutMessage
 from channels.email.headers import Mailbox, Refusal, Sender, head_of, message_id
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 
 def build_email(message: OutMessage, *, sender: Sender, at: Instant) -> bytes:

@@ -35,7 +35,7 @@ from channels.email.told import at_iso, check_tokens, events_in, hashed, our_id
 from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 WORDS: Final[Mapping[str, EventKind]] = {
     "Delivery": "delivered",

@@ -39,7 +39,7 @@ from channels.receipts import receipt_of, retry_after_seconds
 from channels.settings import check_filled, read_settings
 from channels.standard_webhooks import check_signature, read_secret
 from engine.core.errors import Forged, UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 WORDS: Final[Mapping[str, EventKind]] = {
     "email.scheduled": "queued",

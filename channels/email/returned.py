@@ -18,7 +18,7 @@ from typing import Any, Final
 from channels.base import DeliveryEvent, EventKind
 from channels.email.bounces import mask_addresses, reported_class
 from engine.core.errors import Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 MAIL_BYTES_MAX: Final = 5_000_000
 PARTS_MAX: Final = 100

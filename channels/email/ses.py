@@ -41,7 +41,7 @@ from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 ERRORS: Final[Mapping[str, Scope]] = {
     "BadRequestException": "message",

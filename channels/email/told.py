@@ -12,7 +12,7 @@ import msgspec
 
 from channels.callbacks import Callback, check_token
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 _SECONDS_MAX: Final = 32_503_680_000
 """The year 3000: what lies beyond is milliseconds, or nonsense."""

@@ -35,7 +35,7 @@ from channels.push.provider_token import ec_key, signed
 from channels.receipts import receipt_of, retry_after_seconds
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Unreadable
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 
 HOSTS: Final = {
     "production": "https://api.push.apple.com",

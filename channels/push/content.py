@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from channels.base import OutMessage
-from engine.core.model import NEVER, SECOND, Instant
+from engine.core.model.instants import NEVER, SECOND, Instant
 
 KEYS: Final = (
     "title", "body", "url", "image", "badge", "sound", "collapse_key", "ttl", "priority", "data",

@@ -34,7 +34,7 @@ from channels.push.google_token import AccessToken, service_account
 from channels.receipts import receipt_of, retry_after_seconds
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Unreadable, UsageError
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 BASE_URL: Final = "https://fcm.googleapis.com"
 PAYLOAD_BYTES_MAX: Final = 4_096

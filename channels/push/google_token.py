@@ -16,7 +16,7 @@ from channels.calls import Answer, Call
 from channels.push.address import mask_tokens
 from channels.push.provider_token import rsa_key, signed
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import HOUR, MINUTE, SECOND, Instant
 
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"

@@ -40,7 +40,7 @@ from channels.push.webpush_encryption import PLAINTEXT_BYTES_MAX, encrypt, point
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Unreadable, UsageError
-from engine.core.model import HOUR, SECOND, Instant
+from engine.core.model.instants import HOUR, SECOND, Instant
 
 HOSTS: Final = (
     "fcm.googleapis.com",  # Chrome, Edge on Android, Opera, Samsung

@@ -38,7 +38,7 @@ from channels.sms.reports import mask_numbers, message_id, read_object, receipt_
 from channels.sms.senders import sender_kind
 from channels.sms.settings import SmsSettings, open_vendor
 from engine.core.errors import UsageError
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 TARGET: Final = "PinpointSMSVoiceV2.SendTextMessage"
 TTL_SECONDS: Final = (5, 259_200)

@@ -45,7 +45,7 @@ from channels.sms.senders import read_senders
 from channels.sms.settings import SmsSettings, open_vendor
 from channels.sms.text import measure
 from engine.core.errors import Forged, Unreadable, UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 TAKEN: Final = ("0: Accepted for delivery", "3: Queued for later delivery")
 DLR_MASK: Final = 1 + 2 + 4 + 8 + 16

@@ -15,7 +15,7 @@ from channels.callbacks import Callback, check_age, same
 from channels.sms.bearer import HASHES, check_hash, read_bearer
 from channels.sms.reports import unix_instant
 from engine.core.errors import Forged
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 LEEWAY_SECONDS: Final = 1
 """As much as two clocks may differ where a token names its first and last second."""

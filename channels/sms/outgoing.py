@@ -12,7 +12,7 @@ from channels.addresses import deaf_kind, is_e164, phone_country
 from channels.base import OutMessage, RefusedBy
 from channels.sms.senders import NO_NAMES, pick_sender, sender_kind
 from channels.sms.text import CHARS_MAX
-from engine.core.model import NEVER, SECOND, Instant
+from engine.core.model.instants import NEVER, SECOND, Instant
 
 _UNSENDABLE: Final = re.compile(r"[\0\ud800-\udfff]")
 

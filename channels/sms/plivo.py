@@ -45,7 +45,7 @@ from channels.sms.reports import (
 from channels.sms.senders import read_senders
 from channels.sms.settings import SmsSettings, open_vendor
 from engine.core.errors import Forged, Unreadable, UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 API: Final = "https://api.plivo.com"
 

@@ -15,7 +15,7 @@ from channels.callbacks import opted_out as opted_out
 from channels.calls import Answer
 from channels.receipts import receipt_of
 from engine.core.errors import Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 _NUMBER: Final = re.compile(r"\+?\d[\d ().-]{5,}\d")
 _SHORT_CODE_DIGITS: Final = 8

@@ -42,7 +42,7 @@ from channels.sms.reports import (
 from channels.sms.senders import read_senders
 from channels.sms.settings import SmsSettings, open_vendor
 from engine.core.errors import Forged, UsageError
-from engine.core.model import NEVER, SECOND, Instant
+from engine.core.model.instants import NEVER, SECOND, Instant
 
 EXPIRY_SECONDS: Final = (60, 3 * 24 * 3600)
 

@@ -35,7 +35,7 @@ from channels.sms.settings import SmsSettings, open_vendor
 from channels.sms.text import measure
 from channels.sms.vonage_reports import WORDS, Method, check_proof, read_events, read_fields
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 __all__ = ["CAPABILITIES", "WORDS", "Vonage", "VonageSettings", "open_channel"]
 

@@ -24,7 +24,7 @@ from channels.sms.reports import (
     with_plus,
 )
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 Method = Literal["md5hash", "md5", "sha1", "sha256", "sha512"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, cast, get_args
 
 from msgspec import Struct
 
-from engine.core.model import PlacementKind
+from engine.core.model.gates import PlacementKind
 
 KINDS: Final[tuple[str, ...]] = get_args(PlacementKind)
 KEYS: Final = ("placement", "kind", "priority")

@@ -27,7 +27,8 @@ from channels.callbacks import Callback, Echo
 from channels.settings import read_settings
 from channels.web.place import Place, read_place
 from engine.core.errors import Unreadable, UsageError
-from engine.core.model import DAY, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import DAY
 
 BYTES_MAX: Final = 65_536
 """Of the cleaned page: it is answered to every visit until it ends."""

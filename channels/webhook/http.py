@@ -32,7 +32,7 @@ from channels.egress import EgressRules
 from channels.receipts import receipt_of
 from channels.transport import exchange, open_client
 from engine.core.errors import Unreadable
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 
 REPLY_BYTES_MAX: Final = 32_768
 REPLY_DEPTH_MAX: Final = 32

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from engine.bandits.weights import began, versions
-from engine.core.model import Experiment, Instant, Program
+from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 Write = Callable[[Callable[[Connection], Any]], Any]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.bandits.due import Write, bandits, due_at
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release.live import with_allocations
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection

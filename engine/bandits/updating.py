@@ -15,7 +15,8 @@ from engine.bandits.due import Write, bandits, due_at
 from engine.bandits.weights import append, versions
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Allocation, Experiment, Instant
+from engine.core.model.campaigns import Allocation, Experiment
+from engine.core.model.instants import DAY, Instant
 from engine.readout.bandits import bandit_log, cohorts_of, require_readable
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection

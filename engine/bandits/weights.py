@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.core.model import Allocation, Instant
+from engine.core.model.campaigns import Allocation
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 _weights: Final = msgspec.json.Decoder(dict[str, int])

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """0, also when nothing was sent."""
     from engine.core.clocktime import iso
-    from engine.core.model import DAY
+    from engine.core.model.instants import DAY
     from engine.opened import opened
     from engine.readout.deliverability import deliverability
     from engine.steady import present

@@ -66,7 +66,7 @@ def run_size(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from campaigns.metrics import compile_metrics
-    from engine.core.model import DAY
+    from engine.core.model.instants import DAY
     from engine.opened import instant, opened
     from engine.readout.past import past_from, past_units
     from engine.readout.sizing import simulated, size

@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _head(story: "MessageStory") -> list[str]:
     from engine.core.clocktime import iso
-    from engine.core.model import NEVER
+    from engine.core.model.instants import NEVER
 
     it = story.message
     lines = [

@@ -9,7 +9,8 @@ from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
     from engine.asof import Zones
-    from engine.core.model import Instant, Program
+    from engine.core.model.campaigns import Program
+    from engine.core.model.instants import Instant
     from engine.core.segments import Segments
     from engine.opened import Opened
     from engine.segment_preview import Preview
@@ -189,7 +190,8 @@ def _explain(
 ) -> int:
     from engine.asof import profiles_at
     from engine.core.clocktime import iso
-    from engine.core.model import NEVER, Profile, ProfileId
+    from engine.core.model.instants import NEVER, ProfileId
+    from engine.core.model.people import Profile
     from engine.reading import find_profile
     from engine.segment_preview import as_they_are
 

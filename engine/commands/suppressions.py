@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from engine.core.model import Instant
+    from engine.core.model.instants import Instant
     from engine.store.suppressions import Suppression
 
 HELP: Final = "addresses that are never reached: list, add, remove, import, export"

@@ -24,7 +24,7 @@ from engine.consent.standing import (
     standing_of,
 )
 from engine.consent.unsubscribe import EVERYTHING, PREFERENCES, SOURCE, enter
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.hearing.feedback import take_in
 from engine.store.connection import Connection

@@ -12,7 +12,7 @@ from msgspec import Struct
 from engine.consent.choosing import grant
 from engine.consent.standing import Place, Terms
 from engine.consent.unsubscribe import CONFIRMATION
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.consent_requests import EXPIRES, place_of
 from engine.store.connection import Connection
 from engine.store.events import EventLog

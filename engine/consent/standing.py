@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.consent.unsubscribe import EVERYTHING
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store import claims
 from engine.store.connection import Connection
 from engine.store.events import EventLog

@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from channels.base import DeliveryEvent
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.hearing.feedback import take_in
 from engine.store.bulk import insert, reserve

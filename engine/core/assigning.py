@@ -20,7 +20,9 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from engine.core.journeys.holdouts import holder_of_served
-from engine.core.model import Experiment, Exposed, Instant, Person, Program
+from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.instants import Instant
+from engine.core.model.people import Exposed, Person
 from engine.core.paths import MISSING, follow
 from engine.core.roster import Arms, Roster
 from engine.core.scene import no_one_shown

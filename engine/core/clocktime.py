@@ -13,7 +13,9 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.core.cron import parse_cron
-from engine.core.model import SECOND, Duration, Instant, QuietHours
+from engine.core.model.campaigns import QuietHours
+from engine.core.model.instants import SECOND, Instant
+from engine.core.model.steps import Duration
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)

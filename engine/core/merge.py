@@ -18,19 +18,10 @@ from engine.core.assigning import exposure_name
 from engine.core.journeys.arming import rearm_dates
 from engine.core.journeys.holdouts import HELD_OUT, holder_of
 from engine.core.journeys.passage import leave
-from engine.core.model import (
-    Effect,
-    Emit,
-    Enrollment,
-    Exposed,
-    Instant,
-    Membership,
-    Person,
-    Profile,
-    Program,
-    State,
-    Wake,
-)
+from engine.core.model.campaigns import Program
+from engine.core.model.effects import Effect, Emit, Wake
+from engine.core.model.instants import Instant
+from engine.core.model.people import Enrollment, Exposed, Membership, Person, Profile, State
 from engine.core.roster import roster_of
 from engine.core.scene import Scene
 from engine.core.segments import Segments

@@ -32,18 +32,10 @@ from engine.core.journeys.migration import meet_operators
 from engine.core.journeys.passage import advance, hear
 from engine.core.journeys.schedules import fire
 from engine.core.journeys.viewed import EXPERIMENT_VIEWED, take_exposure
-from engine.core.model import (
-    NEVER,
-    Effect,
-    Enrollment,
-    Evaluate,
-    Event,
-    Exposed,
-    Instant,
-    Person,
-    Program,
-    Wake,
-)
+from engine.core.model.campaigns import Program
+from engine.core.model.effects import Effect, Evaluate, Wake
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Enrollment, Event, Exposed, Person
 from engine.core.roster import Crossing, roster_of
 from engine.core.scene import Scene, no_one_shown
 from engine.core.segments import Segments, in_order

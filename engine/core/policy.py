@@ -13,21 +13,10 @@ from typing import Any, Final
 
 from engine.core.clocktime import iso, quiet_until
 from engine.core.conditions.local_hours import compile_local_time
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Allow,
-    Cap,
-    Decision,
-    Defer,
-    Draft,
-    Drop,
-    Instant,
-    LedgerEntry,
-    Person,
-    Program,
-)
+from engine.core.model.campaigns import Cap, Program
+from engine.core.model.gates import Allow, Decision, Defer, Draft, Drop
+from engine.core.model.instants import DAY, HOUR, MINUTE, Instant
+from engine.core.model.people import LedgerEntry, Person
 from engine.core.paths import MISSING, follow
 
 ALLOW: Final = Allow()

@@ -11,23 +11,18 @@ from msgspec import Struct
 
 from engine.core.conditions.filters import TraitAnswer, compile_trait_filter
 from engine.core.conditions.followed import read_when_asked
-from engine.core.model import (
+from engine.core.model.campaigns import (
     ApiTrigger,
     Campaign,
     DateTrigger,
-    EventMatch,
     EventTrigger,
     Experiment,
     Program,
-    Repeat,
     ScheduleTrigger,
-    SegmentCondition,
     SegmentTrigger,
-    Send,
-    StepId,
-    Update,
-    WaitFor,
 )
+from engine.core.model.conditions import EventMatch, SegmentCondition
+from engine.core.model.steps import Repeat, Send, StepId, Update, WaitFor
 
 
 class Arms(NamedTuple):

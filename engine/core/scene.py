@@ -12,21 +12,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from engine.core.conditions.compiled import ZONE
 from engine.core.errors import JourneyLoop
-from engine.core.model import (
-    NEVER,
-    Campaign,
-    Effect,
-    Emit,
-    Enrollment,
-    Evaluate,
-    Event,
-    Exposed,
-    Instant,
-    Membership,
-    Person,
-    Program,
-    StepId,
-)
+from engine.core.model.campaigns import Campaign, Program
+from engine.core.model.effects import Effect, Emit, Evaluate
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Enrollment, Event, Exposed, Membership, Person
+from engine.core.model.steps import StepId
 from engine.core.roster import Crossing, Roster
 from engine.core.segments import NOBODY, Segments, in_order
 

@@ -23,19 +23,11 @@ from engine.core.errors import CampaignError
 from engine.core.features.kinds import KINDS, Features, Fold, content
 from engine.core.features.last_seen import LastSeen
 from engine.core.features.sessions import NOT_BEHAVIOUR
-from engine.core.model import (
-    NEVER,
-    Branch,
-    Campaign,
-    Condition,
-    Event,
-    EventMatch,
-    Instant,
-    MemberList,
-    Profile,
-    Program,
-    WaitFor,
-)
+from engine.core.model.campaigns import Campaign, MemberList, Program
+from engine.core.model.conditions import Condition, EventMatch
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event, Profile
+from engine.core.model.steps import Branch, WaitFor
 
 __all__ = ["Segments", "compile_segments", "for_program", "in_order", "matches_event"]
 

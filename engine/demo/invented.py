@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Raw
 
 from engine.core.clocktime import iso
-from engine.core.model import DAY, HOUR, MINUTE, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, Instant
 from engine.demo.orders import Order
 from engine.intake.calls import Call
 from engine.intake.declared import Declared

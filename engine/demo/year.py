@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.demo.invented import as_facts, carts, people, purchase, purchases
 from engine.demo.orders import Order, household_sizes, local_midnight, read_orders
 from engine.demo.planting import (

@@ -16,7 +16,7 @@ from engine.core.assigning import (
     first_exposure,
     unit_of,
 )
-from engine.core.model import Experiment
+from engine.core.model.campaigns import Experiment
 from experiments.assignment import N_BUCKETS, HashVersion, bucket
 
 Reason = Literal["SPLIT", "TARGETING_MATCH", "STATIC", "DISABLED", "DEFAULT"]

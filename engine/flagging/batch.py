@@ -12,7 +12,9 @@ from msgspec import Struct
 
 from engine.core.assigning import OUTSIDE, Asked, Ids, as_unit, decide
 from engine.core.journeys.holdouts import exposure_name
-from engine.core.model import Exposed, Holdout, Instant, Person, Profile, ProfileId, State
+from engine.core.model.campaigns import Holdout
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Exposed, Person, Profile, State
 from engine.core.paths import follow
 from engine.core.segments import Segments
 from engine.flagging.catalog import Catalog

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from engine.core.model import Program
+from engine.core.model.campaigns import Program
 from engine.core.roster import Roster, roster_of
 from engine.flagging.published import published, saved_groups
 from engine.store.keys import KeyKind

@@ -7,7 +7,7 @@ read differently (patterns, dates, null, order of texts) is not written at all: 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from engine.core.model import Comparison, Filter
+from engine.core.model.conditions import Comparison, Filter
 
 
 def sdk_condition(where: Sequence[Filter]) -> dict[str, Any] | None:

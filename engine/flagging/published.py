@@ -7,7 +7,8 @@ people, no SHA-256. What needs one of those is evaluated here (OFREP, remote eva
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.model import Experiment, ListCondition, Program
+from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.conditions import ListCondition
 from engine.flagging.answering import value_of
 from engine.flagging.conditions import sdk_condition
 from engine.store.keys import KeyKind

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from engine.core.assigning import Asked, Ids, unit_of
-from engine.core.model import Exposed, Instant, Person, Profile, ProfileId, State
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Exposed, Person, Profile, State
 from engine.core.segments import Segments, compile_segments
 from engine.flagging.catalog import Catalog
 from engine.store import identities, people

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from channels.base import DeliveryEvent
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.hearing.hear import note
 from engine.hearing.machines import BURST, TRAP_SPAN, Click, reasons
 from engine.store.bulk import insert

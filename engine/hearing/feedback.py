@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from channels.base import DeliveryEvent
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.hearing.settling import settle
 from engine.store import bulk

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from channels.base import DeliveryEvent
 from engine.consent.unsubscribe import PROVIDER, withdraw
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.failpoints import hit
 from engine.hearing.attribution import Speaker, attributed
 from engine.hearing.feedback import event_hash, move_forward, take_in, unseen

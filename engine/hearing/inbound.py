@@ -17,7 +17,7 @@ import msgspec
 from channels.base import DeliveryEvent
 from channels.sms.keywords import Intent, intent_of_event
 from engine.consent.unsubscribe import EVERYTHING, TEXT, enter, give_back, withdraw_address
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.store.connection import Connection
 from engine.store.events import EventLog, message_hash
 from engine.store.people import TEXTED, text

@@ -11,7 +11,7 @@ from msgspec import Struct, field
 from channels.base import DeliveryEvent, Provider
 from channels.sandbox import Sandbox
 from engine.consent.unsubscribe import withdraw
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.hearing.feedback import take_in
 from engine.sending.composing import Composed
 from engine.store.connection import Connection

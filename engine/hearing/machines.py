@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from channels.tokens import TRAP
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 
 TOO_SOON: Final = 10 * SECOND
 """Nobody gets, opens, reads and follows a marketing mail within ten seconds."""

@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 from msgspec import Struct
 
 from engine.core.errors import CommitUnknown, Overloaded, StoreError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Prepared

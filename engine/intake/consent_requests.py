@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from engine.core.model import DAY, HOUR, Instant
+from engine.core.model.instants import DAY, HOUR, Instant
 from engine.store.bulk import insert
 from engine.store.connection import Connection
 from engine.store.events import EventLog

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct, field
 
-from engine.core.model import DAY, HOUR
+from engine.core.model.instants import DAY, HOUR
 
 if TYPE_CHECKING:
     from campaigns.schema import EventFile, PropertyForm

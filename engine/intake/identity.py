@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.prepare import Fact
 from engine.store import identities
 from engine.store.bulk import last, reserve

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.consent_requests import request
 from engine.intake.declared import Field
 from engine.intake.identity import Identities, Resolved

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.core.errors import InvalidEvent
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.calls import Read, from_values
 from engine.intake.declared import Declared
 from engine.intake.eventfile import read_rows

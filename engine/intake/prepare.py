@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from engine.core.errors import InvalidEvent
 from engine.core.journeys.viewed import EXPERIMENT_VIEWED
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.calls import KINDS, Call, CarefulCall, Kind, Read, read_batch, read_call
 from engine.intake.consents import held_back, proof_of, read_consents
 from engine.intake.declared import Declared, Field

@@ -13,7 +13,8 @@ from msgspec import Struct
 
 from engine.core.errors import InvalidEvent
 from engine.core.journeys.entry import CAMPAIGN_TRIGGERED
-from engine.core.model import DAY, ApiTrigger, Instant, Program
+from engine.core.model.campaigns import ApiTrigger, Program
+from engine.core.model.instants import DAY, Instant
 from engine.intake.calls import from_values
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Prepared, Terms, prepare_items

@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from engine.core.clocktime import parse_instant, zone_info
 from engine.core.errors import InvalidEvent
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.intake.declared import Field
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from campaigns.metrics import MetricDefinition
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.readout.assigned import check_adds_up, span, sums_by_variant
 from engine.readout.metric_sums import Unit, outcomes_side_by_side
 from engine.readout.studies import Study

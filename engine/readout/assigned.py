@@ -14,7 +14,7 @@ import msgspec
 from campaigns.metrics import MetricDefinition
 from engine.core.errors import UsageError
 from engine.core.merge import ASSIGNMENT_CONFLICT
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.metric_sums import Unit, outcomes
 from engine.readout.studies import Study
 from engine.store.connection import Connection

@@ -17,7 +17,8 @@ from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.bandits.weights import versions
 from engine.core.assigning import is_explored
 from engine.core.errors import UsageError
-from engine.core.model import Allocation, Experiment, Instant
+from engine.core.model.campaigns import Allocation, Experiment
+from engine.core.model.instants import Instant
 from engine.readout.metric_sums import Unit, outcomes
 from engine.readout.torn import torn_people
 from engine.store.connection import Connection

@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from campaigns.metrics import WarehouseMetric
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.readout.ages import age_sums
 from engine.readout.assigned import ADDS_UP
 from engine.readout.exposures import OFF_PLAN, TORN, Exposed, Population, counts

@@ -10,7 +10,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from engine.core.model import DAY, NEVER, Instant
+from engine.core.model.instants import DAY, NEVER, Instant
 from engine.store.connection import Connection
 from engine.store.queue import WEBHOOK
 

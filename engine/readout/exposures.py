@@ -12,7 +12,7 @@ import msgspec
 
 from engine.core.errors import UsageError
 from engine.core.merge import ASSIGNMENT_CONFLICT
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.readout.metric_sums import Unit
 from engine.readout.studies import Study
 from engine.store.connection import Connection

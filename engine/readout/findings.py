@@ -14,7 +14,8 @@ from typing import Final
 
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Experiment, Instant
+from engine.core.model.campaigns import Experiment
+from engine.core.model.instants import DAY, Instant
 from engine.readout.bandits import bandit_estimates
 from engine.readout.collecting import collected, keys_of, variants_of
 from engine.readout.exposures import Exposed, Population, population_of

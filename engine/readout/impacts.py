@@ -11,7 +11,7 @@ from typing import Final
 
 from campaigns.metrics import MetricDefinition
 from engine.core.clocktime import iso
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.readout.assigned import (
     BEFORE,
     OUTCOME,

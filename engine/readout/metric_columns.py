@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import duckdb
 
 from campaigns.metrics import MetricDefinition
-from engine.core.model import DAY, EventMatch, Instant
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY, Instant
 
 
 @dataclass(frozen=True)

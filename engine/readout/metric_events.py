@@ -10,7 +10,8 @@ import msgspec
 import numpy as np
 
 from engine.core.conditions.filters import compile_where
-from engine.core.model import Event, Instant
+from engine.core.model.instants import Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING, follow
 from engine.readout.metric_columns import Column, Source, source_numbers
 from engine.store.connection import Connection, Row

@@ -16,7 +16,7 @@ import numpy as np
 
 from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.metric_columns import Column, columns_of, covariate_names, measure
 from engine.readout.metric_events import Poured, pour
 from engine.store.connection import Connection

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 
 from campaigns.metrics import MetricDefinition, WarehouseMetric
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.assigned import OUTCOME, exposed_units, measured
 from engine.readout.metric_sums import Unit
 from engine.readout.studies import Study

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from campaigns.metrics import MetricDefinition
-from engine.core.model import Experiment, Instant, Program
+from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.instants import Instant
 from engine.readout.assigned import exposed_units
 from engine.readout.impacts import impact, impact_of
 from engine.readout.metric_sums import Unit

@@ -11,7 +11,7 @@ from typing import Final
 
 from campaigns.metrics import MetricDefinition
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.readout.metric_sums import Unit, outcomes, sum_metrics
 from engine.store.connection import Connection
 from experiments.errors import DataError

@@ -14,7 +14,7 @@ import msgspec
 
 from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.clocktime import iso
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.metric_sums import analysed_metric
 from engine.readout.studies import Study
 from engine.store.connection import Connection

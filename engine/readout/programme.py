@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from campaigns.metrics import MetricDefinition
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import DAY, Instant
 from engine.readout.assigned import check_adds_up, exposed_units, over_time
 from engine.readout.impacts import UNITS_MIN, by_period, by_tenure, impact, impact_of
 from engine.readout.metric_sums import Unit

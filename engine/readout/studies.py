@@ -15,7 +15,7 @@ from campaigns.step_forms import SendStep, walk
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
 from engine.core.journeys.holdouts import HELD_OUT, TREATED, exposure_name
-from engine.core.model import Bandit, Campaign, Experiment, Holdout, Program
+from engine.core.model.campaigns import Bandit, Campaign, Experiment, Holdout, Program
 from experiments.metrics import Role
 
 Kind = Literal["A/B test", "campaign holdout", "programme holdout", "global holdout"]

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.metric_sums import Unit
 from engine.readout.studies import Study
 from engine.store.connection import Connection

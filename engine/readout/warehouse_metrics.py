@@ -12,7 +12,7 @@ from typing import Any
 
 from campaigns.metrics import MetricDefinition, WarehouseMetric
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.metric_sums import (
     NO_KEYS,
     Keys,

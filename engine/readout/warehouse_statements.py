@@ -10,7 +10,7 @@ from typing import Final
 
 from campaigns.metrics import WarehouseMetric
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.readout.warehouse_units import EXPOSED
 from engine.store.elsewhere_kinds import Elsewhere, Kind
 from experiments.sums.statement import Assignment, How, Query, clean

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from campaigns.load import load_bundle
 from campaigns.problems import InvalidWorkspace
-from engine.core.model import MINUTE, Instant
+from engine.core.model.instants import MINUTE, Instant
 from engine.failpoints import hit
 from engine.release import drafts, publish, releases
 from engine.release.drafting import BATCH, draft

@@ -13,7 +13,7 @@ from campaigns.workspace import Workspace
 from channels.content.feeds import Feed
 from channels.content.templates import CompiledTemplate, compile_template, template_names
 from engine.core.errors import CampaignError
-from engine.core.model import Program
+from engine.core.model.campaigns import Program
 from engine.core.segments import Segments, for_program
 from engine.release.content_checks import content_problems
 from engine.release.provider_checks import provider_problems

@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.conditions.narrowed import Narrowed
-from engine.core.model import NEVER, Effect, Event, Instant
+from engine.core.model.effects import Effect
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 from engine.core.play import play
 from engine.core.roster import roster_of
 from engine.release.drafts import Drafted

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release.releases import Kind
 from engine.store import bulk
 from engine.store.connection import Connection

@@ -18,7 +18,8 @@ from campaigns.problems import advice
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from engine.core.model import Experiment, Instant, Program
+from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.instants import Instant
 from engine.release import releases
 from engine.store.connection import Connection
 

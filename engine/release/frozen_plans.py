@@ -11,7 +11,8 @@ from msgspec import to_builtins
 from campaigns.metrics import compile_metrics
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
-from engine.core.model import Experiment, Instant
+from engine.core.model.campaigns import Experiment
+from engine.core.model.instants import Instant
 from experiments.analysis.plan import canonical_json
 
 

@@ -4,7 +4,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from engine.core.journeys.migration import due_after_move
-from engine.core.model import Delay, Instant, Step, StepId, WaitFor
+from engine.core.model.instants import Instant
+from engine.core.model.steps import Delay, Step, StepId, WaitFor
 from engine.store.connection import Connection
 
 DUE_COUNTED_MAX: Final = 200_000

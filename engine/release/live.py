@@ -15,7 +15,7 @@ from campaigns.compile import Phase
 from campaigns.conditions import Blind
 from campaigns.workspace import Workspace
 from channels.content.expressions import evaluate
-from engine.core.model import Allocation, Campaign, Experiment, Move, Program
+from engine.core.model.campaigns import Allocation, Campaign, Experiment, Move, Program
 from engine.core.segments import for_program
 from engine.release import operating, releases
 from engine.release.checking import compiled

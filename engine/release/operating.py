@@ -18,7 +18,8 @@ from campaigns.schema import EventTriggerForm
 from campaigns.step_forms import walk
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
-from engine.core.model import Campaign, Instant, Program, Unenrolment
+from engine.core.model.campaigns import Campaign, Program, Unenrolment
+from engine.core.model.instants import Instant
 from engine.reading import find_profile
 from engine.release import releases
 from engine.store.connection import Connection

@@ -13,7 +13,9 @@ from campaigns.migrate_forms import NONE
 from campaigns.problems import Problem, advice
 from campaigns.schema import CampaignFile
 from engine.core.journeys.migration import content_of, is_unnamed, target_of
-from engine.core.model import Campaign, Instant, Move, StepId
+from engine.core.model.campaigns import Campaign, Move
+from engine.core.model.instants import Instant
+from engine.core.model.steps import StepId
 from engine.release.impact import Due, Leading, Standing, due_at_once, people_inside
 from engine.store.connection import Connection
 

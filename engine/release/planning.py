@@ -20,7 +20,8 @@ from campaigns.problems import Problem
 from campaigns.schema import CampaignFile, SegmentTriggerForm
 from campaigns.workspace import Workspace
 from engine import asof
-from engine.core.model import Campaign, Instant, Move
+from engine.core.model.campaigns import Campaign, Move
+from engine.core.model.instants import Instant
 from engine.core.segments import Segments, for_program
 from engine.release import operating, releases
 from engine.release.experiment_orders import (

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from campaigns.workspace import Workspace
 from channels.content.feeds import Feed
 from channels.content.templates import CompiledTemplate
-from engine.core.model import Evaluate, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.effects import Evaluate
 from engine.core.segments import Segments
 
 

@@ -22,7 +22,8 @@ from campaigns.plan import Change
 from campaigns.problems import InvalidWorkspace
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
-from engine.core.model import Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import Instant
 from engine.core.segments import for_program
 from engine.failpoints import hit
 from engine.release import releases

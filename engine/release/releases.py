@@ -16,7 +16,7 @@ from campaigns.compile import Phase
 from campaigns.load import load_bundle
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection, Row
 
 Kind = Literal["apply", "rollback", "operation"]

@@ -4,7 +4,7 @@ from collections import defaultdict
 from typing import NamedTuple
 
 from campaigns.compile import campaign_versions
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release import operating, releases
 from engine.release.operating import Standing
 from engine.store.connection import Connection

@@ -9,7 +9,7 @@ from typing import Any
 
 from campaigns.conditions import Blind
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release import releases
 from engine.release.planning import Plan, as_written, plan
 from engine.release.publish import Write, publish

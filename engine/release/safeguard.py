@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from campaigns.sending_forms import LimitsForm
 from campaigns.workspace import Workspace
-from engine.core.model import DAY, HOUR, Instant
+from engine.core.model.instants import DAY, HOUR, Instant
 from engine.readout.deliverability import n_sent
 from engine.release import operating
 from engine.release.operating import Order, Standing, carry_out

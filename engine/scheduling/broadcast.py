@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from engine.core.errors import UsageError
 from engine.core.journeys.entry import CAMPAIGN_TRIGGERED
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.calls import CarefulCall, from_values
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from engine.core.errors import AntiphonError, StoreError, UsageError
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.scheduling import broadcast, native, rows
 from engine.scheduling.jobs import JOBS, Outcome
 from engine.scheduling.means import Means

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.release import drafts
 from engine.release.backfill import Backfilling
 from engine.scheduling.broadcast import broadcast

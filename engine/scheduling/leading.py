@@ -1,6 +1,6 @@
 """Which of several processes does a duty for all of them, while it lives."""
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 

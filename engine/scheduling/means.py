@@ -7,7 +7,7 @@ from typing import Any
 
 from engine.bandits.learning import Learning
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from engine.store.database import Database

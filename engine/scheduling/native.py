@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.clocktime import iso, local_time, to_datetime
-from engine.core.model import DAY, SECOND, Instant
+from engine.core.model.instants import DAY, SECOND, Instant
 from engine.schedule import Cron, Every, Rule, next_fire
 from engine.scheduling import rows
 from engine.scheduling.plans import Plan, decode, encode, plans_of

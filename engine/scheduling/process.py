@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.core.errors import UsageError
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.release.live import has_learnt_more, load_playbook
 from engine.release.playbook import Playbook
 from engine.scheduling.handing_over import VARIABLE, HandOver

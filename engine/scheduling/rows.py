@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 from engine.core.clocktime import iso
-from engine.core.model import MINUTE, Instant
+from engine.core.model.instants import MINUTE, Instant
 from engine.schedule import latest_fire, next_fire
 from engine.scheduling.plans import Plan, decode, encode
 from engine.store.bulk import insert

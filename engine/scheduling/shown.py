@@ -4,7 +4,8 @@ from typing import Any, Final
 
 from campaigns.durations import dump_duration
 from engine.core.clocktime import iso
-from engine.core.model import Duration, Instant
+from engine.core.model.instants import Instant
+from engine.core.model.steps import Duration
 from engine.release.playbook import Playbook
 from engine.schedule import Cron, Every, Rule, Times, next_fire
 from engine.scheduling.plans import encode, plans_of

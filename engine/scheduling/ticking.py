@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from engine.core.errors import StoreError
-from engine.core.model import MINUTE, SECOND, Instant
+from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.scheduling import rows
 from engine.scheduling.carrying_out import carry_out
 from engine.scheduling.handing_over import HandOver, NotHandedOver

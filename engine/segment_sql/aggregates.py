@@ -5,7 +5,7 @@ Sums and averages are integers of millionths, as in the core, so no order of add
 
 from typing import Final
 
-from engine.core.model import AggregateCondition, Comparison, MomentCondition, Operator
+from engine.core.model.conditions import AggregateCondition, Comparison, MomentCondition, Operator
 from engine.segment_sql.comparisons import (
     Clock,
     both,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
 from engine.core.conditions.comparisons import compile_test
-from engine.core.model import Comparison
+from engine.core.model.conditions import Comparison
 from engine.segment_sql.binding import Binding
 
 

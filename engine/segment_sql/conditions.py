@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from engine.core.errors import CampaignError
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,

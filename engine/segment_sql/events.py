@@ -5,7 +5,13 @@ its window. An event's own time places it, not when it was accepted.
 """
 
 from engine.core.features.sessions import NOT_BEHAVIOUR
-from engine.core.model import EventCondition, EventMatch, Filter, SessionCondition, Window
+from engine.core.model.conditions import (
+    EventCondition,
+    EventMatch,
+    Filter,
+    SessionCondition,
+    Window,
+)
 from engine.segment_sql.binding import Binding
 from engine.segment_sql.comparisons import Clock, both, number_passes, passes_all
 from engine.segment_sql.paths import any_at

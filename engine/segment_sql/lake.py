@@ -31,14 +31,9 @@ from engine.core.conditions.comparisons import (
 )
 from engine.core.conditions.of_people import is_sampled, listed_value
 from engine.core.features.latest import TEXT_LENGTH_MAX
-from engine.core.model import (
-    Comparison,
-    Instant,
-    Operator,
-    Profile,
-    ProfileId,
-    SampleCondition,
-)
+from engine.core.model.conditions import Comparison, Operator, SampleCondition
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Profile
 
 MEMORY: Final = "256MB"
 """What DuckDB may hold; beyond it, it spills to its folder."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from engine.core.errors import CampaignError
 from engine.core.features.latest import EARTH_RADIUS_KM, KEPT
-from engine.core.model import (
+from engine.core.model.conditions import (
     ClusterCondition,
     ConsentCondition,
     LatestCondition,

@@ -12,7 +12,8 @@ from typing import Final
 from msgspec import Struct, field
 
 from engine.core.errors import CampaignError
-from engine.core.model import Condition, MemberList
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import Condition
 from engine.segment_sql.binding import Binding
 
 EVERY_EVENT: Final = ""

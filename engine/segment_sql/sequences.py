@@ -7,7 +7,7 @@ and not beyond the last event that must not come between.
 
 from typing import Final
 
-from engine.core.model import EventMatch, SequenceCondition, SequenceStep
+from engine.core.model.conditions import EventMatch, SequenceCondition, SequenceStep
 from engine.segment_sql.comparisons import both
 from engine.segment_sql.events import matches_part
 from engine.segment_sql.plan import Plan

@@ -9,7 +9,9 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from engine.core.model import Condition, Instant, MemberList
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import Condition
+from engine.core.model.instants import Instant
 from engine.segment_sql.conditions import segment_sql
 from engine.segment_sql.plan import Needs, Plan
 

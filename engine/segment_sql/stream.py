@@ -13,7 +13,7 @@ import msgspec
 
 from engine.consent.unsubscribe import WITHDRAWN
 from engine.core.features.sessions import NOT_BEHAVIOUR
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
 from engine.store.connection import Connection, Row

@@ -18,7 +18,7 @@ from channels.base import (
     RefusedBy,
     Throttled,
 )
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from engine.store.queue import Doubt, Outcome, Queued
 
 ATTEMPTS_MAX: Final = 8

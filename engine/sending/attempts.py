@@ -13,7 +13,8 @@ import msgspec
 from channels.base import Provider
 from channels.mailboxes import domain_of, label_of
 from channels.warm_up import WarmUp
-from engine.core.model import HOUR, MINUTE, Allow, Defer, Drop, Instant
+from engine.core.model.gates import Allow, Defer, Drop
+from engine.core.model.instants import HOUR, MINUTE, Instant
 from engine.failpoints import hit
 from engine.release.playbook import Playbook
 from engine.sending import answers, warming

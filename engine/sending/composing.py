@@ -21,7 +21,7 @@ from channels.content.render import Setting, render
 from channels.sms.opt_out import with_opt_out
 from channels.tokens import TRAP, Kind, make_token
 from engine.core.clocktime import iso
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.consent_requests import asks_for_consent
 from engine.release.playbook import Playbook
 from engine.sending.rerouting import NOWHERE, reroute

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from channels import open_provider
 from channels.base import Provider
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.hearing.invented import Due, Echoes
 from engine.release.playbook import Playbook
 from engine.reserve import Reserve

@@ -13,7 +13,7 @@ from msgspec import Struct
 from channels.base import Accepted, Random, Receipt, RefusedBy, Throttled
 from channels.domains import Domains, Limit, part_of
 from channels.pace import Breaker, Rate, SlowStart, State
-from engine.core.model import DAY, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, MINUTE, SECOND, Instant
 from engine.store.queue import MARKETING, TRANSACTIONAL
 
 LANES: Final[Mapping[int, str]] = {TRANSACTIONAL: "transactional", MARKETING: "marketing"}

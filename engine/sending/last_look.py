@@ -8,19 +8,10 @@ from typing import Final
 
 import msgspec
 
-from engine.core.model import (
-    Contact,
-    Decision,
-    Draft,
-    Drop,
-    Instant,
-    Person,
-    Profile,
-    ProfileId,
-    Program,
-    State,
-    Topic,
-)
+from engine.core.model.campaigns import Program, Topic
+from engine.core.model.gates import Decision, Draft, Drop
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Contact, Person, Profile, State
 from engine.core.policy import ALLOW, EXPIRED, gate
 from engine.store.queue import WEBHOOK, Addressee, Queued
 

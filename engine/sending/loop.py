@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from engine.core.errors import NotOwner
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.release.playbook import Playbook
 from engine.sending.lanes import LANES
 from engine.sending.outbox import LANE_WIDTH, Outbox

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from channels.base import Ambiguous, Provider, Random, Receipt
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.failpoints import hit
 from engine.hearing.attribution import Speaker
 from engine.hearing.catching_up import catch_up

@@ -7,7 +7,7 @@ behind it, of other domains, pass.
 from collections.abc import Sequence
 
 from channels.mailboxes import OTHER, label_of
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.sending.ready import Ready, Verdict
 from engine.sending.routes import Route
 

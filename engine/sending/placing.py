@@ -7,7 +7,7 @@ kept before turns to noise.
 from collections.abc import Sequence
 from typing import Final
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store import placements
 from engine.store.connection import Connection, Row
 from engine.store.queue import Addressee, Outcome, addressees

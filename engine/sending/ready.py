@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from channels.base import Provider
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.sending.answers import Case
 from engine.sending.composing import Composed
 from engine.store.queue import NO_DOUBT, Doubt, Queued

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from channels.base import Provider
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release.playbook import Playbook
 from engine.sending import answers
 from engine.sending.attempts import is_transactional

@@ -13,7 +13,7 @@ from typing import Final
 from campaigns.settings_forms import ChannelForm
 from channels.domains import Domains
 from channels.warm_up import CEILING_MAX, WarmUp
-from engine.core.model import DAY, NEVER, SECOND, Instant
+from engine.core.model.instants import DAY, NEVER, SECOND, Instant
 from engine.release.playbook import Playbook
 from engine.sending.lanes import Paces
 

@@ -8,7 +8,8 @@ release that first asked is not counted; deliveries, which providers report, alw
 from collections.abc import Sequence
 from typing import Final
 
-from engine.core.model import Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import Instant
 from engine.core.roster import roster_of
 from engine.store.connection import Connection
 from engine.store.events import EventLog, message_hash

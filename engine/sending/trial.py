@@ -24,7 +24,7 @@ from channels.base import OutMessage, Receipt
 from channels.calls import Answer
 from channels.http_provider import HttpProvider, Vendor
 from engine.core.errors import UsageError
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 from engine.release.checking import Checked
 from engine.release.playbook import Playbook
 from engine.sending.composing import TRAIT_OF, Links, Unsendable, compose

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from channels.warm_up import WarmUp, ceiling, day_began, next_day
 from engine.core.clocktime import iso
-from engine.core.model import MINUTE, NEVER, Instant
+from engine.core.model.instants import MINUTE, NEVER, Instant
 from engine.sending.ready import Ready, Verdict
 from engine.sending.routes import Route
 from engine.store import bulk

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 from engine.store.events import OURS, EventLog, message_hash
 from engine.store.people import text

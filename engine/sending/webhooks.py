@@ -6,7 +6,8 @@ from typing import Literal
 
 from channels import open_provider
 from channels.base import Clock, Provider
-from engine.core.model import Program, Webhook
+from engine.core.model.campaigns import Program
+from engine.core.model.steps import Webhook
 from engine.store.queue import WEBHOOK
 
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from engine.core.clocktime import to_datetime
-from engine.core.model import Effect, Hold, Instant
+from engine.core.model.effects import Effect, Hold
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 KINDS: Final = ("sends", "ghosts", "deferred", "dropped")

@@ -10,7 +10,8 @@ from campaigns.problems import advice
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import DAY, Instant
 from engine.intake.declared import declared
 from engine.intake.loading import ingest_file
 from engine.intake.prepare import Answer, Fact, Prepared

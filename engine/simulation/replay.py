@@ -23,7 +23,9 @@ from channels import open_provider
 from channels.base import Provider
 from engine.bandits.learning import Learning
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, Effect, Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.effects import Effect
+from engine.core.model.instants import HOUR, Instant
 from engine.hearing.invented import Echoes
 from engine.intake.declared import Declared, declared
 from engine.intake.ingest import Ingest

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from channels import open_provider
 from engine.bandits.learning import Learning
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.opened import Opened
 from engine.release.backfill import Backfilling
 from engine.release.playbook import Playbook

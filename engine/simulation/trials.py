@@ -18,22 +18,19 @@ from campaigns.schema import ExpectedSendAt, TestFile
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
-from engine.core.model import (
+from engine.core.model.campaigns import Experiment, Holdout, Program, Variant
+from engine.core.model.effects import (
     Discard,
     Effect,
     Emit,
     Entered,
     Exited,
-    Experiment,
     Expose,
     Ghost,
     Hold,
-    Holdout,
-    Instant,
-    Program,
     SendMessage,
-    Variant,
 )
+from engine.core.model.instants import Instant
 from engine.intake.calls import Read, from_values
 from engine.intake.declared import Declared, Field
 from engine.intake.prepare import Fact, Terms, prepare_items

@@ -14,7 +14,7 @@ from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.workspace import Workspace
 from engine.core.errors import UsageError
-from engine.core.model import Cap, Program, QuietHours
+from engine.core.model.campaigns import Cap, Program, QuietHours
 
 NONE: Final = "none"
 Alter = Callable[[Program], Program]

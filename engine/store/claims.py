@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from engine.core.errors import NotOwner
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.store import bulk
 from engine.store.connection import Connection, Row

@@ -14,7 +14,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.failpoints import hit
 from engine.store.bulk import insert, last, reserve
 from engine.store.connection import Connection, Row

@@ -4,7 +4,7 @@ A profile's own exposures are in its state. An account's belong to all its peopl
 about to expose one asks here whether another has been first.
 """
 
-from engine.core.model import Exposed
+from engine.core.model.people import Exposed
 from engine.store.connection import Connection
 from engine.store.outcomes import MISREPORTS, Outcomes
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.bulk import insert, update
 from engine.store.connection import Connection
 

@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 KeyKind: TypeAlias = Literal["server", "browser"]

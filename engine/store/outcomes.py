@@ -10,22 +10,21 @@ from typing import Final
 from msgspec import Struct, field
 
 from engine.core.errors import Overtaken
-from engine.core.model import (
-    NEVER,
+from engine.core.model.effects import (
     Call,
     Discard,
     Displace,
     Effect,
     Emit,
     Expose,
-    Exposed,
     Ghost,
     Hold,
-    Instant,
     Misreport,
     SendMessage,
     Wake,
 )
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Exposed
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import OWN, EventLog

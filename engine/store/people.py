@@ -11,19 +11,8 @@ import msgspec
 from msgspec import Struct, field
 
 from engine.core.conditions.limits import MARK, n_noted
-from engine.core.model import (
-    NEVER,
-    Contact,
-    Enrollment,
-    EnrollmentId,
-    Instant,
-    Membership,
-    Person,
-    Profile,
-    ProfileId,
-    Round,
-    State,
-)
+from engine.core.model.instants import NEVER, EnrollmentId, Instant, ProfileId
+from engine.core.model.people import Contact, Enrollment, Membership, Person, Profile, Round, State
 from engine.failpoints import hit
 from engine.store import bulk, scores, states
 from engine.store.connection import Connection, Row

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 

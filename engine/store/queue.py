@@ -10,7 +10,9 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import Contact, Instant, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import Instant
+from engine.core.model.people import Contact
 from engine.failpoints import hit
 from engine.store import bulk, suppressions
 from engine.store.claims import Holding, of

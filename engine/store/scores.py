@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from msgspec import Struct
 
 from engine.core.errors import StoreError
-from engine.core.model import Instant, Score
+from engine.core.model.instants import Instant
+from engine.core.model.people import Score
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 

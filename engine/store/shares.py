@@ -5,7 +5,7 @@ what is more than its share, takes what is free or whose lease has run out, and 
 Being wrong about the time costs a takeover and never a wrong write: `claims.advance` holds that.
 """
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.store import bulk
 from engine.store.claims import Lease, lease_of

@@ -17,7 +17,8 @@ import zstandard
 from msgspec.structs import replace
 
 from engine.core.errors import StoreError
-from engine.core.model import NEVER, Instant, State
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import State
 from engine.store import bulk
 from engine.store.connection import Connection
 

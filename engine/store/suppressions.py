@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.store.connection import Connection, Row
 
 SOFT_BOUNCES: Final = 3

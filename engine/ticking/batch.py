@@ -7,7 +7,7 @@ writes alone. Read next: `tick`, which fills it; `store.people`, `store.outcomes
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from engine.core.model import Effect
+from engine.core.model.effects import Effect
 from engine.release import drafts
 from engine.store import people
 from engine.store.connection import Connection

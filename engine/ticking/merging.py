@@ -13,7 +13,8 @@ from msgspec import Struct, field
 
 from engine.core.assigning import exposure_name
 from engine.core.merge import merge_people
-from engine.core.model import Effect, Instant
+from engine.core.model.effects import Effect
+from engine.core.model.instants import Instant
 from engine.release.playbook import Playbook
 from engine.store import bulk, people
 from engine.store.connection import Connection, Row

@@ -10,7 +10,9 @@ from copy import deepcopy
 from msgspec import Struct
 
 from engine.core.errors import StoreError
-from engine.core.model import NEVER, Effect, Event, Exposed, Instant, Person
+from engine.core.model.effects import Effect
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event, Exposed, Person
 from engine.core.play import play
 from engine.core.scene import no_one_shown
 from engine.release.playbook import Playbook

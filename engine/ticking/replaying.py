@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct, field
 
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog

@@ -8,7 +8,8 @@ what we do not know: the batch is refused once and the release loaded anew.
 from collections.abc import Iterable
 
 from engine.core.errors import Outdated
-from engine.core.model import Person, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.people import Person
 from engine.core.roster import roster_of
 from engine.store.connection import Connection
 

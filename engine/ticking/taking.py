@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 from msgspec import Struct
 
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.store import claims
 from engine.store.claims import Scan
 from engine.store.connection import Connection, Row

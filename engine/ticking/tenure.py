@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Any, Final
 
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.store import claims, shares
 from engine.store.claims import Held, Holding, Lease, Scan
 from engine.store.connection import Connection

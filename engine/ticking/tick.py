@@ -14,7 +14,8 @@ import msgspec
 from msgspec import Struct
 
 from engine.core.errors import NotOwner, Outdated, Overtaken, StoreError
-from engine.core.model import Effect, Instant
+from engine.core.model.effects import Effect
+from engine.core.model.instants import Instant
 from engine.core.play import play
 from engine.core.roster import roster_of
 from engine.failpoints import hit

@@ -13,7 +13,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from campaigns.conditions import pii_traits
-from engine.core.model import Contact, Effect, Event, SetTrait
+from engine.core.model.effects import Effect, SetTrait
+from engine.core.model.people import Contact, Event
 from engine.release.playbook import Playbook
 from engine.store.connection import Row
 from engine.store.events import OLD, OURS

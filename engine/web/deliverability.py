@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.readout.deliverability import DIMENSIONS, Cell, deliverability, folded
 from engine.steady import present
 from engine.web.html import page

@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from engine.core.errors import CommitUnknown, InvalidEvent, Overloaded
 from engine.core.journeys.viewed import EXPERIMENT_VIEWED
-from engine.core.model import HOUR, Instant
+from engine.core.model.instants import HOUR, Instant
 from engine.core.roster import Arms
 from engine.flagging.catalog import Catalog
 from engine.intake.prepare import Answer, prepare

@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.sending.lanes import LANES
 from engine.store.connection import Connection
 from engine.store.database import Database

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from engine.core.clocktime import to_datetime
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 
 _FOLDER: Final = Path(__file__).parent / "templates"
 STYLE: Final = (_FOLDER / "style.css").read_text()

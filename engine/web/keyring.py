@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.store.keys import KeyKind, digest
 from engine.web.problem import Refusal
 

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from engine.core.model import NEVER, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import NEVER
 from engine.core.segments import Segments
 from engine.membership import sizes, with_asked
 from engine.reading import (

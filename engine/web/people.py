@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from engine.core.clocktime import iso
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.membership import with_asked
 from engine.reading import ProfilePage, find_profile, read_profile
 from engine.steady import present

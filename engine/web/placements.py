@@ -19,7 +19,7 @@ from channels.base import DeliveryEvent, EventKind
 from channels.tokens import make_token, read_token
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
-from engine.core.model import NEVER, SECOND
+from engine.core.model.instants import NEVER, SECOND
 from engine.hearing.hear import note
 from engine.intake.validate import check_id
 from engine.placements import Shown, Visitor, shown_to

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from engine.consent.choosing import choose
 from engine.consent.standing import Place, Standing, Terms, standing
-from engine.core.model import Topic
+from engine.core.model.campaigns import Topic
 from engine.store.connection import Connection
 from engine.web.body import read_body
 from engine.web.html import page

@@ -12,7 +12,7 @@ from typing import Final
 
 from channels import open_provider
 from channels.base import Provider
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.hearing.attribution import Speaker
 from engine.release.playbook import Playbook
 

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from starlette.requests import Request
 
 from engine.core.errors import DiskFull
-from engine.core.model import Instant, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import Instant
 from engine.core.segments import Segments
 from engine.intake.prepare import Answer, Prepared, Terms
 from engine.intake.triggering import TriggerCall, Triggered

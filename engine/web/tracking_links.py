@@ -15,7 +15,7 @@ from starlette.routing import Route
 from channels.base import DeliveryEvent
 from channels.tokens import TRAP, Token
 from engine.core.errors import StoreError
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.hearing.clicks import HOLD, follow, tell
 from engine.hearing.hear import note
 from engine.hearing.machines import Click, sign_of

@@ -18,7 +18,8 @@ from campaigns.comparisons import (
     spans_asked,
 )
 from campaigns.reading import read_yaml
-from engine.core.model import DAY, SECOND, Comparison, Instant
+from engine.core.model.conditions import Comparison
+from engine.core.model.instants import DAY, SECOND, Instant
 
 TEXTS = st.text(
     st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=("Cs", "Cc")),

@@ -7,34 +7,30 @@ import pytest
 
 from campaigns.compile import Phase, campaign_versions, compile_workspace, phase_digests
 from campaigns.metrics import compile_metrics
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
+from engine.core.model.campaigns import Holdout, Program, ScheduleTrigger, TemplateFacts, Variant
+from engine.core.model.conditions import (
     All,
     AnyOf,
-    Branch,
     Comparison,
-    Delay,
-    Duration,
     EventCondition,
     EventMatch,
-    ExperimentStep,
-    Expression,
     Filter,
     FollowedBy,
-    Holdout,
     Not,
-    Program,
-    ScheduleTrigger,
     SegmentCondition,
-    Send,
-    TemplateFacts,
     TraitCondition,
-    Update,
-    Variant,
-    WaitFor,
     Window,
+)
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.steps import (
+    Branch,
+    Delay,
+    Duration,
+    ExperimentStep,
+    Expression,
+    Send,
+    Update,
+    WaitFor,
 )
 from tests.campaigns.build import CAMPAIGN, METRIC, a_workspace
 

@@ -11,13 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from campaigns.contradictions import why_never
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
@@ -26,6 +25,7 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.people import Event
 from tests.campaigns.build import problems_of
 from tests.core import definitions
 from tests.core.segments_oracle import Oracle

@@ -16,7 +16,8 @@ from campaigns.durations import (
     parse_span,
     parse_wall_time,
 )
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Duration
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
+from engine.core.model.steps import Duration
 
 SPANS = st.integers(1, SPAN_MAX // SECOND).map(lambda seconds: seconds * SECOND)
 CALENDAR = st.builds(Duration, months=st.integers(0, 60), days=st.integers(0, 999)).filter(

@@ -6,9 +6,7 @@ from campaigns.checks import check_workspace
 from campaigns.compile import compile_segment_files, names_of
 from campaigns.conditions import Conditions
 from engine.core.clocktime import parse_instant
-from engine.core.model import (
-    DAY,
-    HOUR,
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     Comparison,
@@ -21,6 +19,7 @@ from engine.core.model import (
     SessionCondition,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR
 from tests.campaigns.build import a_workspace, problems_of
 
 EVENTS = """\

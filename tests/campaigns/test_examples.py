@@ -16,19 +16,11 @@ from campaigns.workspace import Workspace
 from channels.content.expressions import evaluate
 from channels.content.lint import lint
 from channels.content.templates import compile_template, template_names
-from engine.core.model import (
-    Contact,
-    Event,
-    Instant,
-    Person,
-    Profile,
-    ProfileId,
-    Program,
-    Send,
-    SendMessage,
-    State,
-    Variant,
-)
+from engine.core.model.campaigns import Program, Variant
+from engine.core.model.effects import SendMessage
+from engine.core.model.instants import Instant, ProfileId
+from engine.core.model.people import Contact, Event, Person, Profile, State
+from engine.core.model.steps import Send
 from engine.core.play import play
 from engine.core.segments import for_program
 

@@ -3,8 +3,8 @@
 import pytest
 
 from campaigns.compile import compile_workspace
-from engine.core.model import (
-    DAY,
+from engine.core.model.campaigns import MemberList, Program
+from engine.core.model.conditions import (
     All,
     ClusterCondition,
     Comparison,
@@ -16,14 +16,13 @@ from engine.core.model import (
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
-    MemberList,
     NearCondition,
-    Program,
     SampleCondition,
     ScoreCondition,
     TraitCondition,
     Window,
 )
+from engine.core.model.instants import DAY
 from tests.campaigns.build import a_workspace, problems_of
 
 

@@ -6,7 +6,8 @@ from campaigns.compile import Phase, compile_workspace, phase_digests
 from campaigns.load import load_bundle
 from campaigns.plan import difference, phase_reasons
 from campaigns.workspace import Workspace
-from engine.core.model import Bandit, Comparison, Experiment, Filter, Variant
+from engine.core.model.campaigns import Bandit, Experiment, Variant
+from engine.core.model.conditions import Comparison, Filter
 from tests.campaigns.build import files, problems_of
 
 BUTTON = """\

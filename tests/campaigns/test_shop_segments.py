@@ -10,7 +10,8 @@ from campaigns.compile import compile_workspace
 from campaigns.load import load_workspace
 from channels.content.templates import compile_template, template_names
 from engine.core.clocktime import parse_instant
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Event, Instant, Profile, ProfileId
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant, ProfileId
+from engine.core.model.people import Event, Profile
 from engine.core.segments import Segments, for_program
 
 SHOP = Path(campaigns.__file__).parent / "examples" / "shop"

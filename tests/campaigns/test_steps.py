@@ -8,20 +8,10 @@ from campaigns.compile import compile_workspace
 from campaigns.durations import parse_day_offset
 from campaigns.problems import InvalidWorkspace
 from campaigns.step_values import saved_names
-from engine.core.model import (
-    DAY,
-    SECOND,
-    ApiTrigger,
-    BestTime,
-    Campaign,
-    DateTrigger,
-    Duration,
-    EventMatch,
-    Expression,
-    FirstPossible,
-    Repeat,
-    Webhook,
-)
+from engine.core.model.campaigns import ApiTrigger, Campaign, DateTrigger
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY, SECOND
+from engine.core.model.steps import BestTime, Duration, Expression, FirstPossible, Repeat, Webhook
 from engine.release.checking import compiled
 from tests.campaigns.build import a_workspace, problems_of
 

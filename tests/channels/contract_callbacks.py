@@ -19,7 +19,7 @@ from channels.base import Capabilities, DeliveryEvent, EventKind
 from channels.callbacks import Callback, Echo
 from channels.http_provider import HttpProvider
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from tests.channels.contract_bench import answering, opened, secrets_of
 from tests.channels.garbage import GARBAGE, spoilt
 from tests.channels.vendor_cases import NOW, Told, VendorCases

@@ -32,7 +32,7 @@ from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from tests.channels.vendor_cases import NOW, Answered, Told, VendorCases
 
 WORDS: Final[Mapping[str, EventKind]] = {"arrived": "delivered", "lost": "undelivered"}

@@ -18,7 +18,7 @@ from channels.calls import Answer, Call
 from channels.http_provider import HttpProvider
 from channels.push.apns import TOKEN_AGE_MAX, Apns, ApnsSettings
 from channels.push.provider_token import ec_key
-from engine.core.model import MINUTE, SECOND
+from engine.core.model.instants import MINUTE, SECOND
 from tests.channels.http2_peer import Message, answer, make_certificate, serving, speaking
 from tests.channels.vendor_cases import NOW
 from tests.channels.vendors.push_apns import APNS_ID, CASES, KEY, PEM, said

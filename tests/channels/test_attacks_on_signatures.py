@@ -21,7 +21,7 @@ from channels.email.verp import message_in
 from channels.sms.messagebird_proof import check_token as check_messagebird
 from channels.sms.vonage_reports import check_proof as check_vonage
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from tests.channels.contract_bench import opened
 from tests.channels.sns_signing import notification
 from tests.channels.test_aws_sns import GOOD, read

@@ -12,7 +12,7 @@ from channels.aws_sns import Notification, SnsReader
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Question
 from engine.core.errors import Forged, Unreadable
-from engine.core.model import DAY, SECOND
+from engine.core.model.instants import DAY, SECOND
 from tests.channels.contract_bench import bench
 from tests.channels.recorded import vectors
 from tests.channels.sns_signing import (

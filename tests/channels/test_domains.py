@@ -8,7 +8,7 @@ from channels.base import Accepted, RefusedBy, Throttled
 from channels.domains import BUSY_IN_A_ROW, DOMAINS_MAX, FIRST_REST, PUT_OFF_MAX, Domains
 from channels.email.bounces import receipt_of_reply
 from channels.mailboxes import domain_of, label_of
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 
 NOW = 1_772_442_000_000_000
 BUSY = Throttled(None, "421 4.7.0 try again later", "domain")

@@ -13,7 +13,7 @@ from channels import open_provider
 from channels.base import DeliveryEvent
 from channels.callbacks import Callback
 from engine.core.errors import Forged
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from tests.channels.recorded import recorded, vectors
 from tests.channels.vendor_cases import NOW
 from tests.channels.vendors import email_resend, email_sendgrid

@@ -18,7 +18,7 @@ from channels.calls import Answer, Call
 from channels.email.mailgun import Mailgun
 from channels.http_provider import HttpProvider
 from engine.core.errors import Forged, UsageError
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from tests.channels.contract_bench import opened
 from tests.channels.email_cases import MESSAGE
 from tests.channels.vendor_cases import NOW, VendorCases

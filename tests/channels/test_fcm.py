@@ -18,7 +18,7 @@ from channels.http_provider import HttpProvider
 from channels.push.fcm import Fcm, FcmSettings
 from channels.push.google_token import AccessToken, service_account
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from tests.channels.http2_peer import Message, make_certificate, serving
 from tests.channels.vendor_cases import NOW
 from tests.channels.vendors.push_fcm import ACCOUNT, CASES, KEY, error

@@ -12,7 +12,7 @@ from channels.content.limits import RenderError, TooCostly
 from channels.content.render import Content, Setting, render
 from channels.content.templates import compile_template
 from engine.core.errors import AntiphonError, CampaignError
-from engine.core.model import Expression
+from engine.core.model.steps import Expression
 
 
 def sms(body: str, **context: Any) -> str:

@@ -14,7 +14,7 @@ from channels.pace import (
     Rate,
     SlowStart,
 )
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 
 NOW = 1_772_442_000_000_000
 DOWN = NotSent("connection refused")

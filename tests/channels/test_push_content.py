@@ -15,7 +15,7 @@ from channels.push.content import KEYS, TTL_SECONDS_MAX, key_problem, read_push
 from channels.push.fcm import FcmSettings
 from channels.push.google_token import ServiceAccount
 from channels.push.webpush import WebPushSettings
-from engine.core.model import HOUR, NEVER
+from engine.core.model.instants import HOUR, NEVER
 from tests.channels.push_browser import Browser, base64url
 from tests.channels.vendor_cases import NOW
 

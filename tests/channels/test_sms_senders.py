@@ -10,7 +10,7 @@ from channels.sms.outgoing import seconds_left, with_query
 from channels.sms.reports import instant_of, mask_numbers, message_id, unix_instant, with_plus
 from channels.sms.senders import pick_sender, read_senders, sender_kind
 from engine.core.errors import UsageError
-from engine.core.model import NEVER, SECOND
+from engine.core.model.instants import NEVER, SECOND
 
 SENDERS = ("+15005550006", "+15005550007", "20123", "Shop")
 

@@ -12,7 +12,7 @@ from channels.callbacks import Callback
 from channels.sms import messagebird_proof, sinch, twilio, vonage_reports
 from channels.sms.bearer import read_bearer
 from engine.core.errors import Forged
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from tests.channels.recorded import vectors
 from tests.channels.vendor_cases import NOW
 from tests.channels.vendors import sms_messagebird, sms_sinch, sms_twilio, sms_vonage

@@ -8,7 +8,7 @@ from standardwebhooks import Webhook
 from channels.callbacks import Callback
 from channels.standard_webhooks import check_signature, read_secret
 from engine.core.errors import Forged
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from tests.channels.recorded import vectors
 from tests.channels.vendor_cases import NOW
 

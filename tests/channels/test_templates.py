@@ -9,7 +9,7 @@ from channels.content.limits import MissingValue, RenderError
 from channels.content.render import Content, Setting, render
 from channels.content.templates import compile_template, template_names
 from engine.core.errors import CampaignError
-from engine.core.model import Expression
+from engine.core.model.steps import Expression
 
 MJML = """---
 subject: Hello {{ profile.first_name }}, {{ event.cart_value | money }}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from channels.warm_up import WarmUp, ceiling, day_began, next_day
 from engine.core.clocktime import parse_instant
-from engine.core.model import DAY, HOUR, NEVER
+from engine.core.model.instants import DAY, HOUR, NEVER
 
 FIRST_DAY = parse_instant("2026-12-01T00:00Z")
 PLAN = WarmUp(since=FIRST_DAY, start=50, doubles=DAY, until=10_000)

@@ -18,7 +18,8 @@ from channels.content.templates import compile_template
 from channels.web.place import KINDS, Place, read_place
 from channels.web.placement import BYTES_MAX, cleaned
 from engine.core.errors import CampaignError, Unreadable, UsageError
-from engine.core.model import DAY, NEVER, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import DAY, NEVER
 
 NOW = 1_772_442_000_000_000  # 2026-03-02T09:00Z
 BANNER = {"placement": "top", "kind": "banner", "priority": 70}

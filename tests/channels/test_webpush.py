@@ -29,7 +29,7 @@ from channels.http_provider import HttpProvider
 from channels.push.webpush import TOKEN_RENEWED, WebPush
 from channels.push.webpush_encryption import PLAINTEXT_BYTES_MAX, encrypt
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, SECOND
+from engine.core.model.instants import HOUR, SECOND
 from tests.channels.push_browser import Browser, base64url, from_base64url, records
 from tests.channels.recorded import vectors
 from tests.channels.vendor_cases import NOW

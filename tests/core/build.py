@@ -8,30 +8,19 @@ from itertools import count
 from typing import Any
 
 from engine.core.clocktime import parse_instant
-from engine.core.model import (
-    NEVER,
+from engine.core.model.campaigns import (
     Campaign,
-    Condition,
-    Contact,
-    Effect,
-    Event,
-    EventCondition,
-    EventMatch,
     EventTrigger,
-    Expression,
-    Instant,
-    Person,
-    Profile,
-    ProfileId,
     Program,
-    Send,
-    State,
-    Step,
     TemplateFacts,
     Topic,
     Trigger,
-    Wake,
 )
+from engine.core.model.conditions import Condition, EventCondition, EventMatch
+from engine.core.model.effects import Effect, Wake
+from engine.core.model.instants import NEVER, Instant, ProfileId
+from engine.core.model.people import Contact, Event, Person, Profile, State
+from engine.core.model.steps import Expression, Send, Step
 from engine.core.play import play
 from engine.core.segments import Segments, for_program
 

@@ -9,13 +9,12 @@ from typing import Any
 from hypothesis import strategies as st
 
 from engine.core.clocktime import iso
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
@@ -28,6 +27,7 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.people import Event
 
 LAST = 60
 HORIZON = 130

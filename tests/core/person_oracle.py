@@ -11,24 +11,23 @@ from math import acos, cos, radians, sin
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.core.model import (
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import (
     All,
     AnyOf,
     ClusterCondition,
     Condition,
     ConsentCondition,
-    Event,
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
-    MemberList,
     NearCondition,
     Not,
     SampleCondition,
-    Score,
     ScoreCondition,
     TraitCondition,
 )
+from engine.core.model.people import Event, Score
 from tests.core.segments_oracle import ABSENT, passes
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

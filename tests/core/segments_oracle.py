@@ -9,13 +9,12 @@ from fractions import Fraction
 from typing import Any
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     MomentCondition,
@@ -27,6 +26,7 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.people import Event
 from engine.core.segments import Segments
 from tests.core.build import someone
 

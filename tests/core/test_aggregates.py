@@ -7,7 +7,8 @@ import pytest
 
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import Features
-from engine.core.model import AggregateCondition, Comparison, Event, EventMatch, Window
+from engine.core.model.conditions import AggregateCondition, Comparison, EventMatch, Window
+from engine.core.model.people import Event
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone
 

@@ -8,22 +8,11 @@ import pytest
 from scipy import stats
 
 from engine.core.assigning import Asked, Ids, as_unit, decide, is_explored
-from engine.core.model import (
-    Allocation,
-    Bandit,
-    Comparison,
-    Discard,
-    Experiment,
-    ExperimentStep,
-    Expose,
-    Exposed,
-    Filter,
-    Ghost,
-    Holdout,
-    SendMessage,
-    TraitCondition,
-    Variant,
-)
+from engine.core.model.campaigns import Allocation, Bandit, Experiment, Holdout, Variant
+from engine.core.model.conditions import Comparison, Filter, TraitCondition
+from engine.core.model.effects import Discard, Expose, Ghost, SendMessage
+from engine.core.model.people import Exposed
+from engine.core.model.steps import ExperimentStep
 from engine.core.roster import roster_of
 from engine.core.segments import for_program
 from experiments.assignment import assign, in_growthbook_namespace, is_held_out

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 
 from engine.core.clocktime import local_time, next_fire, next_wall_time, quiet_until, to_instant
-from engine.core.model import DAY, HOUR, MINUTE, Instant, QuietHours
+from engine.core.model.campaigns import QuietHours
+from engine.core.model.instants import DAY, HOUR, MINUTE, Instant
 
 EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 MINUTES = (0, 30, 60, 90, 120, 150, 180, 540, 1260, 1410, 1439)

@@ -9,7 +9,9 @@ import pytest
 
 from engine.core import clocktime
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Duration, Instant, QuietHours
+from engine.core.model.campaigns import QuietHours
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.steps import Duration
 
 EVERY_DAY = (0, 1, 2, 3, 4, 5, 6)
 BERLIN = "Europe/Berlin"

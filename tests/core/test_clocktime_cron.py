@@ -7,7 +7,7 @@ import pytest
 
 from engine.core import clocktime
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import DAY, MINUTE
+from engine.core.model.instants import DAY, MINUTE
 
 BERLIN = "Europe/Berlin"
 

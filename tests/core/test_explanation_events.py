@@ -5,13 +5,10 @@ from typing import Any
 import pytest
 
 from engine.core.clocktime import parse_instant
-from engine.core.model import (
-    DAY,
-    HOUR,
+from engine.core.model.conditions import (
     AggregateCondition,
     Comparison,
     Condition,
-    Event,
     EventMatch,
     Filter,
     MomentCondition,
@@ -20,6 +17,8 @@ from engine.core.model import (
     SessionCondition,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.people import Event
 from engine.core.segments import compile_segments
 from tests.core.build import someone
 

@@ -5,28 +5,23 @@ from typing import Any
 import pytest
 
 from engine.core.conditions.followed import read_when_asked
-from engine.core.model import (
-    NEVER,
+from engine.core.model.campaigns import Campaign, EventTrigger, ScheduleTrigger, SegmentTrigger
+from engine.core.model.conditions import (
     All,
-    Campaign,
     Comparison,
     Condition,
-    Delay,
-    Duration,
-    Emit,
     EventCondition,
     EventMatch,
-    EventTrigger,
     Filter,
     LocalTimeCondition,
     Not,
-    ScheduleTrigger,
-    Score,
     ScoreCondition,
     SegmentCondition,
-    SegmentTrigger,
-    WaitFor,
 )
+from engine.core.model.effects import Emit
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Score
+from engine.core.model.steps import Delay, Duration, WaitFor
 from tests.core.build import a_campaign, a_person, a_program, a_theatre, an_event, at, only
 
 EVENING = LocalTimeCondition(1080, 1320)

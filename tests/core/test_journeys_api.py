@@ -4,20 +4,12 @@ from itertools import product
 
 import pytest
 
-from engine.core.model import (
-    HOUR,
-    ApiTrigger,
-    Delay,
-    Discard,
-    Duration,
-    Entered,
-    Event,
-    EventMatch,
-    EventTrigger,
-    Exited,
-    Reentry,
-    SendMessage,
-)
+from engine.core.model.campaigns import ApiTrigger, EventTrigger, Reentry
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Discard, Entered, Exited, SendMessage
+from engine.core.model.instants import HOUR
+from engine.core.model.people import Event
+from engine.core.model.steps import Delay, Duration
 from tests.core.build import (
     a_campaign,
     a_person,

@@ -6,27 +6,11 @@ import pytest
 from msgspec.structs import replace
 
 from engine.core.clocktime import local_time
-from engine.core.model import (
-    DAY,
-    HOUR,
-    BestTime,
-    Cap,
-    Contact,
-    Delay,
-    Discard,
-    Duration,
-    Experiment,
-    ExperimentStep,
-    Expose,
-    FirstPossible,
-    Ghost,
-    Hold,
-    Holdout,
-    QuietHours,
-    SendMessage,
-    Track,
-    Variant,
-)
+from engine.core.model.campaigns import Cap, Experiment, Holdout, QuietHours, Variant
+from engine.core.model.effects import Discard, Expose, Ghost, Hold, SendMessage
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.people import Contact
+from engine.core.model.steps import BestTime, Delay, Duration, ExperimentStep, FirstPossible, Track
 from tests.core.build import (
     a_campaign,
     a_person,

@@ -9,17 +9,11 @@ from hypothesis import strategies as st
 from engine.core.clocktime import iso, local_time
 from engine.core.journeys.dates import next_occasion
 from engine.core.merge import merge_people
-from engine.core.model import (
-    DAY,
-    DateTrigger,
-    Entered,
-    EventMatch,
-    EventTrigger,
-    Reentry,
-    SegmentCondition,
-    SendMessage,
-    Update,
-)
+from engine.core.model.campaigns import DateTrigger, EventTrigger, Reentry
+from engine.core.model.conditions import EventMatch, SegmentCondition
+from engine.core.model.effects import Entered, SendMessage
+from engine.core.model.instants import DAY
+from engine.core.model.steps import Update
 from tests.core.build import (
     a_campaign,
     a_person,

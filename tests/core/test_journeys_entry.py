@@ -2,25 +2,18 @@
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
+from engine.core.model.campaigns import EventTrigger, Reentry
+from engine.core.model.conditions import (
     Comparison,
-    Delay,
-    Discard,
-    Duration,
-    Entered,
     EventCondition,
     EventMatch,
-    EventTrigger,
-    Exited,
     Filter,
-    Reentry,
-    SendMessage,
     TraitCondition,
-    WaitFor,
     Window,
 )
+from engine.core.model.effects import Discard, Entered, Exited, SendMessage
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.steps import Delay, Duration, WaitFor
 from tests.core.build import (
     DAY_ONE,
     Theatre,

@@ -3,23 +3,11 @@
 import pytest
 
 from engine.core.errors import JourneyLoop
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Delay,
-    Discard,
-    Duration,
-    EventMatch,
-    Exited,
-    QuietHours,
-    Reentry,
-    Repeat,
-    SendMessage,
-    Track,
-    Update,
-    WaitFor,
-)
+from engine.core.model.campaigns import QuietHours, Reentry
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Discard, Exited, SendMessage
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.steps import Delay, Duration, Repeat, Track, Update, WaitFor
 from tests.core.build import a_campaign, a_person, a_send, a_theatre, an_event, at, only
 
 ORDER = EventMatch("Order Completed")

@@ -1,20 +1,10 @@
 """Rules 3, 5 and 9: from a send step to a message, a deferral or a reason."""
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Cap,
-    Delay,
-    Discard,
-    Duration,
-    EventMatch,
-    Exited,
-    Hold,
-    QuietHours,
-    SendMessage,
-    TemplateFacts,
-)
+from engine.core.model.campaigns import Cap, QuietHours, TemplateFacts
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Discard, Exited, Hold, SendMessage
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.steps import Delay, Duration
 from tests.core.build import (
     DAY_ONE,
     a_campaign,
@@ -179,7 +169,7 @@ def test_transactional_messages_do_not_count_towards_caps():
 
 
 def test_the_ledger_forgets_what_no_cap_can_see():
-    from engine.core.model import Reentry
+    from engine.core.model.campaigns import Reentry
 
     reentry = Reentry(when="after_exit")
     theatre = a_theatre(a_campaign("cart", a_send(), reentry=reentry), caps=(Cap(9, HOUR),))

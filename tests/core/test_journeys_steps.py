@@ -4,31 +4,23 @@ from typing import get_args
 
 import pytest
 
-from engine.core import model
 from engine.core.errors import JourneyLoop
 from engine.core.journeys.steps import STEPS
-from engine.core.model import (
-    HOUR,
-    MINUTE,
+from engine.core.model import steps as model
+from engine.core.model.campaigns import Reentry
+from engine.core.model.conditions import Comparison, Filter, TraitCondition
+from engine.core.model.effects import Discard, Emit, Exited, SendMessage, SetTrait, Wake
+from engine.core.model.instants import HOUR, MINUTE
+from engine.core.model.steps import (
     Branch,
-    Comparison,
     Delay,
     DelayUntil,
-    Discard,
     Duration,
-    Emit,
     Exit,
-    Exited,
     Expression,
-    Filter,
-    Reentry,
-    SendMessage,
-    SetTrait,
     Split,
     Track,
-    TraitCondition,
     Update,
-    Wake,
 )
 from tests.core.build import (
     DAY_ONE,

@@ -3,22 +3,12 @@
 import pytest
 
 from engine.core.journeys.webhooks import WAIT_MAX
-from engine.core.model import (
-    HOUR,
-    SECOND,
-    Call,
-    Discard,
-    Event,
-    EventMatch,
-    Exited,
-    Expression,
-    Holdout,
-    Send,
-    SendMessage,
-    TemplateFacts,
-    Track,
-    Webhook,
-)
+from engine.core.model.campaigns import Holdout, TemplateFacts
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Call, Discard, Exited, SendMessage
+from engine.core.model.instants import HOUR, SECOND
+from engine.core.model.people import Event
+from engine.core.model.steps import Expression, Send, Track, Webhook
 from tests.core.build import (
     a_campaign,
     a_person,

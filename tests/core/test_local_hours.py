@@ -4,7 +4,9 @@ import pytest
 
 from engine.core.conditions.local_hours import compile_local_time
 from engine.core.errors import CampaignError
-from engine.core.model import DAY, MINUTE, NEVER, LocalTimeCondition, Profile, ProfileId
+from engine.core.model.conditions import LocalTimeCondition
+from engine.core.model.instants import DAY, MINUTE, NEVER, ProfileId
+from engine.core.model.people import Profile
 from tests.core.build import at
 from tests.core.person_oracle import clock_shows, local
 

@@ -3,7 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from engine.core.model import DAY, HOUR, BestTime, Call, Duration, Repeat, SendMessage, Webhook
+from engine.core.model.effects import Call, SendMessage
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.steps import BestTime, Duration, Repeat, Webhook
 from tests.core.build import Theatre, a_program, a_send, only
 from tests.core.test_rule_6_versions import OLD, a_move, inside, newer, one, theatre_of
 

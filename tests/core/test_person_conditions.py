@@ -6,28 +6,22 @@ import pytest
 
 from engine.core.errors import CampaignError
 from engine.core.features.latest import distance_km
-from engine.core.model import (
-    DAY,
-    HOUR,
-    NEVER,
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import (
     ClusterCondition,
     Comparison,
     Condition,
     ConsentCondition,
-    Contact,
-    Event,
     Filter,
     LatestCondition,
     ListCondition,
-    MemberList,
     NearCondition,
-    Profile,
-    ProfileId,
     SampleCondition,
-    Score,
     ScoreCondition,
     TraitCondition,
 )
+from engine.core.model.instants import DAY, HOUR, NEVER, ProfileId
+from engine.core.model.people import Contact, Event, Profile, Score
 from engine.core.segments import compile_segments
 from tests.core.build import at
 

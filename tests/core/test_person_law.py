@@ -10,32 +10,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
+from engine.core.model.campaigns import MemberList, SegmentTrigger
+from engine.core.model.conditions import (
     All,
     AnyOf,
     ClusterCondition,
     Comparison,
     Condition,
     ConsentCondition,
-    Contact,
-    Event,
     Filter,
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
-    MemberList,
     NearCondition,
     Not,
     SampleCondition,
-    Score,
     ScoreCondition,
     SegmentCondition,
-    SegmentTrigger,
     TraitCondition,
 )
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.people import Contact, Event, Score
 from engine.core.segments import compile_segments
 from tests.core.build import a_campaign, a_person, a_theatre, at
 from tests.core.person_oracle import Told, holds_of

@@ -1,24 +1,18 @@
 """Segments in the loop: borders crossed at the exact instant, new definitions taken silently."""
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    NEVER,
+from engine.core.model.campaigns import ScheduleTrigger, SegmentTrigger
+from engine.core.model.conditions import (
     Comparison,
-    Emit,
-    Entered,
     EventCondition,
     EventMatch,
     Filter,
     Not,
-    ScheduleTrigger,
     SegmentCondition,
-    SegmentTrigger,
-    SendMessage,
     TraitCondition,
-    Wake,
     Window,
 )
+from engine.core.model.effects import Emit, Entered, SendMessage, Wake
+from engine.core.model.instants import DAY, HOUR, NEVER
 from tests.core.build import (
     DAY_ONE,
     Theatre,

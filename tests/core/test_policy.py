@@ -2,20 +2,10 @@
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    NEVER,
-    Allow,
-    Cap,
-    Contact,
-    Defer,
-    Draft,
-    Drop,
-    LedgerEntry,
-    QuietHours,
-    Topic,
-)
+from engine.core.model.campaigns import Cap, QuietHours, Topic
+from engine.core.model.gates import Allow, Defer, Draft, Drop
+from engine.core.model.instants import DAY, HOUR, NEVER
+from engine.core.model.people import Contact, LedgerEntry
 from engine.core.policy import gate
 from tests.core.build import DAY_ONE, a_person, a_program, at
 

@@ -2,16 +2,10 @@
 
 import pytest
 
-from engine.core.model import (
-    HOUR,
-    Comparison,
-    Delay,
-    Duration,
-    EventMatch,
-    Filter,
-    SendMessage,
-    WaitFor,
-)
+from engine.core.model.conditions import Comparison, EventMatch, Filter
+from engine.core.model.effects import SendMessage
+from engine.core.model.instants import HOUR
+from engine.core.model.steps import Delay, Duration, WaitFor
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

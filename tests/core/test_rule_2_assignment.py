@@ -2,25 +2,12 @@
 
 from collections import Counter
 
-from engine.core.model import (
-    HOUR,
-    Branch,
-    Comparison,
-    Delay,
-    Duration,
-    Experiment,
-    ExperimentStep,
-    Expose,
-    Exposed,
-    Filter,
-    Ghost,
-    Holdout,
-    Reentry,
-    SendMessage,
-    TraitCondition,
-    Update,
-    Variant,
-)
+from engine.core.model.campaigns import Experiment, Holdout, Reentry, Variant
+from engine.core.model.conditions import Comparison, Filter, TraitCondition
+from engine.core.model.effects import Expose, Ghost, SendMessage
+from engine.core.model.instants import HOUR
+from engine.core.model.people import Exposed
+from engine.core.model.steps import Branch, Delay, Duration, ExperimentStep, Update
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Any
 
 from engine.core.assigning import Asked, Ids, decide, exposure_key
-from engine.core.model import (
+from engine.core.model.campaigns import (
     Allocation,
     Bandit,
-    EventMatch,
     EventTrigger,
     Experiment,
-    ExperimentStep,
-    Expose,
-    Exposed,
     Reentry,
     Variant,
 )
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Expose
+from engine.core.model.people import Exposed
+from engine.core.model.steps import ExperimentStep
 from engine.core.roster import roster_of
 from engine.core.segments import for_program
 from tests.core.build import Theatre, a_campaign, a_person, a_program, an_event, at, only

@@ -4,26 +4,10 @@ from collections import Counter
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    Cap,
-    Delay,
-    Discard,
-    Duration,
-    Emit,
-    Expose,
-    Expression,
-    Ghost,
-    Hold,
-    Holdout,
-    QuietHours,
-    Reentry,
-    SendMessage,
-    SetTrait,
-    Track,
-    Update,
-)
+from engine.core.model.campaigns import Cap, Holdout, QuietHours, Reentry
+from engine.core.model.effects import Discard, Emit, Expose, Ghost, Hold, SendMessage, SetTrait
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.steps import Delay, Duration, Expression, Track, Update
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

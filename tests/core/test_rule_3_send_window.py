@@ -2,16 +2,10 @@
 
 import pytest
 
-from engine.core.model import (
-    HOUR,
-    Discard,
-    Ghost,
-    Hold,
-    Holdout,
-    LocalTimeCondition,
-    QuietHours,
-    SendMessage,
-)
+from engine.core.model.campaigns import Holdout, QuietHours
+from engine.core.model.conditions import LocalTimeCondition
+from engine.core.model.effects import Discard, Ghost, Hold, SendMessage
+from engine.core.model.instants import HOUR
 from tests.core.build import (
     a_campaign,
     a_person,

@@ -1,20 +1,11 @@
 """Rule 4: consent is per channel and topic, suppression per address, and blocks everything."""
 
-from engine.core.model import (
-    NEVER,
-    Allow,
-    Contact,
-    Discard,
-    Draft,
-    Drop,
-    Person,
-    Profile,
-    Program,
-    SendMessage,
-    State,
-    Topic,
-    Track,
-)
+from engine.core.model.campaigns import Program, Topic
+from engine.core.model.effects import Discard, SendMessage
+from engine.core.model.gates import Allow, Draft, Drop
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Contact, Person, Profile, State
+from engine.core.model.steps import Track
 from engine.core.policy import gate
 from tests.core.build import a_campaign, a_person, a_send, a_theatre, an_event, only
 

@@ -2,23 +2,11 @@
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    Cap,
-    Contact,
-    Delay,
-    Discard,
-    Displace,
-    Duration,
-    Ghost,
-    Hold,
-    Holdout,
-    QuietHours,
-    SendMessage,
-    TemplateFacts,
-)
+from engine.core.model.campaigns import Cap, Holdout, QuietHours, TemplateFacts
+from engine.core.model.effects import Discard, Displace, Ghost, Hold, SendMessage
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.people import Contact
+from engine.core.model.steps import Delay, Duration
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

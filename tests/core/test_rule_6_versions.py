@@ -3,29 +3,12 @@
 import msgspec
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NEVER,
-    Campaign,
-    Cap,
-    Delay,
-    DelayUntil,
-    Discard,
-    Duration,
-    EventMatch,
-    Exited,
-    Move,
-    Moved,
-    Person,
-    QuietHours,
-    Repeat,
-    SendMessage,
-    Unenrolment,
-    WaitFor,
-    Webhook,
-)
+from engine.core.model.campaigns import Campaign, Cap, Move, QuietHours, Unenrolment
+from engine.core.model.conditions import EventMatch
+from engine.core.model.effects import Discard, Exited, Moved, SendMessage
+from engine.core.model.instants import DAY, HOUR, MINUTE, NEVER
+from engine.core.model.people import Person
+from engine.core.model.steps import Delay, DelayUntil, Duration, Repeat, WaitFor, Webhook
 from tests.core.build import Theatre, a_campaign, a_person, a_program, a_send, an_event, at, only
 
 NOON = "2026-03-02T12:00Z"

@@ -1,31 +1,12 @@
 """Rule 7: two profiles turn out to be one person."""
 
 from engine.core.merge import ASSIGNMENT_CONFLICT, merge_people
-from engine.core.model import (
-    DAY,
-    HOUR,
-    Cap,
-    Comparison,
-    Contact,
-    Delay,
-    Discard,
-    Duration,
-    Emit,
-    Entered,
-    EventCondition,
-    EventMatch,
-    Exited,
-    Exposed,
-    Ghost,
-    Hold,
-    Holdout,
-    QuietHours,
-    Reentry,
-    SegmentTrigger,
-    SendMessage,
-    Wake,
-    Window,
-)
+from engine.core.model.campaigns import Cap, Holdout, QuietHours, Reentry, SegmentTrigger
+from engine.core.model.conditions import Comparison, EventCondition, EventMatch, Window
+from engine.core.model.effects import Discard, Emit, Entered, Exited, Ghost, Hold, SendMessage, Wake
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.people import Contact, Exposed
+from engine.core.model.steps import Delay, Duration
 from tests.core.build import (
     DAY_ONE,
     a_campaign,

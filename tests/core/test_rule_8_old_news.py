@@ -2,17 +2,16 @@
 
 import pytest
 
-from engine.core.model import (
-    DAY,
+from engine.core.model.campaigns import ScheduleTrigger, SegmentTrigger
+from engine.core.model.conditions import (
     Comparison,
-    Entered,
     EventCondition,
     EventMatch,
-    ScheduleTrigger,
     SegmentCondition,
-    SegmentTrigger,
     Window,
 )
+from engine.core.model.effects import Entered
+from engine.core.model.instants import DAY
 from tests.core.build import DAY_ONE, a_campaign, a_person, a_send, a_theatre, an_event, at, only
 
 TWICE = EventCondition(EventMatch("Page"), (Comparison("gte", 2),), Window(within=DAY))

@@ -2,23 +2,12 @@
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    Cap,
-    Contact,
-    Discard,
-    EventMatch,
-    EventTrigger,
-    Expression,
-    FirstPossible,
-    Hold,
-    LocalTimeCondition,
-    QuietHours,
-    TemplateFacts,
-    Track,
-    Update,
-)
+from engine.core.model.campaigns import Cap, EventTrigger, QuietHours, TemplateFacts
+from engine.core.model.conditions import EventMatch, LocalTimeCondition
+from engine.core.model.effects import Discard, Hold
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.people import Contact
+from engine.core.model.steps import Expression, FirstPossible, Track, Update
 from tests.core.build import a_campaign, a_person, a_send, a_theatre, an_event, only
 
 MORNING, NIGHT = "2026-03-02T10:00Z", "2026-03-02T23:00Z"

@@ -10,33 +10,25 @@ from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import Features
 from engine.core.features.occurrences import WAITING_MAX
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NEVER,
-    SECOND,
+from engine.core.model.campaigns import Campaign, EventTrigger, Program
+from engine.core.model.conditions import (
     All,
     AnyOf,
-    Branch,
-    Campaign,
     Comparison,
     Condition,
-    Duration,
-    Event,
     EventCondition,
     EventMatch,
-    EventTrigger,
     Filter,
     FollowedBy,
     Not,
-    Program,
     SegmentCondition,
     SessionCondition,
     TraitCondition,
-    WaitFor,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR, MINUTE, NEVER, SECOND
+from engine.core.model.people import Event
+from engine.core.model.steps import Branch, Duration, WaitFor
 from engine.core.segments import Segments, compile_segments, for_program
 from tests.core.build import someone
 

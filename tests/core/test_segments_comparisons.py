@@ -7,16 +7,9 @@ import pytest
 from engine.core.clocktime import parse_instant
 from engine.core.conditions.comparisons import TESTS, TIMED
 from engine.core.errors import CampaignError
-from engine.core.model import (
-    DAY,
-    HOUR,
-    NEVER,
-    Comparison,
-    Event,
-    EventMatch,
-    Filter,
-    TraitCondition,
-)
+from engine.core.model.conditions import Comparison, EventMatch, Filter, TraitCondition
+from engine.core.model.instants import DAY, HOUR, NEVER
+from engine.core.model.people import Event
 from engine.core.segments import compile_segments, matches_event
 from tests.core.build import someone
 

@@ -11,13 +11,12 @@ import msgspec
 import pytest
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     FollowedBy,
@@ -29,6 +28,7 @@ from engine.core.model import (
     SessionCondition,
     Window,
 )
+from engine.core.model.people import Event
 from engine.core.segments import compile_segments
 from tests.core.segments_oracle import Oracle, play_every_instant
 

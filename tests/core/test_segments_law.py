@@ -15,12 +15,10 @@ from hypothesis import strategies as st
 
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import Features
-from engine.core.model import (
-    NEVER,
+from engine.core.model.conditions import (
     All,
     Comparison,
     Condition,
-    Event,
     EventMatch,
     Filter,
     Not,
@@ -28,6 +26,8 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Event
 from engine.core.segments import compile_segments, matches_event
 from tests.core.build import someone
 from tests.core.definitions import (

@@ -5,11 +5,10 @@ from typing import Any
 import pytest
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     FollowedBy,
@@ -18,6 +17,7 @@ from engine.core.model import (
     SessionCondition,
     Window,
 )
+from engine.core.model.people import Event
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone
 

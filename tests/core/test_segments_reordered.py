@@ -11,16 +11,16 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     Comparison,
     Condition,
-    Event,
     EventMatch,
-    Instant,
     SessionCondition,
     Window,
 )
+from engine.core.model.instants import Instant
+from engine.core.model.people import Event
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone
 from tests.core.definitions import (

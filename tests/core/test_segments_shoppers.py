@@ -16,17 +16,11 @@ import msgspec
 import pytest
 
 from engine.core.features.kinds import Features
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    NEVER,
-    SECOND,
+from engine.core.model.conditions import (
     All,
     AnyOf,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
@@ -37,6 +31,8 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR, MINUTE, NEVER, SECOND
+from engine.core.model.people import Event
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone
 from tests.core.segments_oracle import Oracle

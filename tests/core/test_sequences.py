@@ -3,7 +3,9 @@
 import pytest
 
 from engine.core.features.kinds import Features
-from engine.core.model import NEVER, Event, EventMatch, SequenceCondition, SequenceStep, Window
+from engine.core.model.conditions import EventMatch, SequenceCondition, SequenceStep, Window
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Event
 from engine.core.segments import Segments, compile_segments
 from tests.core.build import someone
 

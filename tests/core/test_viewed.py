@@ -4,19 +4,10 @@ import pytest
 
 from engine.core.assigning import Asked, decide
 from engine.core.merge import merge_people
-from engine.core.model import (
-    Allocation,
-    Bandit,
-    Emit,
-    Event,
-    Experiment,
-    ExperimentStep,
-    Expose,
-    Exposed,
-    Holdout,
-    Misreport,
-    Variant,
-)
+from engine.core.model.campaigns import Allocation, Bandit, Experiment, Holdout, Variant
+from engine.core.model.effects import Emit, Expose, Misreport
+from engine.core.model.people import Event, Exposed
+from engine.core.model.steps import ExperimentStep
 from engine.core.play import play
 from engine.core.roster import roster_of
 from tests.core.build import (

@@ -11,7 +11,8 @@ import msgspec
 from campaigns.load import load_bundle
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
-from engine.core.model import HOUR, MINUTE, SECOND, Event, Instant
+from engine.core.model.instants import HOUR, MINUTE, SECOND, Instant
+from engine.core.model.people import Event
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Terms, prepare

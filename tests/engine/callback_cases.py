@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.steady import present
 from engine.store import bulk
 from engine.store.connection import Connection

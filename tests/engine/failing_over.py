@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from channels.base import Accepted, Ambiguous, NotSent, OutMessage, Receipt
 from channels.pace import Breaker
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.sending.lanes import Pace
 from tests.rig.crowd import Server
 from tests.rig.stage import Stage

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from engine.core.clocktime import parse_instant
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.intake.declared import Declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Prepared, Terms, prepare

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from campaigns.load import load_bundle
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.release import operating, releases
 from engine.release.live import load_playbook
 from engine.release.operating import Done, Order

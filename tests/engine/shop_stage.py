@@ -22,7 +22,7 @@ import msgspec
 from campaigns.load import load_bundle
 from channels.base import Provider
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Terms, prepare

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from engine.steady import present
 from tests.engine.commanding import EVENTS, Antiphon
 from tests.engine.commanding import antiphon as antiphon

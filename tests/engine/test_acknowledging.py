@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.steady import present
 from tests.engine.commanding import (  # noqa: F401
     Antiphon,

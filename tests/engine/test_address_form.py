@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from channels.addresses import canonical_email
 from engine.address_form import bring_addresses_up, is_up_to_date
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store.database import Database
 from engine.vault import Vault
 

@@ -14,7 +14,7 @@ import pytest
 
 from channels.base import Accepted, Ambiguous, Channel, OutMessage, Receipt
 from channels.pace import Breaker
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.store.database import Database
 from engine.store.migrate import upgrade
 from tests.rig import planted_sending as planted

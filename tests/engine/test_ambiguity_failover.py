@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.store.database import Database
 from engine.store.migrate import upgrade
 from tests.engine.failing_over import FIRST, SECOND_ONE, with_backup

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.core.conditions import limits
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.store import people
 from engine.web.gauges import count
 from tests.rig.stage import Stage

@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.load import load_bundle
 from engine import failpoints
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
 from engine.operations import operations
 from engine.release import drafts, publish

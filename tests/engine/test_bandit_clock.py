@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from campaigns.load import load_bundle
-from engine.core.model import DAY, HOUR
+from engine.core.model.instants import DAY, HOUR
 from engine.release.live import load_playbook
 from engine.release.playbook import Playbook
 from engine.running import Running

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.readout.findings import read_out
 from engine.readout.reports import as_text
 from engine.readout.studies import studies

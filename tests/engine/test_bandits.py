@@ -16,7 +16,8 @@ from engine.bandits.learning import Learning
 from engine.bandits.updating import update_bandit
 from engine.bandits.weights import versions
 from engine.core.errors import UsageError
-from engine.core.model import DAY, HOUR, Bandit, Experiment
+from engine.core.model.campaigns import Bandit, Experiment
+from engine.core.model.instants import DAY, HOUR
 from engine.readout.bandits import BanditFindings, bandit_estimates
 from experiments.evidence.compare import normal, welch
 from tests.engine.publishing import FILES, SETTINGS, Published

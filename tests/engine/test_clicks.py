@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from channels.tokens import TRAP
-from engine.core.model import DAY, MINUTE, SECOND
+from engine.core.model.instants import DAY, MINUTE, SECOND
 from engine.hearing.clicks import HOLD, TOLD_MAX, follow, tell
 from engine.hearing.machines import Click
 from engine.steady import present

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from engine.steady import JUMP_MAX, STEADY_FOR, DatabaseClock, SteadyClock
 from engine.store import claims
 from engine.store.database import Database

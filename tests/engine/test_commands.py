@@ -10,7 +10,7 @@ import pytest
 
 from engine.cli import COMMANDS, actions_of, parser_of
 from engine.core.clocktime import iso
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from engine.steady import present
 from tests.engine.commanding import Antiphon, events_file
 from tests.engine.commanding import _no_database_of_the_developer as _no_database

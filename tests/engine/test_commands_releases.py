@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import MINUTE
+from engine.core.model.instants import MINUTE
 from engine.steady import present
 from tests.engine.commanding import Antiphon, events_file
 from tests.engine.commanding import _no_database_of_the_developer as _no_database

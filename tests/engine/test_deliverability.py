@@ -8,7 +8,7 @@ import pytest
 
 from campaigns.sending_forms import LimitsForm
 from channels.base import Ambiguous, DeliveryEvent, RefusedBy
-from engine.core.model import DAY, HOUR, MINUTE
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.readout.deliverability import Figures, deliverability, n_sent
 from engine.release.operating import Order, carry_out, standings
 from engine.release.roll_call import campaigns

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import HOUR, SECOND
+from engine.core.model.instants import HOUR, SECOND
 from engine.release.publish import load_playbook
 from engine.running import Running
 from engine.settings import read_settings

@@ -13,7 +13,7 @@ import pytest
 
 from campaigns.metrics import compile_metrics
 from engine.cli import main
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.readout.metric_sums import Unit, outcomes
 
 pytest.importorskip(

@@ -12,7 +12,7 @@ import engine.ticking.tick
 from channels.base import DeliveryEvent
 from engine.consent.unsubscribe import withdraw
 from engine.core.errors import DiskFull, StoreError
-from engine.core.model import MINUTE
+from engine.core.model.instants import MINUTE
 from engine.reserve import Reserve
 from engine.store.connection import Row
 from engine.store.database import Database

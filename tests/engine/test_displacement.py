@@ -6,7 +6,9 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from engine.core.model import Campaign, EventMatch, EventTrigger, Send
+from engine.core.model.campaigns import Campaign, EventTrigger
+from engine.core.model.conditions import EventMatch
+from engine.core.model.steps import Send
 from engine.core.segments import for_program
 from engine.release.playbook import Playbook
 from engine.store import outcomes

@@ -15,7 +15,8 @@ from engine.cli import main
 from engine.consent.confirming import confirm, question
 from engine.consent.standing import Terms as Choices
 from engine.consent.unsubscribe import withdraw
-from engine.core.model import DAY, HOUR, MINUTE, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.intake.consent_requests import MAILS_MAX
 from engine.intake.declared import declared
 from engine.intake.prepare import Answer, Terms, prepare

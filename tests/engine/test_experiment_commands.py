@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store import migrate
 from engine.store.database import Database
 from tests.engine.commanding import Antiphon

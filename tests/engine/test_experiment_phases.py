@@ -10,7 +10,8 @@ import pytest
 from engine.core.assigning import Asked, Ids, decide
 from engine.core.clocktime import parse_instant
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Person, Profile, ProfileId, State
+from engine.core.model.instants import DAY, ProfileId
+from engine.core.model.people import Person, Profile, State
 from engine.core.roster import roster_of
 from engine.release import releases
 from engine.release.experiment_orders import (

@@ -7,7 +7,7 @@ import pytest
 
 from campaigns.sending_forms import WarmUpForm
 from channels.base import DeliveryEvent, RefusedBy, Throttled
-from engine.core.model import DAY, HOUR, MINUTE, SECOND
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
 from engine.hearing.attribution import Speaker, attributed
 from engine.story import message_story, told
 from tests.engine.failing_over import FIRST, SECOND_ONE, Account, pace_of, with_backup

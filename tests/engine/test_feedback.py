@@ -8,7 +8,7 @@ import pytest
 
 from channels.base import DeliveryEvent
 from engine import failpoints
-from engine.core.model import MINUTE, SECOND
+from engine.core.model.instants import MINUTE, SECOND
 from engine.failpoints import Crash
 from engine.hearing.feedback import EVENT_NAMES, ORDER, merged
 from tests.rig.stage import NOON, Stage

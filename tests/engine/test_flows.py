@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from campaigns.schedule_forms import JOBS
-from engine.core.model import DAY, HOUR, MINUTE
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.schedule import Cron, Every, Rule, Times
 from engine.scheduling import jobs
 from engine.scheduling.native import disagreement

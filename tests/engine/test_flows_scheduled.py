@@ -20,7 +20,7 @@ import httpx
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import MINUTE, SECOND
+from engine.core.model.instants import MINUTE, SECOND
 from engine.steady import present
 from engine.store.database import Database
 from tests.engine.publishing import CART, FILES, SETTINGS

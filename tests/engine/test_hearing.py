@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from channels.base import Ambiguous, DeliveryEvent, NotSent, RefusedBy
-from engine.core.model import DAY, MINUTE, SECOND
+from engine.core.model.instants import DAY, MINUTE, SECOND
 from engine.hearing import hear as hearing
 from engine.hearing.attribution import Attributed, Speaker
 from engine.hearing.hear import STRAYS_MAX, Heard, hear

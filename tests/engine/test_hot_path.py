@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import HOUR, Contact
+from engine.core.model.instants import HOUR
+from engine.core.model.people import Contact
 from engine.store import people
 from engine.store.claims import Scan
 from engine.store.connection import Connection, SqliteConnection

@@ -7,7 +7,7 @@ import pytest
 
 from engine import failpoints
 from engine.core.clocktime import parse_instant
-from engine.core.model import DAY, HOUR
+from engine.core.model.instants import DAY, HOUR
 from engine.intake.declared import ALWAYS_PII, Declared, Field
 from engine.store.database import Database
 from engine.store.events import EventLog

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from channels.base import Accepted, NotSent, RefusedBy, Throttled
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.sending.lanes import PLACES, THROTTLED_IN_A_ROW, Pace, Paces
 from engine.store.database import Database
 from engine.store.queue import MARKETING, TRANSACTIONAL

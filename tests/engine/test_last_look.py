@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store.database import Database
 from tests.engine.test_readout import AS_OF, START, a_metric, a_study
 from tests.engine.test_reports import a_shop, read

@@ -7,7 +7,7 @@ import pytest
 
 from channels.tokens import Kind, make_token
 from engine.core.errors import UsageError
-from engine.core.model import Program, Topic
+from engine.core.model.campaigns import Program, Topic
 from engine.sending.composing import Links
 from engine.settings import link_key, link_ring, read_settings
 from engine.store.database import Database

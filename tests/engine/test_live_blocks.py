@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from tests.engine.publishing import FILES, SETTINGS, Published
 
 PRODUCTS = "id,title,url,price,in_stock\nt1,Tea,https://shop.example/t1,4.50,true\n"

@@ -13,7 +13,7 @@ import pytest
 import zstandard
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.intake.declared import Declared, Field
 from engine.intake.loading import Report, RowError, ingest_file
 from engine.intake.prepare import Answer, Prepared

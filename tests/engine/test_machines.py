@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.tokens import TRAP
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from engine.hearing.machines import BURST, Click, reasons, sign_of
 
 AT = 1_772_442_000_000_000  # 2026-03-02T09:00Z

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from channels.base import DeliveryEvent
-from engine.core.model import DAY, SECOND
+from engine.core.model.instants import DAY, SECOND
 from engine.hearing.attribution import Speaker
 from engine.hearing.hear import Heard, hear
 from engine.store import bulk

@@ -7,7 +7,8 @@ import pytest
 
 from campaigns.metrics import MetricDefinition, compile_metrics
 from engine.core.errors import UsageError
-from engine.core.model import DAY, Comparison, EventMatch, Filter
+from engine.core.model.conditions import Comparison, EventMatch, Filter
+from engine.core.model.instants import DAY
 from engine.readout.metric_sums import Keys, Unit, outcomes, sum_metrics
 from engine.store.database import Database
 from experiments.sums.aggregates import Aggregates

@@ -9,7 +9,7 @@ import pytest
 from campaigns.load import load_bundle
 from campaigns.problems import InvalidWorkspace
 from engine import failpoints
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.failpoints import Crash
 from engine.release.publish import go_live, prepare
 from tests.engine.publishing import FILES, Published, with_cart

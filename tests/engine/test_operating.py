@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.release.roll_call import campaigns
 from engine.store.connection import Row
 from engine.ticking.tick import Ticker

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from engine.store.database import Database
 from engine.store.migrate import upgrade
 from tests.rig import planted_sending as planted

@@ -9,7 +9,7 @@ import pytest
 from channels.base import Accepted, Ambiguous, OutMessage, Receipt
 from engine import failpoints
 from engine.core.errors import StoreError
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.failpoints import Crash
 from engine.sending.answers import ATTEMPTS_MAX
 from engine.store import queue

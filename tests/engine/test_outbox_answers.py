@@ -8,7 +8,7 @@ import pytest
 
 from channels.base import DeliveryEvent, NotSent, RefusedBy, Throttled
 from engine.consent.unsubscribe import withdraw
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.sending.answers import PAUSE, WAIT_MAX
 from tests.rig import planted_sending as planted
 from tests.rig.crowd import OFFER, RECEIPT, Crowd, counted

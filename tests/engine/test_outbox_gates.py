@@ -7,7 +7,7 @@ import pytest
 from channels.base import Ambiguous, DeliveryEvent, Throttled
 from engine import failpoints
 from engine.consent.unsubscribe import withdraw
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from tests.rig.stage import Stage
 
 

@@ -9,15 +9,9 @@ import pytest
 from engine.asof import Zones, members_at
 from engine.consent.unsubscribe import withdraw
 from engine.core.clocktime import iso
-from engine.core.model import (
-    DAY,
-    HOUR,
-    Condition,
-    EventCondition,
-    EventMatch,
-    LocalTimeCondition,
-    SegmentTrigger,
-)
+from engine.core.model.campaigns import SegmentTrigger
+from engine.core.model.conditions import Condition, EventCondition, EventMatch, LocalTimeCondition
+from engine.core.model.instants import DAY, HOUR
 from engine.core.segments import for_program
 from engine.membership import asked_now, members_now, sizes
 from engine.scores import publish

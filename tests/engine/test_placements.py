@@ -12,7 +12,8 @@ import pytest
 from channels import open_provider
 from channels.base import Accepted, DeliveryEvent, OutMessage
 from engine.consent.unsubscribe import withdraw
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Placement
+from engine.core.model.gates import Placement
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
 from engine.failpoints import Crash, install
 from engine.hearing.hear import note
 from engine.sending.placing import place

@@ -7,7 +7,7 @@ import pytest
 
 import engine.ticking.poison
 import engine.ticking.tick
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from engine.failpoints import Crash
 from tests.rig.recorder import Poisoned, Recorder, recording, replaced
 from tests.rig.stage import Stage, an_event

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.consent.unsubscribe import WITHDRAWN, withdraw
-from engine.core.model import Program, Topic
+from engine.core.model.campaigns import Program, Topic
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import EventLog

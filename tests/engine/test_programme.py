@@ -8,16 +8,9 @@ import pytest
 from campaigns.metrics import MetricDefinition
 from engine.core.errors import UsageError
 from engine.core.journeys.holdouts import HELD_OUT, TREATED
-from engine.core.model import (
-    DAY,
-    Bandit,
-    Campaign,
-    EventMatch,
-    EventTrigger,
-    Experiment,
-    Program,
-    Variant,
-)
+from engine.core.model.campaigns import Bandit, Campaign, EventTrigger, Experiment, Program, Variant
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY
 from engine.readout.ages import age_sums
 from engine.readout.assigned import exposed_units
 from engine.readout.impacts import PERIOD

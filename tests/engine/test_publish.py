@@ -6,7 +6,7 @@ import pytest
 
 from campaigns.problems import InvalidWorkspace
 from engine.core.errors import UsageError
-from engine.core.model import DAY, HOUR, MINUTE
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.release import checking, releases
 from engine.release.publish import Outrun, go_live, prepare
 from tests.engine.publishing import CART, FILES, Published, with_cart

@@ -9,7 +9,7 @@ import pytest
 
 from campaigns.sending_forms import WarmUpForm
 from channels.base import Throttled
-from engine.core.model import DAY, HOUR, MINUTE, SECOND
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
 from tests.rig.crowd import OFFER, RECEIPT, Crowd, counted
 from tests.rig.stage import NOON, Stage
 

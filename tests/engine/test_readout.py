@@ -8,7 +8,8 @@ from itertools import count
 import pytest
 
 from campaigns.metrics import MetricDefinition
-from engine.core.model import DAY, Comparison, EventMatch, Filter
+from engine.core.model.conditions import Comparison, EventMatch, Filter
+from engine.core.model.instants import DAY
 from engine.readout.findings import read_out
 from engine.readout.metric_sums import Unit, covariate_name, outcomes, sum_metrics
 from engine.readout.studies import Study

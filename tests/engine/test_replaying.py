@@ -13,7 +13,7 @@ import engine.ticking.tick
 from engine.commands import parked as command
 from engine.core import play as core_play
 from engine.core.errors import UsageError
-from engine.core.model import HOUR
+from engine.core.model.instants import HOUR
 from engine.steady import present
 from engine.ticking.replaying import Replayed, replay
 from tests.engine.test_poison import live_until_idle

@@ -9,7 +9,8 @@ import jsonschema
 import pytest
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY, EventMatch
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY
 from engine.readout.exposures import POPULATIONS, require_before_treatment
 from engine.readout.findings import among_reachable, read_out
 from engine.readout.reports import as_json, as_text, page, report_schema, sections_of

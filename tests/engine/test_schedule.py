@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.core.clocktime import iso, resolve, to_instant
-from engine.core.model import DAY, HOUR, MINUTE, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, Instant
 from engine.schedule import Cron, Every, Rule, Times, check_times, latest_fire, next_fire
 
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu")

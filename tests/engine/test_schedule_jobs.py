@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from engine.schedule import Cron, Every
 from engine.scheduling import broadcast as broadcasting
 from engine.scheduling import rows

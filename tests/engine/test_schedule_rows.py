@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from engine.schedule import Cron, Every, Times, next_fire
 from engine.scheduling import rows
 from engine.scheduling.leading import lead, step_down
@@ -271,7 +271,7 @@ def test_engines_that_change_and_overlap_neither_repeat_nor_skip(
 
 CLAIMER = """
 import sys, time
-from engine.core.model import MINUTE
+from engine.core.model.instants import MINUTE
 from engine.scheduling import rows
 from engine.store.database import Database
 url, name, start, n = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])

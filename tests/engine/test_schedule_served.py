@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.clocktime import iso
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from engine.steady import present
 from engine.store.database import Database
 from tests.engine.publishing import FILES, SETTINGS, written

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import StoreError, UsageError
-from engine.core.model import DAY, HOUR, Score
+from engine.core.model.instants import DAY, HOUR
+from engine.core.model.people import Score
 from engine.score_file import read_scores
 from engine.scores import Published, cut_values, load_file, percentile_of, publish
 from engine.store import scores

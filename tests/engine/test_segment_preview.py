@@ -7,7 +7,7 @@ from zlib import crc32
 import pytest
 
 from engine.core.clocktime import iso, parse_instant
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.segment_preview import sparkline
 from tests.engine.commanding import Antiphon
 from tests.engine.commanding import _no_database_of_the_developer as _no_database

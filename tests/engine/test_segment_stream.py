@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from engine.asof import members_at
 from engine.consent.unsubscribe import SOURCE
-from engine.core.model import Condition, Instant
+from engine.core.model.conditions import Condition
+from engine.core.model.instants import Instant
 from engine.segment_sql.lake import open_lake
 from engine.segment_sql.plan import Needs
 from engine.segment_sql.statement import members_sql

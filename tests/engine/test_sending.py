@@ -10,7 +10,7 @@ import pytest
 
 from channels.base import Accepted, OutMessage, Receipt
 from engine.core.errors import NotOwner, StoreError
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from engine.sending.lanes import PLACES, Paces
 from engine.sending.loop import keep_sending
 from engine.sending.outbox import LANE_WIDTH, Outbox

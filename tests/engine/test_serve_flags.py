@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.settings import visitor_key
 from experiments.assignment import assign, is_held_out
 from tests.engine.flag_stage import Flags, an_experiment, flags_of, with_experiments

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.flagging import batch
 from tests.engine.flag_stage import Flags, an_experiment, flags_of, with_experiments
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store.exposures import misreports
 from experiments.assignment import assign
 from tests.engine.flag_stage import Flags, an_experiment, flags_of, with_experiments

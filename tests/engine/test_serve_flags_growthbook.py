@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.core.conditions.filters import compile_trait_filter
-from engine.core.model import Comparison, Filter
+from engine.core.model.conditions import Comparison, Filter
 from engine.flagging.conditions import sdk_condition
 from experiments.assignment import assign
 from experiments.flags import compile_condition

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine.core.errors import UsageError
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.local import Address, read_address, write_address
 from engine.settings import read_settings
 from engine.steady import STEADY_FOR, SteadyClock

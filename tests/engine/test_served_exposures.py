@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY, HOUR
+from engine.core.model.instants import DAY, HOUR
 from engine.web.gauges import count
 from experiments.assignment import assign
 from tests.engine.publishing import FILES, SETTINGS, Published

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from engine.core.errors import NotOwner
-from engine.core.model import DAY, HOUR, MINUTE, SECOND, Instant
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, Instant
 from engine.failpoints import Crash
 from engine.store import claims, people, shares
 from engine.store.connection import Row

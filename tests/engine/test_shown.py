@@ -1,7 +1,7 @@
 """What commands print as JSON has times that people and programs can read."""
 
 from engine.core.clocktime import parse_instant
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.reading import Moment
 from engine.shown import plain
 from engine.story import AttemptRow

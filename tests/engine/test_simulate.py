@@ -13,7 +13,8 @@ from campaigns.workspace import Workspace
 from engine.cli import main
 from engine.core.clocktime import iso, parse_instant
 from engine.core.errors import UsageError
-from engine.core.model import DAY, HOUR, MINUTE, Hold
+from engine.core.model.effects import Hold
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.intake.calls import from_values
 from engine.intake.prepare import Fact, Terms, prepare_items
 from engine.simulation.counts import Counts

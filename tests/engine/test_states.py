@@ -13,22 +13,9 @@ from hypothesis import strategies as st
 
 from engine.core.conditions import limits
 from engine.core.errors import StoreError
-from engine.core.model import (
-    DAY,
-    HOUR,
-    NEVER,
-    SECOND,
-    All,
-    Condition,
-    Event,
-    EventMatch,
-    Exposed,
-    Instant,
-    LatestCondition,
-    LedgerEntry,
-    Membership,
-    State,
-)
+from engine.core.model.conditions import All, Condition, EventMatch, LatestCondition
+from engine.core.model.instants import DAY, HOUR, NEVER, SECOND, Instant
+from engine.core.model.people import Event, Exposed, LedgerEntry, Membership, State
 from engine.core.segments import compile_segments
 from engine.store import bulk, migrate, people, states
 from engine.store.connection import Connection

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store.database import Database
 from engine.store.suppressions import Suppression, lift, listed, suppress
 from engine.suppression_file import FORMULA, harmless

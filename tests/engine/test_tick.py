@@ -8,7 +8,7 @@ import pytest
 
 from engine import failpoints
 from engine.core.errors import CommitUnknown, NotOwner
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.failpoints import Crash
 from tests.rig.stage import Stage, an_event
 

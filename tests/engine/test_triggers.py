@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from engine.store.database import Database
 from tests.engine.shop_stage import SECRET, Shop
 from tests.engine.web_harness import App, an_app

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from engine.consent.unsubscribe import Withdrawal, offered, withdraw
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.store import bulk, queue
 from engine.store.connection import Connection
 from engine.store.database import Database

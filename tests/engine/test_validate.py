@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
-from engine.core.model import DAY, HOUR, SECOND
+from engine.core.model.instants import DAY, HOUR, SECOND
 from engine.intake.calls import KINDS, write_key_of
 from engine.intake.declared import ALWAYS_PII, Declared, Field
 from engine.intake.prepare import Answer, prepare

@@ -14,7 +14,8 @@ import pytest
 
 from campaigns.metrics import MetricDefinition, Source, WarehouseMetric
 from engine.core.errors import UsageError
-from engine.core.model import DAY, EventMatch
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY
 from engine.opened import opened as _opened
 from engine.readout.findings import read_out
 from engine.readout.metric_sums import Keys, Unit, outcomes

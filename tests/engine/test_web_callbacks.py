@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from engine.core.errors import CommitUnknown, DiskFull
-from engine.core.model import DAY, SECOND, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.instants import DAY, SECOND
 from engine.steady import present
 from engine.store.database import Database
 from engine.web.callbacks import BODY_BYTES_MAX

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from engine.core.model import Campaign, Program, TraitCondition
-from engine.core.model import Filter as TraitFilter
+from engine.core.model.campaigns import Campaign, Program
+from engine.core.model.conditions import Filter as TraitFilter
+from engine.core.model.conditions import TraitCondition
 from engine.store import bulk
 from engine.store.database import Database
 from tests.engine.test_unsubscribe import NOW, a_message

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from engine.core.model import HOUR, SECOND
+from engine.core.model.instants import HOUR, SECOND
 from engine.store.database import Database
 from tests.engine.visiting import Visits, environ, proof_of
 from tests.engine.web_harness import App, an_app, basic

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from engine import failpoints
-from engine.core.model import HOUR, MINUTE
+from engine.core.model.instants import HOUR, MINUTE
 from engine.failpoints import Crash
 from engine.store.database import Database
 from engine.story import message_story, told

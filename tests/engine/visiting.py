@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from channels import open_provider
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.placements import Shown, Visitor, shown_to
 from engine.sending.composing import Links
 from engine.sending.outbox import Outbox

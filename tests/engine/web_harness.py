@@ -16,7 +16,7 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from channels.tokens import make_token
-from engine.core.model import Program
+from engine.core.model.campaigns import Program
 from engine.intake.declared import Declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Prepared, Terms

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from engine.core.errors import UsageError
-from engine.core.model import DAY, EventMatch
+from engine.core.model.conditions import EventMatch
+from engine.core.model.instants import DAY
 from engine.readout.exposures import require_before_treatment
 from engine.readout.findings import among_reachable, read_out
 from engine.store import migrate

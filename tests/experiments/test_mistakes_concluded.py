@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from campaigns.analysis_forms import AnalysisForm
-from engine.core.model import DAY
+from engine.core.model.instants import DAY
 from experiments.analysis.analyze import analyze
 from experiments.analysis.collected import Collected, Estimated
 from experiments.analysis.decision import Choice

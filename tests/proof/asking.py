@@ -8,7 +8,10 @@ from typing import Any
 import msgspec
 
 from engine.core.features.kinds import Features
-from engine.core.model import NEVER, Condition, Event, MemberList, Profile
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import Condition
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Event, Profile
 from engine.core.segments import Segments, compile_segments
 from engine.segment_sql.lake import Lake, open_lake
 from engine.segment_sql.statement import members_sql

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 
 from engine.core.clocktime import iso
-from engine.core.model import (
-    HOUR,
-    SECOND,
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
@@ -38,6 +36,7 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.instants import HOUR, SECOND
 
 
 class Scale(NamedTuple):

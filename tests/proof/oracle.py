@@ -11,7 +11,8 @@ from math import asin, cos, radians, sin, sqrt
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from engine.core.model import (
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     AnyOf,
@@ -19,18 +20,15 @@ from engine.core.model import (
     Comparison,
     Condition,
     ConsentCondition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
-    MemberList,
     MomentCondition,
     NearCondition,
     Not,
-    Profile,
     SampleCondition,
     ScoreCondition,
     SegmentCondition,
@@ -40,6 +38,7 @@ from engine.core.model import (
     TraitCondition,
     Window,
 )
+from engine.core.model.people import Event, Profile
 from experiments.assignment import is_held_out
 
 ABSENT = object()

@@ -7,7 +7,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from engine.core.clocktime import iso
-from engine.core.model import Contact, Event, MemberList, Profile, ProfileId, Score
+from engine.core.model.campaigns import MemberList
+from engine.core.model.instants import ProfileId
+from engine.core.model.people import Contact, Event, Profile, Score
 from tests.proof.conditions import (
     LABELS,
     LAST,

@@ -15,7 +15,8 @@ from msgspec.structs import replace
 from engine.core.journeys.entry import CAMPAIGN_TRIGGERED
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
 from engine.core.merge import ASSIGNMENT_CONFLICT
-from engine.core.model import Comparison, Condition, Event, SessionCondition, Window
+from engine.core.model.conditions import Comparison, Condition, SessionCondition, Window
+from engine.core.model.people import Event
 from engine.intake.ingest import MERGE_EVENT
 from engine.segment_sql.lake import Lake
 from tests.proof.asking import Found, Streamed, compiled, inside, pour, selected

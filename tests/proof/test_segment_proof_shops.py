@@ -15,16 +15,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    SECOND,
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     Comparison,
     Condition,
-    Event,
     EventCondition,
     EventMatch,
     Filter,
@@ -32,14 +27,14 @@ from engine.core.model import (
     MomentCondition,
     Not,
     Operator,
-    Profile,
-    ProfileId,
     SegmentCondition,
     SequenceCondition,
     SequenceStep,
     SessionCondition,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND, ProfileId
+from engine.core.model.people import Event, Profile
 from engine.segment_sql.lake import Lake
 from tests.proof.asking import Streamed, compiled, inside, pour, selected
 from tests.proof.oracle import Oracle

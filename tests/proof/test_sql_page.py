@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from engine.core.model import (
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import (
     All,
     AnyOf,
     Comparison,
@@ -12,7 +13,6 @@ from engine.core.model import (
     EventMatch,
     Filter,
     ListCondition,
-    MemberList,
     Not,
     TraitCondition,
 )

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from engine.core.conditions.comparisons import compile_timed
-from engine.core.model import DAY, Comparison
+from engine.core.model.conditions import Comparison
+from engine.core.model.instants import DAY
 from engine.core.paths import MISSING
 from engine.segment_sql.binding import Binding
 from engine.segment_sql.comparisons import Clock, passes

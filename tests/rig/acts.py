@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from channels.base import DeliveryEvent
 from engine.consent.unsubscribe import Scope, withdraw
 from engine.core.errors import NotOwner
-from engine.core.model import HOUR, MINUTE, SECOND
+from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.hearing.attribution import Speaker
 from engine.hearing.hear import Heard, hear
 from engine.intake.prepare import Answer, prepare

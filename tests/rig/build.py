@@ -11,40 +11,42 @@ from campaigns.load import load_bundle
 from channels.base import Channel
 from channels.content.expressions import compile_expression, evaluate
 from channels.content.templates import CompiledTemplate, compile_template
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    AnyOf,
-    Branch,
+from engine.core.model.campaigns import (
     Campaign,
     Cap,
-    Comparison,
-    Condition,
-    Delay,
-    Duration,
-    EventCondition,
-    EventMatch,
     EventTrigger,
     Experiment,
-    ExperimentStep,
-    Filter,
-    FollowedBy,
     Holdout,
     Program,
     QuietHours,
     Reentry,
     ScheduleTrigger,
-    SegmentCondition,
     SegmentTrigger,
-    Send,
     Topic,
-    Track,
-    TraitCondition,
-    Update,
     Variant,
-    WaitFor,
+)
+from engine.core.model.conditions import (
+    AnyOf,
+    Comparison,
+    Condition,
+    EventCondition,
+    EventMatch,
+    Filter,
+    FollowedBy,
+    SegmentCondition,
+    TraitCondition,
     Window,
+)
+from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.steps import (
+    Branch,
+    Delay,
+    Duration,
+    ExperimentStep,
+    Send,
+    Track,
+    Update,
+    WaitFor,
 )
 from engine.core.segments import for_program
 from engine.release.playbook import Playbook

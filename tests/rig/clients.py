@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from engine.core.clocktime import iso
-from engine.core.model import HOUR, MINUTE, Instant
+from engine.core.model.instants import HOUR, MINUTE, Instant
 
 EVENTS = (
     ("Product Viewed", 45),

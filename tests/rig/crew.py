@@ -19,7 +19,8 @@ import engine.ticking.tick
 from engine import failpoints
 from engine.core.clocktime import iso
 from engine.core.errors import StoreError
-from engine.core.model import DAY, SECOND, Event, Instant, Person
+from engine.core.model.instants import DAY, SECOND, Instant
+from engine.core.model.people import Event, Person
 from engine.core.play import play
 from engine.failpoints import Crash
 from engine.intake.declared import declared

@@ -12,7 +12,7 @@ from channels.base import (
     Receipt,
 )
 from channels.callbacks import Callback, Echo
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 from engine.store import bulk
 from engine.store.outcomes import MESSAGE_COLUMNS
 from engine.store.queue import MARKETING, TRANSACTIONAL

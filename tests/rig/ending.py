@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from engine.core.model import HOUR, SECOND, Instant
+from engine.core.model.instants import HOUR, SECOND, Instant
 from tests.rig import acts
 from tests.rig.plan import START
 

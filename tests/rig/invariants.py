@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
-from engine.core.model import NEVER
+from engine.core.model.instants import NEVER
 from engine.hearing.feedback import ORDER
 from engine.hearing.settling import WHY as SETTLED
 from engine.store import people

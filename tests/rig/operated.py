@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from engine.core.errors import UsageError
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 from engine.intake.triggering import TriggerCall, Triggered, accept_trigger, read_trigger
 from engine.release import releases
 from engine.release.operating import Done, Order, carry_out, wake_everyone

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from channels.base import Accepted, Ambiguous, NotSent, OutMessage, Receipt
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.sending.lanes import Paces
 from engine.sending.loop import keep_sending
 from engine.sending.outbox import Outbox

@@ -4,7 +4,7 @@ import random
 from dataclasses import dataclass
 
 from engine import failpoints
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 START: Instant = 1_772_442_000_000_000
 """2026-03-02T09:00Z, a Monday: when every world begins."""

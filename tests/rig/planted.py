@@ -20,7 +20,8 @@ import engine.ticking.taking
 import engine.ticking.tenure
 import engine.ticking.tick
 from channels.base import Accepted, Ambiguous
-from engine.core.model import NEVER, Instant, Wake
+from engine.core.model.effects import Wake
+from engine.core.model.instants import NEVER, Instant
 from engine.failpoints import hit
 from engine.hearing.feedback import ORDER
 from engine.intake.commit import GroupCommit

@@ -17,7 +17,8 @@ import engine.core.play
 import engine.release.rebuild
 import engine.store.outcomes
 import engine.ticking.tick
-from engine.core.model import Call, Effect, Round
+from engine.core.model.effects import Call, Effect
+from engine.core.model.people import Round
 from engine.core.scene import Scene
 from engine.release import operating
 from engine.sending import webhook_answers

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from channels.base import Provider
-from engine.core.model import DAY, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.intake.commit import GroupCommit
 from engine.intake.declared import declared
 from engine.intake.ingest import Ingest

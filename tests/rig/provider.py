@@ -23,7 +23,7 @@ from channels.base import (
     Throttled,
 )
 from channels.callbacks import Callback, Echo
-from engine.core.model import MINUTE, Instant
+from engine.core.model.instants import MINUTE, Instant
 
 LIVES: Final[tuple[tuple[EventKind, ...], ...]] = (
     ("delivered",),

@@ -12,7 +12,10 @@ from typing import Any
 
 import engine.ticking.poison
 import engine.ticking.tick
-from engine.core.model import Contact, Effect, Event, Instant, Person, Program
+from engine.core.model.campaigns import Program
+from engine.core.model.effects import Effect
+from engine.core.model.instants import Instant
+from engine.core.model.people import Contact, Event, Person
 from engine.core.play import play
 from engine.core.segments import Segments
 from engine.failpoints import Crash

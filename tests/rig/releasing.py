@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from engine import failpoints
-from engine.core.model import MINUTE, SECOND
+from engine.core.model.instants import MINUTE, SECOND
 from engine.failpoints import Crash
 from engine.release import drafts
 from engine.store import migrate

@@ -10,23 +10,18 @@ from copy import deepcopy
 from typing import Any
 
 from channels.content.expressions import evaluate
-from engine.core.model import (
+from engine.core.model.effects import (
     Call,
-    Contact,
     Discard,
     Displace,
     Emit,
-    Enrollment,
-    Event,
     Expose,
     Ghost,
     Hold,
-    Person,
-    Profile,
-    ProfileId,
     SendMessage,
-    State,
 )
+from engine.core.model.instants import ProfileId
+from engine.core.model.people import Contact, Enrollment, Event, Person, Profile, State
 from engine.core.play import play
 from tests.rig.build import packed
 from tests.rig.recorder import Played

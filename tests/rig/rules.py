@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED
-from engine.core.model import Emit, Entered, Moved
+from engine.core.model.effects import Emit, Entered, Moved
 from engine.release.operating import standings
 from engine.sending.webhook_answers import SETTLED
 from engine.store.connection import Connection

@@ -15,24 +15,21 @@ import msgspec
 
 from campaigns.load import load_bundle
 from campaigns.workspace import Workspace
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
+from engine.core.model.campaigns import EventTrigger, Move
+from engine.core.model.conditions import (
     AggregateCondition,
     All,
     Comparison,
     Condition,
     EventCondition,
     EventMatch,
-    EventTrigger,
     LocalTimeCondition,
-    Move,
     SegmentCondition,
     SequenceCondition,
     SequenceStep,
     Window,
 )
+from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.core.segments import for_program
 from engine.release.operating import Standing, overruled
 from engine.release.playbook import Playbook

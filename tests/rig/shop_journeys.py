@@ -5,24 +5,23 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from engine.core.model import (
-    HOUR,
-    MINUTE,
-    SECOND,
+from engine.core.model.campaigns import (
     ApiTrigger,
-    BestTime,
     Campaign,
     DateTrigger,
-    Duration,
-    EventMatch,
     EventTrigger,
+    Holdout,
+    Reentry,
+    SegmentTrigger,
+)
+from engine.core.model.conditions import EventMatch, LocalTimeCondition
+from engine.core.model.instants import HOUR, MINUTE, SECOND
+from engine.core.model.steps import (
+    BestTime,
+    Duration,
     Expression,
     FirstPossible,
-    Holdout,
-    LocalTimeCondition,
-    Reentry,
     Repeat,
-    SegmentTrigger,
     Send,
     Track,
     WaitFor,

@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from time import monotonic
 
-from engine.core.model import Displace, Moved
+from engine.core.model.effects import Displace, Moved
 from tests.rig.invariants import CHECKS
 from tests.rig.run import Verdict, run_seed
 

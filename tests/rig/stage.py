@@ -25,7 +25,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo
 from engine.core.clocktime import iso
-from engine.core.model import MINUTE, Instant
+from engine.core.model.instants import MINUTE, Instant
 from engine.hearing.feedback import take_in
 from engine.intake.prepare import Answer, prepare
 from engine.sending.outbox import Drained

@@ -16,7 +16,7 @@ from typing import Any
 
 from channels.base import Channel, DeliveryEvent, Provider
 from engine import failpoints
-from engine.core.model import SECOND, Instant
+from engine.core.model.instants import SECOND, Instant
 from engine.failpoints import Crash
 from engine.store.database import Database
 from tests.rig import acts

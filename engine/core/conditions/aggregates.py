@@ -16,7 +16,8 @@ from engine.core.conditions.filters import all_answer
 from engine.core.conditions.units import SCALE, compile_total_test
 from engine.core.errors import CampaignError
 from engine.core.features import distinct, edges, extremes, recent_values, totals
-from engine.core.model import AggregateCondition, Comparison, Instant
+from engine.core.model.conditions import AggregateCondition, Comparison
+from engine.core.model.instants import Instant
 from engine.core.paths import MISSING
 
 if TYPE_CHECKING:

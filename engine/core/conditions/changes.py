@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from engine.core.conditions.comparisons import Answer
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 
 STEPS_MAX: Final = 10_000
 """After so many instants that change nothing, the next one is given as `until` all the same."""

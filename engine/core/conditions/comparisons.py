@@ -15,7 +15,8 @@ import re2
 
 from engine.core import clocktime
 from engine.core.errors import CampaignError
-from engine.core.model import NEVER, Comparison, Instant
+from engine.core.model.conditions import Comparison
+from engine.core.model.instants import NEVER, Instant
 from engine.core.paths import MISSING
 
 Test: TypeAlias = Callable[[Any], bool]

@@ -5,7 +5,8 @@ from typing import NamedTuple, TypeAlias
 
 from engine.core.conditions.comparisons import Answer
 from engine.core.features.kinds import Features
-from engine.core.model import Instant, Profile
+from engine.core.model.instants import Instant
+from engine.core.model.people import Profile
 
 Ask: TypeAlias = Callable[[Features, Profile, Instant], Answer]
 """A compiled condition: (features, profile, now) -> (holds, until)."""

@@ -14,17 +14,10 @@ from engine.core.conditions.comparisons import Answer
 from engine.core.conditions.compiled import Ask, Compiled, joined
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import Features, Register
-from engine.core.model import (
-    NEVER,
-    All,
-    AnyOf,
-    Condition,
-    Instant,
-    MemberList,
-    Not,
-    Profile,
-    SegmentCondition,
-)
+from engine.core.model.campaigns import MemberList
+from engine.core.model.conditions import All, AnyOf, Condition, Not, SegmentCondition
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Profile
 
 __all__ = ["Ask", "Compiled", "Compiler"]
 

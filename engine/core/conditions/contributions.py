@@ -12,7 +12,8 @@ from typing import Any, Final, TypeAlias
 
 from engine.core.conditions.filters import compile_find
 from engine.core.errors import CampaignError
-from engine.core.model import Event, Instant
+from engine.core.model.instants import Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING
 
 Take: TypeAlias = Callable[[Any], Any]

@@ -6,7 +6,7 @@ from typing import Final
 from engine.core.conditions.comparisons import NO, YES, compile_test
 from engine.core.conditions.compiled import Compiled
 from engine.core.errors import CampaignError
-from engine.core.model import Comparison
+from engine.core.model.conditions import Comparison
 
 COUNT_MAX: Final = 10_000
 """The largest count a condition may compare with: so many times are kept for each profile."""

@@ -9,17 +9,16 @@ from engine.core.conditions import told_of_events as event_explanation
 from engine.core.conditions import told_of_people as person_explanation
 from engine.core.conditions.wording import filter_words, span_words, value_words
 from engine.core.features.kinds import KINDS, Features
-from engine.core.model import (
-    NEVER,
+from engine.core.model.conditions import (
     All,
     AnyOf,
     Condition,
-    Instant,
     Not,
-    Profile,
     SegmentCondition,
     TraitCondition,
 )
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Profile
 from engine.core.paths import MISSING, follow
 
 if TYPE_CHECKING:

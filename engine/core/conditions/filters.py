@@ -11,7 +11,9 @@ from typing import Any, Final, TypeAlias
 from engine.core.conditions import comparisons
 from engine.core.conditions.comparisons import NO, YES, Answer, Test
 from engine.core.errors import CampaignError
-from engine.core.model import NEVER, Comparison, Event, EventMatch, Filter, Instant
+from engine.core.model.conditions import Comparison, EventMatch, Filter
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING, follow
 
 EventTest: TypeAlias = Callable[[Event], bool]

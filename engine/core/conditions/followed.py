@@ -12,14 +12,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from engine.core.model import (
-    Campaign,
-    EventMatch,
-    LocalTimeCondition,
-    Program,
-    SegmentCondition,
-    SegmentTrigger,
-)
+from engine.core.model.campaigns import Campaign, Program, SegmentTrigger
+from engine.core.model.conditions import EventMatch, LocalTimeCondition, SegmentCondition
 
 _CROSSINGS: Final = ("Segment Entered", "Segment Exited")
 _NAME: Final = ("properties", "segment")

@@ -6,7 +6,7 @@ can no longer matter (NEVER: it always may). No note is ever made within the doc
 
 from typing import Any, Final
 
-from engine.core.model import NEVER, Instant
+from engine.core.model.instants import NEVER, Instant
 
 MARK: Final = "~"
 WAITING_MAX: Final = 1_024

@@ -12,7 +12,8 @@ from engine.core import clocktime
 from engine.core.conditions.comparisons import Answer
 from engine.core.conditions.compiled import Ask
 from engine.core.errors import CampaignError
-from engine.core.model import NEVER, Instant, LocalTimeCondition
+from engine.core.model.conditions import LocalTimeCondition
+from engine.core.model.instants import NEVER, Instant
 
 _DAY_MINUTES: Final = 1440
 _LOOK_AHEAD_DAYS: Final = 15

@@ -11,7 +11,8 @@ from engine.core import clocktime
 from engine.core.conditions.comparisons import NO, YES, Answer, TimedTest, compile_timed
 from engine.core.conditions.filters import all_answer
 from engine.core.errors import CampaignError
-from engine.core.model import Comparison, Instant
+from engine.core.model.conditions import Comparison
+from engine.core.model.instants import Instant
 from engine.core.paths import MISSING
 
 OPERATORS: Final = ("before", "after", "within_last", "anniversary_within", "exists")

@@ -10,7 +10,7 @@ from engine.core.features.last_seen import LastSeen
 from engine.core.features.occurrences import Occurrences
 from engine.core.features.sessions import Sessions
 from engine.core.features.unfollowed import Unfollowed
-from engine.core.model import Instant
+from engine.core.model.instants import Instant
 
 BY_TIME: Final = (LastSeen, Occurrences, Sessions, Unfollowed)
 """Kinds that look at an event's name and times, and at its content only where a filter does."""

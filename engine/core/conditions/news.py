@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from engine.core.conditions.compiled import EXTERNAL_ID
-from engine.core.model import Profile
+from engine.core.model.people import Profile
 
 
 class News:

@@ -17,7 +17,7 @@ from engine.core.features.occurrences import Occurrences
 from engine.core.features.sequences import Sequences
 from engine.core.features.sessions import Sessions
 from engine.core.features.unfollowed import Unfollowed
-from engine.core.model import (
+from engine.core.model.conditions import (
     AggregateCondition,
     EventCondition,
     MomentCondition,

@@ -15,19 +15,19 @@ from engine.core.conditions.scored import compile_scored
 from engine.core.errors import CampaignError
 from engine.core.features import latest
 from engine.core.features.kinds import Features
-from engine.core.model import (
+from engine.core.model.conditions import (
     ClusterCondition,
     ConsentCondition,
-    Instant,
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
     NearCondition,
-    Profile,
     SampleCondition,
     ScoreCondition,
     TraitCondition,
 )
+from engine.core.model.instants import Instant
+from engine.core.model.people import Profile
 from engine.core.paths import MISSING, follow
 from experiments.assignment import is_held_out
 

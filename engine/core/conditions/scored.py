@@ -11,7 +11,10 @@ from msgspec import Struct
 from engine.core.conditions.comparisons import NO, YES, Answer, compile_test
 from engine.core.conditions.compiled import Ask, Compiled
 from engine.core.errors import CampaignError
-from engine.core.model import ClusterCondition, Comparison, Instant, Program, Score, ScoreCondition
+from engine.core.model.campaigns import Program
+from engine.core.model.conditions import ClusterCondition, Comparison, ScoreCondition
+from engine.core.model.instants import Instant
+from engine.core.model.people import Score
 
 Cut: TypeAlias = Callable[[Score | None], bool]
 """Whether what a run says of a profile (None: nothing) is inside."""

@@ -16,16 +16,15 @@ from engine.core.conditions.wording import (
     window_words,
 )
 from engine.core.features.sessions import ONE
-from engine.core.model import (
-    NEVER,
+from engine.core.model.conditions import (
     AggregateCondition,
     EventCondition,
-    Instant,
     MomentCondition,
-    Profile,
     SequenceCondition,
     SessionCondition,
 )
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Profile
 from engine.core.paths import MISSING
 
 

@@ -7,19 +7,19 @@ from engine.core import clocktime
 from engine.core.conditions.of_people import consent_of, is_sampled
 from engine.core.conditions.wording import filter_words, number_words, span_words, value_words
 from engine.core.features.latest import KEPT, distance_km, latest_found
-from engine.core.model import (
+from engine.core.model.conditions import (
     ClusterCondition,
     Comparison,
     ConsentCondition,
-    Instant,
     LatestCondition,
     ListCondition,
     LocalTimeCondition,
     NearCondition,
-    Profile,
     SampleCondition,
     ScoreCondition,
 )
+from engine.core.model.instants import Instant
+from engine.core.model.people import Profile
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _CONSENT_WORDS: Final = {

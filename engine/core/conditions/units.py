@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 
 from engine.core.conditions.comparisons import compile_test
 from engine.core.errors import CampaignError
-from engine.core.model import Comparison
+from engine.core.model.conditions import Comparison
 from engine.core.paths import MISSING
 
 SCALE: Final = 1_000_000

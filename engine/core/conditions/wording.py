@@ -5,16 +5,8 @@ from typing import Any, Final
 
 from engine.core import clocktime
 from engine.core.conditions.comparisons import TIMED
-from engine.core.model import (
-    DAY,
-    HOUR,
-    MINUTE,
-    SECOND,
-    Comparison,
-    EventMatch,
-    Filter,
-    Window,
-)
+from engine.core.model.conditions import Comparison, EventMatch, Filter, Window
+from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
 
 _WORDS: Final = {
     "is": "is", "is_not": "is not", "in": "is one of", "not_in": "is none of",

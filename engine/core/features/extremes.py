@@ -17,7 +17,9 @@ from engine.core.conditions.comparisons import Answer
 from engine.core.conditions.contributions import compile_contributions, join_values, number, slot
 from engine.core.conditions.filters import compile_where
 from engine.core.features.occurrences import bounds
-from engine.core.model import NEVER, Event, EventMatch, Instant, Window
+from engine.core.model.conditions import EventMatch, Window
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING
 
 

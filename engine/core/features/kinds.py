@@ -31,7 +31,8 @@ from engine.core.features import (
     totals,
     unfollowed,
 )
-from engine.core.model import Event, EventMatch
+from engine.core.model.conditions import EventMatch
+from engine.core.model.people import Event
 
 Features: TypeAlias = dict[str, Any]
 Definition: TypeAlias = (

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import Struct
 
 from engine.core.conditions.filters import compile_where
-from engine.core.model import Event, EventMatch
+from engine.core.model.conditions import EventMatch
+from engine.core.model.people import Event
 
 
 class LastSeen(Struct, frozen=True, tag="last_seen"):

@@ -16,13 +16,9 @@ from msgspec import Struct
 
 from engine.core.conditions.comparisons import Answer, compile_test
 from engine.core.errors import CampaignError
-from engine.core.model import (
-    NEVER,
-    Event,
-    Instant,
-    LatestCondition,
-    NearCondition,
-)
+from engine.core.model.conditions import LatestCondition, NearCondition
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING
 
 KEPT: Final[dict[str, tuple[str, ...]]] = {

@@ -15,7 +15,9 @@ from msgspec import Struct
 from engine.core.conditions import limits
 from engine.core.conditions.comparisons import NO, YES, Answer
 from engine.core.conditions.filters import compile_where
-from engine.core.model import NEVER, Event, EventMatch, Instant, Window
+from engine.core.model.conditions import EventMatch, Window
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 
 WAITING_MAX: Final = limits.WAITING_MAX
 LIMIT_WORDS: Final = f"more than {WAITING_MAX:,} events that wait for their time"

@@ -18,7 +18,9 @@ from engine.core.conditions.contributions import compile_contributions, join_val
 from engine.core.conditions.filters import compile_where
 from engine.core.conditions.units import TotalTest, units
 from engine.core.features.occurrences import bounds
-from engine.core.model import NEVER, Event, EventMatch, Instant, Window
+from engine.core.model.conditions import EventMatch, Window
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 from engine.core.paths import MISSING
 
 

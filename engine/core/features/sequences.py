@@ -19,7 +19,9 @@ from engine.core.conditions import limits
 from engine.core.conditions.comparisons import NO, YES, Answer
 from engine.core.conditions.filters import EventTest, compile_where
 from engine.core.features.occurrences import bounds
-from engine.core.model import NEVER, Event, EventMatch, Instant, SequenceStep, Window
+from engine.core.model.conditions import EventMatch, SequenceStep, Window
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Event
 
 Times: TypeAlias = list[Instant]
 Chain: TypeAlias = tuple[Instant, Instant]

@@ -19,7 +19,9 @@ from msgspec import Struct
 from engine.core.conditions import limits
 from engine.core.conditions.comparisons import Answer, Test, compile_test
 from engine.core.features.occurrences import WAITING_MAX, bounds
-from engine.core.model import DAY, NEVER, Comparison, Event, Instant, Window
+from engine.core.model.conditions import Comparison, Window
+from engine.core.model.instants import DAY, NEVER, Instant
+from engine.core.model.people import Event
 
 NOT_BEHAVIOUR: Final = frozenset(
     {

@@ -16,7 +16,9 @@ from msgspec import Struct
 from engine.core.conditions import limits
 from engine.core.conditions.filters import compile_where
 from engine.core.features.occurrences import WAITING_MAX, bounds, forget
-from engine.core.model import Event, EventMatch, Instant, Window
+from engine.core.model.conditions import EventMatch, Window
+from engine.core.model.instants import Instant
+from engine.core.model.people import Event
 
 SPARE: Final = 32
 """How many counted events beyond the deciding ones are kept, in case a late follower rules out

@@ -12,13 +12,9 @@ from typing import Any
 
 from engine.core.clocktime import next_fire
 from engine.core.journeys.dates import next_occasion
-from engine.core.model import (
-    Campaign,
-    DateTrigger,
-    Instant,
-    ScheduleTrigger,
-    SegmentCondition,
-)
+from engine.core.model.campaigns import Campaign, DateTrigger, ScheduleTrigger
+from engine.core.model.conditions import SegmentCondition
+from engine.core.model.instants import Instant
 from engine.core.paths import MISSING, follow
 from engine.core.roster import Crossing
 from engine.core.scene import Scene

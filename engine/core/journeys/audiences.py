@@ -6,7 +6,8 @@ Read next: `entry`.
 """
 
 from engine.core.journeys.passage import leave
-from engine.core.model import NEVER, Campaign, Instant
+from engine.core.model.campaigns import Campaign
+from engine.core.model.instants import NEVER, Instant
 from engine.core.scene import Scene
 
 

@@ -8,7 +8,10 @@ tell who reads at nine from when we used to send (facts: opens cluster where sen
 from typing import Final
 
 from engine.core.clocktime import iso, local_time
-from engine.core.model import HOUR, MINUTE, SECOND, BestTime, Campaign, Enrollment, Instant
+from engine.core.model.campaigns import Campaign
+from engine.core.model.instants import HOUR, MINUTE, SECOND, Instant
+from engine.core.model.people import Enrollment
+from engine.core.model.steps import BestTime
 from engine.core.scene import Onward, Outcome, Scene
 from experiments.assignment import N_BUCKETS, bucket
 

@@ -13,15 +13,11 @@ from typing import Any
 
 from msgspec import structs
 
-from engine.core.model import (
-    Allow,
-    Displace,
-    Draft,
-    Enrollment,
-    Instant,
-    LedgerEntry,
-    Send,
-)
+from engine.core.model.effects import Displace
+from engine.core.model.gates import Allow, Draft
+from engine.core.model.instants import Instant
+from engine.core.model.people import Enrollment, LedgerEntry
+from engine.core.model.steps import Send
 from engine.core.policy import closed_caps, counts_for, gate
 from engine.core.scene import Scene
 

@@ -10,7 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from engine.core.clocktime import local_time, parse_instant, resolve
-from engine.core.model import DateTrigger, Instant
+from engine.core.model.campaigns import DateTrigger
+from engine.core.model.instants import Instant
 
 _YEAR_MIN: Final = 1900
 _YEAR_MAX: Final = 9990

@@ -13,7 +13,10 @@ from engine.core.journeys.audiences import check_audiences, is_in_audience
 from engine.core.journeys.holdouts import holder_of
 from engine.core.journeys.passage import advance, leave
 from engine.core.journeys.reentry import may_reenter, remember_entry
-from engine.core.model import Campaign, Discard, Enrollment, EnrollmentId, Entered, Event
+from engine.core.model.campaigns import Campaign
+from engine.core.model.effects import Discard, Entered
+from engine.core.model.instants import EnrollmentId
+from engine.core.model.people import Enrollment, Event
 from engine.core.paths import MISSING, follow
 from engine.core.roster import Crossing
 from engine.core.scene import Scene

@@ -6,7 +6,9 @@ send then behaves as any other, and may be held back or refused like any other.
 """
 
 from engine.core.journeys.sends import discard, draft_of
-from engine.core.model import Campaign, Enrollment, FirstPossible, Send
+from engine.core.model.campaigns import Campaign
+from engine.core.model.people import Enrollment
+from engine.core.model.steps import FirstPossible, Send
 from engine.core.policy import unreachable
 from engine.core.scene import Onward, Scene
 

@@ -9,10 +9,10 @@ from typing import TypeAlias
 
 from engine.core.assigning import OUTSIDE, Allotment, Asked, decide
 from engine.core.journeys.first_possible import choose
-from engine.core.model import (
+from engine.core.model.campaigns import Campaign
+from engine.core.model.steps import (
     BestTime,
     Branch,
-    Campaign,
     Delay,
     DelayUntil,
     ExperimentStep,

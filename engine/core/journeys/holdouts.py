@@ -18,16 +18,9 @@ Read next: `sends`.
 
 from typing import Final
 
-from engine.core.model import (
-    Campaign,
-    Enrollment,
-    Experiment,
-    Expose,
-    Exposed,
-    Holdout,
-    Person,
-    Program,
-)
+from engine.core.model.campaigns import Campaign, Experiment, Holdout, Program
+from engine.core.model.effects import Expose
+from engine.core.model.people import Enrollment, Exposed, Person
 from engine.core.scene import Scene
 from experiments.assignment import is_held_out
 

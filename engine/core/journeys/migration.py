@@ -14,15 +14,14 @@ from msgspec import to_builtins
 from engine.core.clocktime import add, next_wall_time
 from engine.core.journeys.passage import leave
 from engine.core.journeys.sends import discard, draft_of
-from engine.core.model import (
+from engine.core.model.campaigns import Campaign, Move
+from engine.core.model.effects import Moved
+from engine.core.model.instants import Instant
+from engine.core.model.people import Enrollment
+from engine.core.model.steps import (
     BestTime,
-    Campaign,
     Delay,
     DelayUntil,
-    Enrollment,
-    Instant,
-    Move,
-    Moved,
     Repeat,
     Send,
     Step,

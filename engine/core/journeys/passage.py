@@ -14,17 +14,12 @@ from engine.core.journeys.repeats import end_rounds, ended_by_event
 from engine.core.journeys.sends import discard, draft_of
 from engine.core.journeys.steps import STEPS
 from engine.core.journeys.webhooks import WEBHOOK_ANSWERED, take_answer
-from engine.core.model import (
-    NEVER,
-    Campaign,
-    Draft,
-    Enrollment,
-    Event,
-    Exited,
-    Send,
-    StepId,
-    Webhook,
-)
+from engine.core.model.campaigns import Campaign
+from engine.core.model.effects import Exited
+from engine.core.model.gates import Draft
+from engine.core.model.instants import NEVER
+from engine.core.model.people import Enrollment, Event
+from engine.core.model.steps import Send, StepId, Webhook
 from engine.core.scene import Outcome, Scene
 from engine.core.segments import matches_event
 

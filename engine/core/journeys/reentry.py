@@ -8,15 +8,9 @@ key) at every call, so their rule never forbids one. A date has one key for each
 Read next: `entry`.
 """
 
-from engine.core.model import (
-    NEVER,
-    ApiTrigger,
-    Campaign,
-    Enrollment,
-    Instant,
-    ScheduleTrigger,
-    State,
-)
+from engine.core.model.campaigns import ApiTrigger, Campaign, ScheduleTrigger
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Enrollment, State
 from engine.core.scene import Scene
 
 

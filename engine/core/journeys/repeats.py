@@ -8,7 +8,9 @@ Read next: `journeys`.
 """
 
 from engine.core.clocktime import add
-from engine.core.model import Campaign, Enrollment, Repeat, Round, StepId
+from engine.core.model.campaigns import Campaign
+from engine.core.model.people import Enrollment, Round
+from engine.core.model.steps import Repeat, StepId
 from engine.core.scene import Onward, Outcome, Scene
 
 

@@ -9,7 +9,8 @@ from engine.core.clocktime import iso
 from engine.core.journeys.arming import arm_next, date_of, zone_of
 from engine.core.journeys.dates import next_occasion
 from engine.core.journeys.entry import enter
-from engine.core.model import DateTrigger, Instant
+from engine.core.model.campaigns import DateTrigger
+from engine.core.model.instants import Instant
 from engine.core.scene import Scene
 
 

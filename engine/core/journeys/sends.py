@@ -13,26 +13,12 @@ from typing import Any, assert_never
 from engine.core.clocktime import iso
 from engine.core.journeys.competition import collects_until, make_room
 from engine.core.journeys.holdouts import expose_to_holdouts
-from engine.core.model import (
-    NEVER,
-    Allow,
-    Campaign,
-    Decision,
-    Defer,
-    Discard,
-    Draft,
-    Drop,
-    Enrollment,
-    Ghost,
-    Hold,
-    Instant,
-    LedgerEntry,
-    Program,
-    Send,
-    SendMessage,
-    TemplateFacts,
-    Topic,
-)
+from engine.core.model.campaigns import Campaign, Program, TemplateFacts, Topic
+from engine.core.model.effects import Discard, Ghost, Hold, SendMessage
+from engine.core.model.gates import Allow, Decision, Defer, Draft, Drop
+from engine.core.model.instants import NEVER, Instant
+from engine.core.model.people import Enrollment, LedgerEntry
+from engine.core.model.steps import Send
 from engine.core.policy import gate
 from engine.core.scene import Onward, Outcome, Scene
 

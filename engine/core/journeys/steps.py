@@ -25,22 +25,20 @@ from engine.core.journeys.repeats import forget_heard, repeat
 from engine.core.journeys.sends import context_of, discard, draft_of, send
 from engine.core.journeys.values import values_or_discard
 from engine.core.journeys.webhooks import webhook
-from engine.core.model import (
-    Allow,
+from engine.core.model.campaigns import Campaign
+from engine.core.model.effects import Expose, SetTrait
+from engine.core.model.gates import Allow
+from engine.core.model.people import Enrollment, Exposed
+from engine.core.model.steps import (
     BestTime,
     Branch,
-    Campaign,
     Delay,
     DelayUntil,
-    Enrollment,
     Exit,
     ExperimentStep,
-    Expose,
-    Exposed,
     FirstPossible,
     Repeat,
     Send,
-    SetTrait,
     Split,
     Track,
     Update,

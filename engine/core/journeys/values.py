@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from engine.core.journeys.sends import context_of, discard
-from engine.core.model import Campaign, Enrollment, Expression, Value
+from engine.core.model.campaigns import Campaign
+from engine.core.model.people import Enrollment
+from engine.core.model.steps import Expression, Value
 from engine.core.scene import Scene
 
 

@@ -25,7 +25,9 @@ from engine.core.assigning import (
     exposure_key,
     first_exposure,
 )
-from engine.core.model import EnrollmentId, Event, Expose, Exposed, Misreport
+from engine.core.model.effects import Expose, Misreport
+from engine.core.model.instants import EnrollmentId
+from engine.core.model.people import Event, Exposed
 from engine.core.roster import Arms, arms_of
 from engine.core.scene import Scene
 

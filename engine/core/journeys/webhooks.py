@@ -11,16 +11,11 @@ from typing import Any, Final
 from engine.core.journeys.repeats import forget_heard
 from engine.core.journeys.sends import variant_of
 from engine.core.journeys.values import values_or_discard
-from engine.core.model import (
-    HOUR,
-    MINUTE,
-    Call,
-    Campaign,
-    Enrollment,
-    Event,
-    Value,
-    Webhook,
-)
+from engine.core.model.campaigns import Campaign
+from engine.core.model.effects import Call
+from engine.core.model.instants import HOUR, MINUTE
+from engine.core.model.people import Enrollment, Event
+from engine.core.model.steps import Value, Webhook
 from engine.core.scene import Onward, Outcome, Scene
 
 WEBHOOK_ANSWERED: Final = "Webhook Answered"

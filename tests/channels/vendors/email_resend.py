@@ -12,7 +12,7 @@ from channels.base import Accepted, Ambiguous, RefusedBy, Throttled
 from channels.callbacks import Callback
 from channels.calls import Answer, Call
 from channels.email.told import hashed
-from engine.core.model import SECOND
+from engine.core.model.instants import SECOND
 from tests.channels.email_cases import HEADERS, MESSAGE, SENDER
 from tests.channels.published import check_fields, check_published, json_of, texts
 from tests.channels.vendor_cases import NOW, Answered, Told, VendorCases
