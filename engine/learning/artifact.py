@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.errors import StoreError
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SCHEMA: Final = "schema.json"
