@@ -7,31 +7,19 @@ shortest provider; `http_provider`, what every vendor with an HTTP API is built 
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
+from channels.callbacks import Callback, Echo
+from channels.delivery import BounceClass, EventKind
 from engine.core.model.gates import Placement
 from engine.core.model.instants import NEVER, Instant
-
-if TYPE_CHECKING:
-    from channels.callbacks import Callback, Echo
 
 Channel: TypeAlias = Literal["email", "sms", "push", "web", "webhook"]
 """`webhook` is the lane of webhook steps' calls, not a way to reach a person."""
 Clock: TypeAlias = Callable[[], Instant]
 """Gives the present instant; the virtual clock of a simulation is one of these."""
-
-EventKind: TypeAlias = Literal[
-    "queued", "sent", "delivered", "deferred", "bounced", "undelivered", "rejected", "failed",
-    "opened", "clicked", "displayed", "dismissed", "complained", "unsubscribed", "subscribed",
-    "autoresponded", "inbound", "unknown",
-]  # fmt: skip
-"""django-anymail's tracking types, with `undelivered` (SMS), `displayed` and `dismissed`."""
-
-BounceClass: TypeAlias = Literal["hard", "soft", "block", "message", "undetermined"]
-"""hard: no such address, suppress. soft: try later. block: policy, never suppress the person.
-message: our fault (size, encoding). undetermined: counted as soft."""
 
 Scope: TypeAlias = Literal["recipient", "message", "config", "account"]
 
@@ -118,31 +106,6 @@ Receipt: TypeAlias = Accepted | RefusedBy | Throttled | NotSent | Ambiguous
 
 
 # --- what happened later ------------------------------------------------------------------------
-
-
-class DeliveryEvent(Struct, frozen=True):
-    """A fact about a message that a provider reports, in our words; `raw` keeps theirs.
-
-    `event_id` is what duplicates share. `is_machine` marks opens and clicks by scanners and
-    privacy relays: recorded, never counted. `message` is our id, where the provider gives back
-    our metadata; `provider_id` its own, as `Accepted` had it: one of them finds the message, and
-    where both are there they must agree. `code` is the enhanced status or the vendor's own code.
-    `text` is what a person wrote to us (`inbound`), from `recipient`; `url` what was clicked.
-    """
-
-    kind: EventKind
-    message: int | None
-    event_id: str
-    at: Instant
-    recipient: str | None = None
-    reason: str = ""
-    bounce_class: BounceClass | None = None
-    is_machine: bool = False
-    raw: dict[str, Any] = field(default_factory=dict)
-    provider_id: str = ""
-    code: str = ""
-    text: str = ""
-    url: str = ""
 
 
 class Capabilities(Struct, frozen=True):

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from msgspec import Struct, field, structs
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.errors import Forged, Unreadable
 from engine.core.model.instants import SECOND, Instant
 

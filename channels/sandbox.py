@@ -16,18 +16,16 @@ from msgspec import Struct
 
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Random,
     Receipt,
     RefusedBy,
 )
 from channels.callbacks import Callback, Echo
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.email.headers import Refusal, Sender
 from channels.email.mime import build_email
 from engine.core.errors import Unreadable, UsageError

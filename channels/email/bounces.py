@@ -8,8 +8,9 @@ from typing import Final, Literal
 
 from msgspec import structs
 
-from channels.base import BounceClass, Receipt, RefusedBy, Throttled
+from channels.base import Receipt, RefusedBy, Throttled
 from channels.calls import Answer
+from channels.delivery import BounceClass
 
 _ENHANCED: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 

@@ -18,12 +18,9 @@ import msgspec
 from channels.base import (
     Accepted,
     Ambiguous,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -33,6 +30,7 @@ from channels.base import (
 )
 from channels.callbacks import AGE_SECONDS_MAX, Callback, Echo, opted_out, same
 from channels.calls import Answer, Call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.email.bounces import enhanced_code, mask_addresses, masked, reported_class
 from channels.email.headers import Refusal, Sender, address_of
 from channels.email.mime import build_email

@@ -12,12 +12,9 @@ from typing import Any, Final
 from channels.base import (
     Accepted,
     Ambiguous,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -28,6 +25,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.email.bounces import enhanced_code, mask_addresses, masked, reported_class
 from channels.email.headers import Refusal, Sender, head_of
 from channels.email.sender import EmailSettings, sender_of

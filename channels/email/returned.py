@@ -15,7 +15,7 @@ from email.message import Message
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from channels.base import DeliveryEvent, EventKind
+from channels.delivery import DeliveryEvent, EventKind
 from channels.email.bounces import mask_addresses, reported_class
 from engine.core.errors import Unreadable
 from engine.core.model.instants import SECOND, Instant

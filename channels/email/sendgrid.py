@@ -18,12 +18,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key
 from channels.base import (
     Accepted,
     Ambiguous,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -33,6 +30,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, check_age, opted_out
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.email.bounces import mask_addresses, masked, reported_class
 from channels.email.headers import Refusal, Sender, head_of
 from channels.email.sender import EmailSettings, sender_of

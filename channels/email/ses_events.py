@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from channels.base import BounceClass, DeliveryEvent, EventKind
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.email.bounces import enhanced_code, mask_addresses, reported_class
 from channels.email.headers import id_in
 from channels.email.told import at_iso, hashed, our_id

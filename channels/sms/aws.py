@@ -16,12 +16,9 @@ from channels.aws_sigv4 import AwsKeys, signed
 from channels.aws_sns import Notification, SnsReader
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -32,6 +29,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Call, Question, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, seconds_left
 from channels.sms.reports import mask_numbers, message_id, read_object, receipt_by_status, with_plus

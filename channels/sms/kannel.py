@@ -14,12 +14,9 @@ from typing import Any, Final
 
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -29,6 +26,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, check_token
 from channels.calls import Answer, Call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.receipts import retry_after_seconds
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, seconds_left, with_query

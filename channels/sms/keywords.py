@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 
 Word = Literal["stop", "start", "help"]
 

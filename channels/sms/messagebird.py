@@ -12,12 +12,9 @@ from urllib.parse import quote
 
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -27,6 +24,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.settings import check_filled, read_settings
 from channels.sms.messagebird_proof import check_proof
 from channels.sms.outgoing import choose_sender, refusal, seconds_left

@@ -17,12 +17,9 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from channels.base import (
     Accepted,
     Ambiguous,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -31,6 +28,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, check_token, same
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, with_query

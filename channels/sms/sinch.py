@@ -13,12 +13,9 @@ from urllib.parse import quote
 
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -27,6 +24,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, check_age, check_token, same
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, seconds_left, with_token
 from channels.sms.reports import (

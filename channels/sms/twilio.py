@@ -15,12 +15,9 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit, urlunsplit
 
 from channels.base import (
     Accepted,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Provider,
     Random,
@@ -31,6 +28,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, Reply, same
 from channels.calls import Answer, Call
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, seconds_left, with_query
 from channels.sms.reports import (

@@ -13,7 +13,6 @@ from urllib.parse import urlencode
 from channels.base import (
     Accepted,
     Ambiguous,
-    BounceClass,
     Capabilities,
     Channel,
     Clock,
@@ -27,6 +26,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo
 from channels.calls import Answer, Call, json_call
+from channels.delivery import BounceClass
 from channels.settings import check_filled, read_settings
 from channels.sms.outgoing import choose_sender, refusal, seconds_left, with_token
 from channels.sms.reports import mask_numbers, receipt_by_status

@@ -10,8 +10,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from channels.base import BounceClass, DeliveryEvent, EventKind
 from channels.callbacks import Callback, check_age, check_token, same
+from channels.delivery import BounceClass, DeliveryEvent, EventKind
 from channels.sms.bearer import check_hash, read_bearer
 from channels.sms.reports import (
     event_hash,

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.consent.standing import (
     Person,
     Place,

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.hearing.feedback import take_in

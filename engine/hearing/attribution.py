@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.store.connection import Connection
 
 ID_CHARACTERS_MAX: Final = 500

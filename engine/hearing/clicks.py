@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import MINUTE, SECOND, Instant
 from engine.hearing.hear import note
 from engine.hearing.machines import BURST, TRAP_SPAN, Click, reasons

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import Instant
 from engine.failpoints import hit
 from engine.hearing.settling import settle

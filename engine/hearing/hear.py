@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.consent.unsubscribe import PROVIDER, withdraw
 from engine.core.model.instants import DAY, Instant
 from engine.failpoints import hit

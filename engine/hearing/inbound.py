@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from channels.sms.keywords import Intent, intent_of_event
 from engine.consent.unsubscribe import EVERYTHING, TEXT, enter, give_back, withdraw_address
 from engine.core.model.instants import DAY, Instant

@@ -8,7 +8,8 @@ from itertools import count
 
 from msgspec import Struct, field
 
-from channels.base import DeliveryEvent, Provider
+from channels.base import Provider
+from channels.delivery import DeliveryEvent
 from channels.sandbox import Sandbox
 from engine.consent.unsubscribe import withdraw
 from engine.core.model.instants import Instant

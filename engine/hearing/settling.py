@@ -7,7 +7,7 @@ operator may enter one for a message that never arrived.
 
 from collections.abc import Collection, Sequence
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import Instant
 from engine.store import bulk
 from engine.store.connection import Connection

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from channels.base import DeliveryEvent, EventKind
+from channels.delivery import DeliveryEvent, EventKind
 from channels.tokens import make_token, read_token
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from channels.tokens import TRAP, Token
 from engine.core.errors import StoreError
 from engine.core.model.instants import SECOND, Instant

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from channels import PROVIDERS
-from channels.base import Capabilities, DeliveryEvent, EventKind
+from channels.base import Capabilities
 from channels.callbacks import Callback, Echo
+from channels.delivery import DeliveryEvent, EventKind
 from channels.http_provider import HttpProvider
 from engine.core.errors import Forged, Unreadable
 from engine.core.model.instants import HOUR

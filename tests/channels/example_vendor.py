@@ -18,8 +18,6 @@ from channels.base import (
     Capabilities,
     Channel,
     Clock,
-    DeliveryEvent,
-    EventKind,
     OutMessage,
     Random,
     Receipt,
@@ -28,6 +26,7 @@ from channels.base import (
 )
 from channels.callbacks import Callback, Echo, Reply, check_age, same
 from channels.calls import Answer, Call, json_call
+from channels.delivery import DeliveryEvent, EventKind
 from channels.http_provider import GATEWAY, PUBLIC, HttpProvider
 from channels.receipts import receipt_of
 from channels.settings import check_filled, read_settings

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from channels import open_provider
-from channels.base import DeliveryEvent
 from channels.callbacks import Callback
+from channels.delivery import DeliveryEvent
 from engine.core.errors import Forged
 from engine.core.model.instants import SECOND
 from tests.channels.recorded import recorded, vectors

@@ -11,8 +11,9 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from channels import open_provider
-from channels.base import Accepted, DeliveryEvent, OutMessage, Provider, Receipt, RefusedBy
+from channels.base import Accepted, OutMessage, Provider, Receipt, RefusedBy
 from channels.callbacks import Callback, Echo
+from channels.delivery import DeliveryEvent
 from channels.sms.keywords import Intent, intent_of_event
 from engine.cli import main
 from engine.core.errors import Forged, UsageError

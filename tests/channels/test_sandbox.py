@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from channels import PROVIDERS, open_provider
-from channels.base import Accepted, Channel, DeliveryEvent, OutMessage, RefusedBy
+from channels.base import Accepted, Channel, OutMessage, RefusedBy
 from channels.callbacks import Callback
+from channels.delivery import DeliveryEvent
 from channels.sandbox import Rates, Sandbox, echo
 from engine.core.errors import Unreadable, UsageError
 

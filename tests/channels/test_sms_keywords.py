@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from channels.sms.keywords import WORDS, Intent, intent_of, intent_of_event
 
 FCC = ("stop", "quit", "end", "revoke", "opt out", "cancel", "unsubscribe")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from channels import open_provider
-from channels.base import DeliveryEvent
 from channels.callbacks import Callback
+from channels.delivery import DeliveryEvent
 from channels.email.verp import PATHS_MAX, messages_in_mail, return_path
 from engine.core.errors import Forged, Unreadable
 from tests.channels.test_returned_mail import NOW, a_bounce

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from campaigns.sending_forms import LimitsForm
-from channels.base import Ambiguous, DeliveryEvent, RefusedBy
+from channels.base import Ambiguous, RefusedBy
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import DAY, HOUR, MINUTE
 from engine.readout.deliverability import Figures, deliverability, n_sent
 from engine.release.operating import Order, carry_out, standings

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import engine.ticking.tick
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.consent.unsubscribe import withdraw
 from engine.core.errors import DiskFull, StoreError
 from engine.core.model.instants import MINUTE

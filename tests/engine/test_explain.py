@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import time_machine
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.hearing.feedback import take_in
 from engine.opened import opened
 from engine.steady import present

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from campaigns.sending_forms import WarmUpForm
-from channels.base import DeliveryEvent, RefusedBy, Throttled
+from channels.base import RefusedBy, Throttled
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND
 from engine.hearing.attribution import Speaker, attributed
 from engine.story import message_story, told

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine import failpoints
 from engine.core.model.instants import MINUTE, SECOND
 from engine.failpoints import Crash

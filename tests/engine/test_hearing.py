@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from channels.base import Ambiguous, DeliveryEvent, NotSent, RefusedBy
+from channels.base import Ambiguous, NotSent, RefusedBy
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import DAY, MINUTE, SECOND
 from engine.hearing import hear as hearing
 from engine.hearing.attribution import Attributed, Speaker

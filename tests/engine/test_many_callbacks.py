@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.core.model.instants import DAY, SECOND
 from engine.hearing.attribution import Speaker
 from engine.hearing.hear import Heard, hear

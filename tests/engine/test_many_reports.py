@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from channels.base import DeliveryEvent, EventKind
+from channels.delivery import DeliveryEvent, EventKind
 from engine.core.model.instants import SECOND
 from engine.hearing.feedback import EVENT_NAMES, ORDER
 from engine.store.connection import Row

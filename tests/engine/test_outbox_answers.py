@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from channels.base import DeliveryEvent, NotSent, RefusedBy, Throttled
+from channels.base import NotSent, RefusedBy, Throttled
+from channels.delivery import DeliveryEvent
 from engine.consent.unsubscribe import withdraw
 from engine.core.model.instants import HOUR, MINUTE, SECOND
 from engine.sending.answers import PAUSE, WAIT_MAX

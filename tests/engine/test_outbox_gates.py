@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from channels.base import Ambiguous, DeliveryEvent, Throttled
+from channels.base import Ambiguous, Throttled
+from channels.delivery import DeliveryEvent
 from engine import failpoints
 from engine.consent.unsubscribe import withdraw
 from engine.core.model.instants import HOUR, MINUTE

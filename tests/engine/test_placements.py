@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from channels import open_provider
-from channels.base import Accepted, DeliveryEvent, OutMessage
+from channels.base import Accepted, OutMessage
+from channels.delivery import DeliveryEvent
 from engine.consent.unsubscribe import withdraw
 from engine.core.model.gates import Placement
 from engine.core.model.instants import DAY, HOUR, MINUTE, SECOND

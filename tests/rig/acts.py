@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from channels.base import DeliveryEvent
+from channels.delivery import DeliveryEvent
 from engine.consent.unsubscribe import Scope, withdraw
 from engine.core.errors import NotOwner
 from engine.core.model.instants import HOUR, MINUTE, SECOND

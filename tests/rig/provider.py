@@ -14,8 +14,6 @@ from channels.base import (
     Ambiguous,
     Capabilities,
     Channel,
-    DeliveryEvent,
-    EventKind,
     NotSent,
     OutMessage,
     Receipt,
@@ -23,6 +21,7 @@ from channels.base import (
     Throttled,
 )
 from channels.callbacks import Callback, Echo
+from channels.delivery import DeliveryEvent, EventKind
 from engine.core.model.instants import MINUTE, Instant
 
 LIVES: Final[tuple[tuple[EventKind, ...], ...]] = (

@@ -14,16 +14,9 @@ from typing import Any
 
 import msgspec
 
-from channels.base import (
-    Accepted,
-    Capabilities,
-    Channel,
-    DeliveryEvent,
-    OutMessage,
-    Provider,
-    Receipt,
-)
+from channels.base import Accepted, Capabilities, Channel, OutMessage, Provider, Receipt
 from channels.callbacks import Callback, Echo
+from channels.delivery import DeliveryEvent
 from engine.core.clocktime import iso
 from engine.core.model.instants import MINUTE, Instant
 from engine.hearing.feedback import take_in

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from channels.base import Channel, DeliveryEvent, Provider
+from channels.base import Channel, Provider
+from channels.delivery import DeliveryEvent
 from engine import failpoints
 from engine.core.model.instants import SECOND, Instant
 from engine.failpoints import Crash
