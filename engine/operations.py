@@ -17,7 +17,8 @@ from engine.core.errors import Overloaded, UsageError
 from engine.intake.prepare import Answer, Prepared
 from engine.release.playbook import Playbook
 from engine.running import Running
-from engine.steady import present
+from engine.settings import DIRECTORY
+from engine.steady import elapsed, present
 
 SETTLE_SECONDS_MAX: Final = 600.0
 
@@ -41,7 +42,9 @@ def operations(
         "experiment_update": lambda payload: _experiment_update(running, payload),
         "ingest": lambda payload: _ingest(running, payload),
         "scores_load": lambda payload: _scores_load(running, payload),
+        **{name: partial(_model, running, name) for name in ("model_train", "model_rollback")},
         **{name: partial(_suppressions, running, name) for name in suppressing.OPERATIONS},
+        "profile_erase": lambda payload: _profile_erase(running, payload),
         "parked_replay": lambda payload: _parked_replay(running, payload),
         "schedule": lambda payload: _schedule(running, payload),
         "tick": lambda payload: _tick(running, payload),
@@ -91,9 +94,12 @@ def _campaign(running: Running, payload: Any) -> dict[str, Any]:
 
 def _experiment(running: Running, payload: Any) -> dict[str, Any]:
     """Carry out an operator's order (`release.experiment_orders.ExperimentOrder`)."""
+    from engine.readout.mismatches import explained
     from engine.release.experiment_orders import order_payload
 
-    return _ordered(running, payload, order_payload)
+    with running.database.read() as connection:
+        order = explained(connection, _applied(running), payload, as_of=present())
+    return _ordered(running, order, order_payload)
 
 
 def _ordered(
@@ -167,6 +173,18 @@ def _scores_load(running: Running, payload: Any) -> dict[str, Any]:
     )
 
 
+def _model(running: Running, name: str, payload: Any) -> dict[str, Any]:
+    """Train a model or go back to an older run (`learning.ordering`)."""
+    from engine.learning.ordering import OPERATIONS
+    from engine.learning.refreshing import Learner
+    from engine.scheduling.jobs import TRAINING
+
+    folder = running.settings.directory / DIRECTORY
+    learner = Learner(running.database, _applied(running), running.write, elapsed, folder)
+    with TRAINING:
+        return OPERATIONS[name](learner, payload, now=running.present())
+
+
 def _accept_patiently(running: Running, prepared: Prepared) -> list[Answer]:
     """Commit a group of a file; a full queue slows the file down and nobody else."""
     while True:
@@ -174,6 +192,17 @@ def _accept_patiently(running: Running, prepared: Prepared) -> list[Answer]:
             return running.accept(prepared).result()
         except Overloaded as error:
             time.sleep(error.retry_after_seconds)
+
+
+def _profile_erase(running: Running, payload: Any) -> dict[str, Any]:
+    """Erase a person: {"id": a user id or anonymous id}."""
+    from engine.erasing import erase_payload
+
+    done = running.write(
+        lambda connection: erase_payload(connection, payload, now=running.present())
+    )
+    plain: dict[str, Any] = msgspec.to_builtins(done)
+    return plain
 
 
 def _parked_replay(running: Running, payload: Any) -> dict[str, Any]:

@@ -44,8 +44,6 @@ def run_order(arguments: argparse.Namespace) -> int:
         "winner": getattr(arguments, "winner", ""),
         "why": arguments.why,
     }
-    if arguments.action == "acknowledge":
-        _require_mismatch(arguments.directory, arguments.name, arguments.why)
     done: dict[str, Any] | None = call(arguments.directory, "experiment", order)
     if done is None:
         done = _order_here(arguments.directory, order)
@@ -59,64 +57,17 @@ def run_order(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _require_mismatch(directory: Path, name: str, cause: str) -> None:
-    """Refuse a cause of nothing: kept, it would switch off the veto of a mismatch yet to come.
-
-    Read here and not within the order: a read-out may take long, and the order holds the writer.
-    """
-    from engine.core.errors import UsageError
-    from engine.opened import opened
-    from engine.readout.findings import read_out
-    from engine.readout.studies import studies
-    from engine.release.experiment_orders import require_cause
-    from engine.steady import present
-
-    require_cause(cause)
-    with opened(directory, read_only=True) as it:
-        playbook = it.playbook()
-        program = playbook.program
-        if all(each != name for each, _ in program.experiments):
-            return  # The order refuses it, and knows the names.
-        found = [each for each in studies(program, playbook.workspace) if each.name == name]
-        if not found:
-            raise UsageError(
-                f'experiment "{name}" has no metrics, so no numbers of it are withheld and there'
-                " is nothing to acknowledge. Give it metrics, then run: antiphon apply"
-            )
-        (study,) = found
-        phase = program.experiments.get((name, study.phase))
-        with it.database.read() as connection:
-            read = read_out(connection, study, as_of=present(), experiment=phase)
-    if read.readout is not None and not read.readout.srm.passed:
-        return
-    if read.readout is None:
-        why = f"there is no read-out to compare with the planned shares: {read.why_not}"
-    else:
-        srm = read.readout.srm
-        units = " / ".join(f"{n:,}" for n in srm.observed.values())
-        why = (
-            f"its sample ratio is as planned ({units} units, p = {srm.deciding_pvalue:.2g}): there"
-            " is no mismatch to explain"
-        )
-    raise UsageError(
-        f'experiment "{name}", phase {study.phase}: {why}. A cause kept now would hide a mismatch'
-        f" that comes later. Run: antiphon experiment report {name}; once it withholds its numbers"
-        " for a sample ratio mismatch, acknowledge that one with its cause"
-    )
-
-
 def _order_here(directory: Path, order: dict[str, Any]) -> dict[str, Any]:
-    from engine.opened import nothing_applied, opened
-    from engine.release import releases
+    from engine.opened import opened
+    from engine.readout.mismatches import explained
     from engine.release.experiment_orders import order_payload
     from engine.steady import present
 
     with opened(directory) as it:
+        playbook = it.playbook()
         with it.database.read() as connection:
-            live = releases.live(connection)
-            if live is None:
-                raise nothing_applied(directory)
-            workspace = releases.workspace_of(connection, live.digest)
+            order = explained(connection, playbook, order, as_of=present())
+        workspace = playbook.workspace
         return it.write(
             lambda connection: order_payload(connection, order, workspace=workspace, now=present())
         )

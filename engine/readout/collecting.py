@@ -21,6 +21,7 @@ from engine.readout.exposures import OFF_PLAN, TORN, Exposed, Population, counts
 from engine.readout.metric_sums import Keys, MetricSums
 from engine.readout.plans import Reading
 from engine.readout.studies import Study
+from engine.release.experiment_orders import Explanation
 from engine.store.connection import Connection
 from experiments.analysis.collected import RECEIVED, Collected, hash_of
 from experiments.metrics import Metric
@@ -72,7 +73,7 @@ def collected(
     *,
     window: int,
     as_of: Instant,
-    acknowledged: str,
+    acknowledged: Explanation,
 ) -> Collected:
     """What `analyze` is given beside the aggregates."""
     sums = measured.sums
@@ -96,7 +97,8 @@ def collected(
         caps=sums.caps,
         record=reading.record,
         is_open_ended=reading.is_open_ended,
-        acknowledged=acknowledged,
+        acknowledged=acknowledged.cause,
+        acknowledged_of=acknowledged.of,
         units_per_day=population.units_per_day,
         snapshot=_snapshot(population, sums.aggregates),
         engine_version=engine_version(),

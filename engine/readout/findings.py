@@ -25,7 +25,11 @@ from engine.readout.plans import Reading, reading_of
 from engine.readout.studies import Study
 from engine.readout.touches import touched_by_others
 from engine.readout.warehouse_metrics import Missing, sum_everywhere
-from engine.release.experiment_orders import experiment_standings
+from engine.release.experiment_orders import (
+    ExperimentStanding,
+    Explanation,
+    experiment_standings,
+)
 from engine.store.connection import Connection
 from experiments.analysis.analyze import analyze
 from experiments.analysis.collected import Collected, Estimated
@@ -155,9 +159,9 @@ def _measured(
     return without(left, missing), measured, (*never, *missing)
 
 
-def _acknowledged(connection: Connection, study: Study) -> str:
-    standing = experiment_standings(connection).get(study.name)
-    return "" if standing is None else standing.cause(study.phase)
+def _acknowledged(connection: Connection, study: Study) -> Explanation:
+    standing = experiment_standings(connection).get(study.name, ExperimentStanding())
+    return standing.explanation(study.phase)
 
 
 def _of_bandit(

@@ -8,7 +8,7 @@ from campaigns.compile import Phase, compile_workspace
 from campaigns.conditions import Blind
 from campaigns.load import load_workspace
 from campaigns.problems import InvalidWorkspace, Problem
-from campaigns.step_values import saved_names
+from campaigns.saved_answers import saved_names
 from campaigns.workspace import Workspace
 from channels.content.feeds import Feed
 from channels.content.templates import CompiledTemplate, compile_template, template_names

@@ -30,22 +30,31 @@ CAUSE_CHARACTERS_MAX: Final = 500
 
 
 class ExperimentOrder(Struct, frozen=True):
-    """What an operator wants of one experiment. `winner` is for conclude; `why` is the cause of a
-    sample ratio mismatch for acknowledge."""
+    """What an operator wants of one experiment. `winner` is for conclude; for acknowledge `why` is
+    the cause of the sample ratio mismatches `of` these populations."""
 
     action: Action
     experiment: str
     winner: str = ""
     why: str = ""
+    of: tuple[str, ...] = ()
 
 
-class Acknowledged(Struct, frozen=True):
+class Acknowledged(Struct, frozen=True, omit_defaults=True):
     """Somebody has explained why the sample ratio of a phase is off: its numbers are shown again,
-    with the cause."""
+    with the cause, until another population is off. Rows of 0.4 name none and explain all."""
 
     phase: int
     cause: str
     at: Instant
+    of: tuple[str, ...] = ()
+
+
+class Explanation(NamedTuple):
+    """Why sample ratios are off: the cause, "" for none, and of which populations; None: of all."""
+
+    cause: str
+    of: frozenset[str] | None
 
 
 class ExperimentStanding(Struct, frozen=True, omit_defaults=True):
@@ -57,9 +66,13 @@ class ExperimentStanding(Struct, frozen=True, omit_defaults=True):
     since: Instant = 0
     acknowledged: tuple[Acknowledged, ...] = ()
 
-    def cause(self, phase: int) -> str:
-        """The cause given last for the sample ratio of a phase, "" for none."""
-        return next((it.cause for it in reversed(self.acknowledged) if it.phase == phase), "")
+    def explanation(self, phase: int) -> Explanation:
+        """The causes given for the sample ratio of a phase, and what they explain."""
+        given = [it for it in self.acknowledged if it.phase == phase]
+        causes = dict.fromkeys(it.cause for it in given)
+        if any(not it.of for it in given):
+            return Explanation("; ".join(causes), None)
+        return Explanation("; ".join(causes), frozenset(name for it in given for name in it.of))
 
 
 class Ordered(NamedTuple):
@@ -214,7 +227,7 @@ def _acknowledged(
     order: ExperimentOrder, was: ExperimentStanding, phase: int, *, now: Instant
 ) -> ExperimentStanding:
     cause = require_cause(order.why)
-    return replace(was, acknowledged=(*was.acknowledged, Acknowledged(phase, cause, now)))
+    return replace(was, acknowledged=(*was.acknowledged, Acknowledged(phase, cause, now, order.of)))
 
 
 def _after(

@@ -33,6 +33,12 @@ class Playbook:
     stopped: frozenset[str] = frozenset()
 
     @property
+    def models(self) -> tuple[str, ...]:
+        """The models whose scores a person is loaded with: those that conditions ask, and those
+        that know people's hours."""
+        return tuple(sorted({*self.segments.news.models, *self.program.explored}))
+
+    @property
     def kinds(self) -> frozenset[str]:
         """The kinds of channel by which people are reached; a team's room reaches nobody."""
         channels = self.workspace.settings.channels.items()

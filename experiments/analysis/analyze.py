@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC
+from typing import NamedTuple
 
 from experiments.analysis.advising import advised
 from experiments.analysis.collected import Collected
@@ -11,7 +12,13 @@ from experiments.analysis.diluting import with_diluted
 from experiments.analysis.judging import judged
 from experiments.analysis.looking import Seen, cumulative, seen
 from experiments.analysis.plan import ExperimentPlan, Method, held_to
-from experiments.analysis.readout import Comparison, Provenance, Quality, Readout
+from experiments.analysis.readout import (
+    Comparison,
+    Provenance,
+    Quality,
+    Readout,
+    named_mismatches,
+)
 from experiments.analysis.stopping import with_final
 from experiments.analysis.unfolding import Segmented, compliers, over_time, segments, wear
 from experiments.errors import DataError
@@ -53,14 +60,18 @@ def analyze(
         plan, record = held_to(collected.kept_plan, plan)
     counts = _counts(plan, collected.clusters or aggregates)
     srm = _ratio(plan, counts, collected)
+    populations = _populations(plan, collected)
+    found = named_mismatches(srm, populations.off_plan)
+    is_explained = collected.acknowledged_of is None or collected.acknowledged_of.issuperset(found)
     quality = Quality(
-        populations=_populations(plan, collected),
+        populations=populations.ratios,
+        off_plan=populations.off_plan,
         excluded=collected.excluded,
         caps=collected.caps,
         n_unreadable=collected.n_unreadable,
-        acknowledged=collected.acknowledged.strip(),
+        acknowledged=collected.acknowledged.strip() if is_explained else "",
     )
-    withheld = "" if srm.passed or quality.acknowledged else MISMATCH
+    withheld = MISMATCH if found and not quality.acknowledged else ""
     shown = seen(plan, aggregates, collected)
     comparisons = () if shown.awaited else _compared(plan, shown, collected, withheld=withheld)
     may_unfold = not withheld and not shown.awaited
@@ -81,7 +92,7 @@ def analyze(
             comparisons,
             n=sum(counts.values()),
             collected=collected,
-            withheld=withheld and _mismatch(srm),
+            withheld=withheld and _mismatch(srm, quality.off_plan),
             awaited=shown.awaited,
         ),
         plan=record,
@@ -129,7 +140,14 @@ def _ratio(plan: ExperimentPlan, counts: Mapping[str, int], collected: Collected
     )
 
 
-def _populations(plan: ExperimentPlan, collected: Collected) -> dict[str, SampleRatio]:
+class _Populations(NamedTuple):
+    """`off_plan` names those whose mismatch withholds the verdicts."""
+
+    ratios: dict[str, SampleRatio]
+    off_plan: tuple[str, ...]
+
+
+def _populations(plan: ExperimentPlan, collected: Collected) -> _Populations:
     """The sample ratio of each population that has anybody in it, corrected for their number."""
     given = [
         Population(name, dimension, [{it: counts.get(it, 0) for it in plan.weights}])
@@ -137,12 +155,14 @@ def _populations(plan: ExperimentPlan, collected: Collected) -> dict[str, Sample
         for name, counts in levels.items()
         if sum(counts.values())
     ]
-    read = sample_ratios(given, weights=plan.weights, watched=False)
-    return {
-        f"{it.population.dimension} {it.population.name}": it.ratio
-        for it in read
-        if it.ratio is not None
+    read = {
+        f"{it.population.dimension} {it.population.name}": it
+        for it in sample_ratios(given, weights=plan.weights, watched=False)
     }
+    return _Populations(
+        {name: it.ratio for name, it in read.items() if it.ratio is not None},
+        tuple(name for name, it in read.items() if it.vetoes and not it.passed),
+    )
 
 
 def _compared(
@@ -198,6 +218,9 @@ def _notes(
     return tuple(said)
 
 
-def _mismatch(srm: SampleRatio) -> str:
+def _mismatch(srm: SampleRatio, off_plan: Sequence[str]) -> str:
+    """What the planned shares do not explain."""
+    if srm.passed:
+        return f"the planned shares do not explain the units of {', '.join(off_plan)}"
     found = " / ".join(f"{n:,}" for n in srm.observed.values())
     return f"the variants have {found} units, which the planned shares do not explain"

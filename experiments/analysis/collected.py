@@ -65,6 +65,7 @@ class Collected:
             tightest, and nothing is awaited of it.
         sample_ratio: Instead of one against the weights, where those moved, as a bandit's do.
         acknowledged: The cause of a sample ratio mismatch, once somebody has found it.
+        acknowledged_of: What it is the cause of, as `Readout.mismatches` names it; None: of all.
         units_per_day: How fast units arrive.
         snapshot: Hash of the data that was read.
         engine_version: Of what read them.
@@ -92,6 +93,7 @@ class Collected:
     is_open_ended: bool = False
     sample_ratio: SampleRatio | None = None
     acknowledged: str = ""
+    acknowledged_of: frozenset[str] | None = None
     units_per_day: float | None = None
     snapshot: str = ""
     engine_version: str = ""

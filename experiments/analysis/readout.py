@@ -1,8 +1,9 @@
 """What an analysis says: the nouns of its result. `analyze` makes them, `report` shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 from experiments.analysis.decision import Decision
 from experiments.analysis.plan import PlanRecord
@@ -198,6 +199,7 @@ class Quality:
 
     Attributes:
         populations: The sample ratio by how units came in, each corrected for their number.
+        off_plan: Those of them whose mismatch withholds every verdict.
         excluded: Who was left out, and why.
         caps: What was cut.
         n_unreadable: Events without a readable number.
@@ -205,10 +207,20 @@ class Quality:
     """
 
     populations: Mapping[str, SampleRatio] = field(default_factory=dict)
+    off_plan: tuple[str, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     caps: tuple[Cap, ...] = ()
     n_unreadable: int = 0
     acknowledged: str = ""
+
+
+EVERYONE: Final = "everyone"
+"""The population of all units, as a mismatch is named."""
+
+
+def named_mismatches(srm: SampleRatio, off_plan: Sequence[str]) -> tuple[str, ...]:
+    """Everyone if the whole is off, then each population that is."""
+    return (*(() if srm.passed else (EVERYONE,)), *off_plan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -258,8 +270,13 @@ class Readout:
 
     @property
     def is_withheld(self) -> bool:
-        """Whether the sample ratio vetoed the verdicts, and nobody has found the cause yet."""
-        return not self.srm.passed and not self.quality.acknowledged
+        """Whether a sample ratio vetoed the verdicts, and nobody has found the cause yet."""
+        return bool(self.mismatches) and not self.quality.acknowledged
+
+    @property
+    def mismatches(self) -> tuple[str, ...]:
+        """The populations whose units do not have the shares planned for them."""
+        return named_mismatches(self.srm, self.quality.off_plan)
 
     @property
     def metrics(self) -> tuple[Metric, ...]:

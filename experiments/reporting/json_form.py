@@ -252,6 +252,7 @@ def _wear(found: Wear) -> dict[str, Any]:
 def _quality(quality: Quality) -> dict[str, Any]:
     return {
         "populations": {name: _srm(srm) for name, srm in quality.populations.items()},
+        "off_plan": list(quality.off_plan),
         "excluded": [
             {
                 "why": it.why,

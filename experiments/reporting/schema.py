@@ -227,6 +227,7 @@ def _beside() -> Schema:
         "quality": _object(
             {
                 "populations": _by_name(_ref("srm")),
+                "off_plan": _list(TEXT),
                 "excluded": _list(_object(excluded)),
                 "caps": _list(_object(cap)),
                 "unreadable": COUNT,

@@ -30,7 +30,7 @@ def sizes(readout: Readout) -> str:
         f"<td class='plot'>{_size_bar(name, n, srm.expected[name], most)}</td></tr>"
         for name, n in readout.n.items()
     )
-    if srm.passed:
+    if not readout.mismatches:
         word = chip("as planned", "good")
     else:
         word = chip("acknowledged" if readout.quality.acknowledged else "mismatch", "bad")

@@ -160,8 +160,10 @@ def srm_sentence(readout: Readout) -> str:
     found = " / ".join(count(srm.observed[name]) for name in order)
     planned = " / ".join(f"{srm.expected[name] / total * 100:.4g} %" for name in order)
     text = f"Sample ratio: {found} against {planned} ({p_is(srm.deciding_pvalue)})."
-    if srm.passed:
+    if not readout.mismatches:
         return text + " As planned."
+    if srm.passed:
+        text += f" Not as planned among: {', '.join(readout.quality.off_plan)}."
     if readout.quality.acknowledged:
         return f"{text} Acknowledged, with the cause: {readout.quality.acknowledged}."
     return text + " No verdict is shown; look for units lost or counted twice in one variant."

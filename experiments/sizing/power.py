@@ -8,7 +8,7 @@ MDE: the minimum detectable effect.
 
 from dataclasses import dataclass
 from math import ceil, sqrt
-from typing import Literal, get_args
+from typing import Final, Literal, get_args
 
 from experiments.distributions import normal_quantile, normal_tail
 from experiments.errors import PlanError
@@ -33,6 +33,12 @@ OBRIEN_FLEMING = Spending()
 
 LARGE = 10**6
 """At the planned sample a confidence sequence's width no longer depends on that sample."""
+
+
+HALVINGS: Final = 60
+"""More do not change a double."""
+CERTAIN: Final = 1 - 1e-12
+"""Of the largest lift of a proportion: a share past 1 by rounding is none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,23 +213,28 @@ def divided(total: float, design: Design) -> SampleSize:
 def minimum_detectable_lift(outcome: Outcome, *, n: int, design: Design) -> float:
     """The smallest positive relative lift that n units in both variants find (MDE).
 
-    For a proportion the variance grows with the lift, so the lift solves an equation: iterated from
-    the control's variance, which converges because the variance moves slowly.
+    The variance of a proportion moves with the lift, so the lift solves an equation: the interval
+    from none to certainty is halved until it is found.
+
     Raises:
         PlanError: If even the largest possible lift of a proportion needs more units.
     """
     if n < 2:
         raise PlanError(f"{n} units are too few to compare two variants")
-    reach = design.reach
-    lift = 0.0
-    for _ in range(100):
-        found = reach * sqrt(unit_variance(outcome, lift, design) / n) / abs(outcome.mean)
-        if outcome.is_proportion and outcome.mean * (1 + found) > 1:
-            raise PlanError(f"{n:,} units are too few: no lift of {outcome.mean:.1%} would show")
-        if abs(found - lift) <= 1e-12 * found:
-            break
-        lift = found
-    return found
+
+    def needed(lift: float) -> float:
+        error = sqrt(unit_variance(outcome, lift, design) / n)
+        return design.reach * error / abs(outcome.mean)
+
+    if not outcome.is_proportion:
+        return needed(0.0)
+    low, high = 0.0, (1 / outcome.mean - 1) * CERTAIN
+    if needed(high) > high:
+        raise PlanError(f"{n:,} units are too few: no lift of {needed(0.0):.1%} would show")
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if needed(middle) > middle else (low, middle)
+    return high
 
 
 def achieved_power(outcome: Outcome, *, lift: float, n: int, design: Design) -> float:

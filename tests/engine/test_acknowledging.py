@@ -73,6 +73,27 @@ def test_the_cause_of_a_mismatch_that_is_there_is_kept_and_shown(
     assert CAUSE[1] in after.out
 
 
+def test_one_way_in_that_lost_units_withholds_until_its_own_cause_is_given(
+    tested: Path,  # noqa: F811
+    antiphon: Antiphon,  # noqa: F811
+) -> None:
+    expose(tested, 300, 300)
+    (path,) = tested.glob(".antiphon/*.db")
+    database = sqlite3.connect(path)
+    with database:
+        lost = "variant = 'green' OR profile_id <= 100"
+        database.execute(f"UPDATE exposure SET source = 'sdk' WHERE {lost}")
+    database.close()
+
+    before = antiphon("experiment", "report", "button", tested, "--json").json()
+    antiphon("experiment", "acknowledge", "button", tested, *CAUSE)
+    after = antiphon("experiment", "report", "button", tested, "--json").json()
+
+    assert before["quality"]["off_plan"] == ["seen by api", "seen by sdk"]
+    assert before["quality"]["acknowledged"] is None
+    assert after["quality"]["acknowledged"] == CAUSE[1]
+
+
 def test_a_slip_in_the_name_is_told_before_anything_is_read(
     tested: Path,  # noqa: F811
     antiphon: Antiphon,  # noqa: F811

@@ -263,11 +263,11 @@ def test_a_sample_ratio_is_acknowledged_with_its_cause_for_its_phase_alone(
     assert (done.release, done.phase) == (0, 1), "nobody gets anything else: no release"
     with house.process.database.read() as connection:
         standing = experiment_standings(connection)["button"]
-    assert standing.cause(1) == "the green page was cached without its script"
-    assert standing.cause(2) == ""
+    assert standing.explanation(1).cause == "the green page was cached without its script"
+    assert standing.explanation(2).cause == ""
     order(house, "stop")
     with house.process.database.read() as connection:
-        assert experiment_standings(connection)["button"].cause(1), "a stop keeps what was said"
+        assert experiment_standings(connection)["button"].explanation(1).cause, "a stop keeps what was said"
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ from experiments.estimation.ratio import moments
 from experiments.metrics import Metric
 from experiments.programme.interactions import independence_pvalue
 from experiments.programme.meta import PastEffect, between_variance, shrunk
+from experiments.reporting.words import srm_sentence
 from tests.engine.test_analyze_command import a_file, antiphon
 from tests.engine.test_readout import AS_OF, START, a_metric, a_study, arms, keep_exposures
 from tests.experiments.test_mistakes import BASIC, SPEND, a_plan, database, of, read, two
@@ -151,6 +152,37 @@ def test_a_sample_ratio_mismatch_withholds_until_somebody_says_why():
     assert word("").verdict.word is Word.WITHHELD
     assert word("  ").verdict.word is Word.WITHHELD  # A blank is no cause.
     assert word("a redirect lost units of a").verdict.word is Word.EFFECT
+
+
+def test_a_mismatch_among_those_of_one_country_withholds_though_the_whole_is_as_planned():
+    even = {"a": two(n=500)["a"], "b": two(n=500)["b"]}
+    countries = {"DE": {"a": 60, "b": 160}, "FR": {"a": 440, "b": 340}}
+    opened = {"yes": {"a": 60, "b": 160}}
+
+    def read(**beside):
+        return analyze(a_plan(), even, collected=Collected(**beside))
+
+    torn = read(populations={"country": countries})
+    caused = read(populations={"opened": opened})
+
+    assert torn.srm.passed
+    assert torn.is_withheld
+    assert torn.mismatches == ("country DE", "country FR")
+    assert torn.of("spend", "b").verdict.word is Word.WITHHELD
+    assert "country DE" in srm_sentence(torn)
+    assert not caused.is_withheld, "what the treatment itself can move is a finding, not a leak"
+
+
+def test_a_cause_explains_the_mismatch_it_was_given_for_and_no_later_one():
+    even = {"a": two(n=500)["a"], "b": two(n=500)["b"]}
+    torn = {"source": {"api": {"a": 60, "b": 160}, "sdk": {"a": 440, "b": 440}}}
+    known = {"acknowledged": "the api lost a's calls"}
+
+    explained = Collected(populations=torn, acknowledged_of=frozenset({"source api"}), **known)
+    another = Collected(populations=torn, acknowledged_of=frozenset({"everyone"}), **known)
+
+    assert not analyze(a_plan(), even, collected=explained).is_withheld
+    assert analyze(a_plan(), even, collected=another).is_withheld
 
 
 def test_experiments_that_overlap_in_who_they_reach_are_found():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from statsmodels.stats.power import NormalIndPower
 
@@ -30,6 +30,7 @@ def test_equal_variants_agree_with_statsmodels():
     lift=st.floats(0.05, 0.5),
     reduction=st.floats(0, 0.8),
 )
+@example(share=0.59765625, control_share=0.75, lift=0.5, reduction=0.0)  # close to certainty
 def test_size_detectable_lift_and_power_answer_each_other(share, control_share, lift, reduction):
     outcome = Outcome.proportion(share)
     design = Design(control_share=control_share, variance_reduction=reduction)
