@@ -31,6 +31,7 @@ def advised(
     """
     deciding = plan.deciding
     of_it = {it.variant: it for it in comparisons if it.metric.name == deciding.name}
+    refuted = [it.verdict.rule for it in of_it.values() if it.verdict.word is Word.WITHHELD]
     arms = [
         _arm(plan, variant, found, [it for it in comparisons if it.variant == variant])
         for variant, found in of_it.items()
@@ -50,7 +51,7 @@ def advised(
             may_extend=plan.method == "sequential" or bool(left),
         ),
         smallest_lift=plan.smallest_lift,
-        withheld=withheld,
+        withheld=withheld or next(iter(refuted), ""),
         awaited=awaited,
         lifts_abs={variant: found.effect.lift_abs for variant, found in of_it.items()},
     )

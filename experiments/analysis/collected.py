@@ -12,6 +12,7 @@ from hashlib import sha256
 from experiments.analysis.plan import PlanRecord
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.srm import SampleRatio
+from experiments.programme.honest_tree import HonestTree
 from experiments.sums.aggregates import Aggregates
 from experiments.sums.quantiles import QuantileSums
 from experiments.sums.unit_sums import Cap, Excluded, UnitSums
@@ -45,6 +46,7 @@ class Collected:
             together they are the whole.
         populations: Per dimension ("day", "source", "triggered") and level, units per variant.
         dimensions: Per dimension and level, the aggregates of its units.
+        trees: Per variant, a search for units with differing effects on the deciding metric.
         strata: Per variant and stratum, for post-stratification.
         clusters: Per variant, aggregates over clusters' sums; if given, they are compared.
         quantiles: Per metric and variant, for metrics of kind quantile.
@@ -76,6 +78,7 @@ class Collected:
     days: Mapping[str, Arms] = field(default_factory=dict)
     populations: Mapping[str, Mapping[str, Mapping[str, int]]] = field(default_factory=dict)
     dimensions: Mapping[str, Mapping[str, Arms]] = field(default_factory=dict)
+    trees: Mapping[str, HonestTree] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Aggregates]] = field(default_factory=dict)
     clusters: Arms = field(default_factory=dict)
     quantiles: Mapping[str, Mapping[str, QuantileSums]] = field(default_factory=dict)

@@ -50,7 +50,11 @@ class Rule:
 
 
 RULES: Final = (
-    Rule("sample ratio", "the variants do not have their planned shares", Choice.WITHHELD),
+    Rule(
+        "sample ratio",
+        "the variants do not have their planned shares, or a trigger is refuted",
+        Choice.WITHHELD,
+    ),
     Rule("planned end", "the method's numbers hold only at its end or next look", Choice.WAIT),
     Rule("harm", "every variant with an effect harms a guardrail", Choice.STOP),
     Rule("worse", "every variant is worse than the control on a primary metric", Choice.STOP),

@@ -61,8 +61,9 @@ def judged(
     found = []
     families = judged_families(claims, alpha=plan.alpha, primary=plan.correction)
     for draft, claim in zip(drafts, families, strict=True):
-        verdict = Verdict(Word.WITHHELD, withheld)
-        if not withheld:
+        why = withheld or _refuted(draft)
+        verdict = Verdict(Word.WITHHELD, why)
+        if not why:
             verdict = _verdict(plan, draft, claim.pvalue_adjusted)
         notes = (*draft.notes, claim.watermark) if claim.watermark else draft.notes
         found.append(
@@ -75,6 +76,12 @@ def judged(
             )
         )
     return tuple(found)
+
+
+def _refuted(draft: Comparison) -> str:
+    """Why those triggered cannot be compared, or "": their trigger tells who got what."""
+    checked = draft.diluted.validity if draft.diluted is not None else None
+    return "" if checked is None or checked.passed else "; ".join(checked.reasons)
 
 
 def is_negligible(plan: ExperimentPlan, comparison: Comparison) -> bool:

@@ -62,10 +62,10 @@ def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
     corrected for their number together.
     """
     metric = plan.deciding
-    if not collected.dimensions or metric.kind == "quantile" or _is_apart(collected):
+    if metric.kind == "quantile" or _is_apart(collected):
         return Segmented()
     found, left_out = [], []
-    for variant in plan.treatments:
+    for variant in plan.treatments if collected.dimensions else ():
         dimensions: dict[str, dict[str, Estimates]] = {}
         for name, by_level in collected.dimensions.items():
             levels = _levels(plan, metric, variant, by_level)
@@ -78,6 +78,15 @@ def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
         if dimensions:
             read = heterogeneity(dimensions, declared=plan.dimensions, alpha=plan.alpha)
             found.append(Segments(metric, variant, read))
+    for variant, tree in collected.trees.items():
+        if tree.dimension is None:
+            left_out.append(f"Explored, {variant}: {tree.why_not}.")
+            continue
+        found.append(Segments(metric, variant, (tree.dimension,)))
+        left_out.append(
+            f"Explored, {variant}: a tree was grown on {tree.n_grown:,} units drawn by lot and is"
+            f" judged here by the other {tree.n_judged:,}; its intervals hold all together."
+        )
     return Segmented(tuple(found), tuple(left_out))
 
 

@@ -124,6 +124,7 @@ def _segments(readout: Readout) -> list[str]:
                 if level.lift_rel.estimate is not None
             )
             word = "differs" if it.differs else "no difference found"
+            word = word if it.is_declared else "exploratory"
             mark = f" [{it.watermark}]" if it.watermark else ""
             lines.append(
                 f"{part.variant} by {it.name}: {word} (p = {pvalue_text(it.pvalue_adjusted)}):"

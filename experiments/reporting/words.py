@@ -125,7 +125,7 @@ def sentence(comparison: Comparison, *, control: str) -> str:
     label, lift = metric.label, comparison.effect.lift_rel
     match comparison.verdict.word:
         case Word.WITHHELD:
-            return f"{variant} on {label}: withheld."
+            return f"{variant} on {label}: withheld; {comparison.verdict.rule}."
         case Word.EFFECT:
             return _effect_sentence(comparison)
         case Word.NO_EFFECT:

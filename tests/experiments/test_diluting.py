@@ -8,6 +8,8 @@ import pytest
 
 from experiments.analysis.analyze import ExperimentPlan, analyze
 from experiments.analysis.collected import Collected
+from experiments.analysis.decision import Choice
+from experiments.analysis.readout import Word
 from experiments.estimation.cuped import unadjusted
 from experiments.estimation.ratio import moments
 from experiments.estimation.triggered import diluted
@@ -97,6 +99,15 @@ def test_an_effect_among_the_others_refutes_the_trigger():
     assert found.validity.complement_pvalue < 0.01
     assert "the trigger misses units that the change reaches" in found.why_not
     assert "the trigger misses units" in report.text(readout)
+
+
+def test_a_refuted_trigger_withholds_the_verdict_on_those_triggered_too():
+    _, _, readout = a_readout(rest_lift=1.0)
+
+    assert readout.of("y", "reminder").verdict.word is Word.WITHHELD
+    assert readout.decision.choice is Choice.WITHHELD
+    assert "the trigger misses units" in readout.decision.reason
+    assert "withheld; units that were not triggered differ" in report.text(readout)
 
 
 @pytest.mark.parametrize("n_rest", [0, 1])
