@@ -20,7 +20,8 @@ from experiments.estimation.cuped import Adjust
 from experiments.evidence.families import PrimaryCorrection
 from experiments.evidence.spending import Kind as SpendingKind
 from experiments.metrics import Metric
-from experiments.sums.unit_sums import UnitSums
+from experiments.programme.honest_tree import HonestTree
+from experiments.sums.unit_sums import UnitRows, UnitSums
 
 HELP = "compare the variants of an experiment in a CSV, JSONL or Parquet file"
 
@@ -59,6 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dimension", metavar="COL", action="append", default=[],
         help="column to compare segments by; repeat for several",
+    )  # fmt: skip
+    parser.add_argument(
+        "--explore", metavar="COL", action="append", default=[],
+        help="column among which a tree may look for units with other effects, known before the"
+        " experiment; repeat for several. What it finds is a hint, never a result",
     )  # fmt: skip
     parser.add_argument(
         "--cluster", metavar="COL", help="column of what was randomized, if more than a unit"
@@ -158,6 +164,7 @@ def _readout(arguments: argparse.Namespace) -> Readout:
             stratum=arguments.stratum,
             dimensions=tuple(arguments.dimension),
             cluster=arguments.cluster,
+            explored=_explored(arguments, metrics),
             received=arguments.received,
             exposed_at=arguments.exposed_at,
             measured_at=_measured_at(arguments, metrics),
@@ -213,7 +220,34 @@ def _analyzed(arguments: argparse.Namespace, sums: UnitSums, metrics: Sequence[M
         spending_parameter=arguments.spending_parameter,
     )
     collected = from_unit_sums(sums, engine_version=engine_version())
+    if sums.rows is not None:
+        collected = replace(collected, trees=_trees(plan, sums.rows))
     return analyze(plan, sums.aggregates, notes=notes, collected=collected)
+
+
+def _trees(plan: ExperimentPlan, rows: UnitRows) -> Mapping[str, HonestTree]:
+    """A search among the units; always by the same lots, so that a report can be repeated."""
+    import numpy as np
+
+    from experiments.analysis.exploring import trees
+
+    return trees(plan, rows, rng=np.random.default_rng(1))
+
+
+def _explored(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> tuple[str, ...]:
+    """Columns to explore, none of which may be a result of the experiment itself."""
+    taken = {arguments.variant, arguments.unit, *(it for m in metrics for it in m.sources)}
+    for column in arguments.explore:
+        if column in taken:
+            raise UsageError(
+                f'--explore: "{column}" is what the experiment is about; name columns that were'
+                " known before it"
+            )
+    if arguments.explore and arguments.cluster:
+        raise UsageError(
+            "--explore divides units and --cluster compares clusters; give one of them"
+        )
+    return tuple(dict.fromkeys(arguments.explore))
 
 
 def _looks(given: str | None) -> tuple[float, ...]:
@@ -228,6 +262,8 @@ def _looks(given: str | None) -> tuple[float, ...]:
 
 def _of_warehouse(arguments: argparse.Namespace, specs: Sequence[Spec]) -> Readout:
     """The same from a database, of which only sums leave."""
+    if arguments.explore:
+        raise UsageError("--explore needs the units themselves: a data file, not a --connection")
     from engine.readout.warehouse import Asked, sum_warehouse
 
     asked = []

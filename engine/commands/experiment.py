@@ -46,6 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--among", metavar="WHO", default="exposed",
         help="exposed (default) or reachable: only those an arm could have reached",
     )  # fmt: skip
+    report.add_argument(
+        "--explore", metavar="TRAIT", action="append", default=[],
+        help="traits.NAME among which a tree may look for people with other effects; repeat for"
+        " several. What it finds is a hint, never a result",
+    )  # fmt: skip
     add_orders(actions)
     add_size(actions)
     add_programme(actions)
@@ -135,7 +140,11 @@ def _report(arguments: argparse.Namespace) -> int:
         with it.database.read() as connection:
             found = [
                 read_out(
-                    connection, study, as_of=as_of, experiment=phases.get((study.name, study.phase))
+                    connection,
+                    study,
+                    as_of=as_of,
+                    experiment=phases.get((study.name, study.phase)),
+                    explore=arguments.explore,
                 )
                 for study in chosen
             ]

@@ -20,13 +20,14 @@ from engine.readout.datafile_faults import Faults
 from engine.readout.datafile_format import Source, explained, open_source, quoted
 from engine.readout.datafile_layout import Layout
 from engine.readout.datafile_repair import repair
+from engine.readout.datafile_rows import rows_of_units
 from engine.readout.datafile_timing import crossovers, refuse_late_covariates
 from engine.readout.datafile_units import Rolled, roll_up
 from experiments.errors import DataError
 from experiments.metrics import Metric
 from experiments.sums.duckdb_statement import Table
 from experiments.sums.duckdb_sums import BrokenRows, sum_units
-from experiments.sums.unit_sums import Excluded, UnitSums
+from experiments.sums.unit_sums import Excluded, UnitRows, UnitSums
 
 VARIANTS_MAX: Final = 50
 """More distinct values than this are an id or a number, not a variant."""
@@ -114,7 +115,17 @@ class _Reading:
             self.faults.refuse(error, self.metrics)
             raise
         return replace(
-            found, notes=(*self.notes, *found.notes), excluded=(*self.excluded, *found.excluded)
+            found,
+            notes=(*self.notes, *found.notes),
+            excluded=(*self.excluded, *found.excluded),
+            rows=self._rows(rolled),
+        )
+
+    def _rows(self, rolled: Rolled) -> UnitRows | None:
+        if not self.layout.explored:
+            return None
+        return rows_of_units(
+            self.connection, rolled.sql, columns=self.columns, explored=self.layout.explored
         )
 
     def _must_exist(self, column: str) -> None:
@@ -164,6 +175,7 @@ class _Reading:
         if layout.stratum:
             chosen.append(f"{self._text(layout.stratum)} AS stratum")
         chosen += [f"{self._text(name)} AS d{i}" for i, name in enumerate(layout.dimensions)]
+        chosen += [f"{self._text(name)} AS x{i}" for i, name in enumerate(layout.explored)]
         if layout.received:
             chosen.append(f"{self._text(layout.received)} AS received")
         if layout.exposed_at:
@@ -235,6 +247,7 @@ class _Reading:
     def _carried(self) -> dict[str, str]:
         """What a unit brings along beside its values: column of `taken` -> its name."""
         carried = {f"d{i}": name for i, name in enumerate(self.layout.dimensions)}
+        carried |= {f"x{i}": name for i, name in enumerate(self.layout.explored)}
         if self.layout.stratum:
             carried["stratum"] = self.layout.stratum
         if self.layout.cluster:

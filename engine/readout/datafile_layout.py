@@ -19,6 +19,8 @@ class Layout:
         zero_filled: Outcome columns in which an empty cell means 0.
         stratum, dimensions: Known before the experiment, of few values.
         cluster: What units were randomized by, where that is more than a unit.
+        explored: Known before the experiment, numbers or texts, among which a tree may look for
+            differing effects.
         received: What the unit in truth received, such as the page it was shown; most units of a
             variant receive the same.
         exposed_at: When the unit was exposed.
@@ -33,6 +35,7 @@ class Layout:
     stratum: str | None = None
     dimensions: tuple[str, ...] = ()
     cluster: str | None = None
+    explored: tuple[str, ...] = ()
     received: str | None = None
     exposed_at: str | None = None
     measured_at: Mapping[str, str] = field(default_factory=dict)
@@ -41,5 +44,5 @@ class Layout:
     def columns(self) -> list[str]:
         """Every column it names, in order."""
         found = [self.variant, self.unit, self.stratum, *self.dimensions, self.cluster]
-        found += [self.received, self.exposed_at, *self.measured_at.values()]
+        found += [*self.explored, self.received, self.exposed_at, *self.measured_at.values()]
         return [column for column in found if column is not None]

@@ -18,6 +18,7 @@ from engine.core.model.campaigns import Experiment
 from engine.core.model.instants import DAY, Instant
 from engine.readout.bandits import bandit_estimates
 from engine.readout.collecting import collected, keys_of, variants_of
+from engine.readout.exploring import explored
 from engine.readout.exposures import Exposed, Population, population_of
 from engine.readout.metric_sums import NO_KEYS, Keys, MetricSums, Unit
 from engine.readout.missing import held_back, never_read, without
@@ -68,10 +69,12 @@ def read_out(
     *,
     as_of: Instant,
     experiment: Experiment | None = None,
+    explore: Sequence[str] = (),
 ) -> Findings:
     """Read one study as it stood at an instant.
 
     Args:
+        explore: Traits among which a tree may look for units with other effects.
         experiment: Its current phase, which a bandit is read by.
     """
     reading = reading_of(connection, study)
@@ -98,6 +101,10 @@ def read_out(
         acknowledged=_acknowledged(connection, study),
     )  # fmt: skip
     notes = _notes(study, reading, population, as_of=as_of)
+    if explore:
+        found_trees = explored(connection, reading, population.mature, explore, as_of=as_of)
+        beside = replace(beside, trees=found_trees)
+        notes.append("Explored by what is known of people today; declare what you believe of it.")
     touched = touched_by_others(connection, study, units, as_of=as_of)
     notes.append(f"Messages of other campaigns after the exposure: {touched.reading}")
     if study.bandit is not None:

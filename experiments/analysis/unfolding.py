@@ -63,7 +63,8 @@ def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
     """
     metric = plan.deciding
     if metric.kind == "quantile" or _is_apart(collected):
-        return Segmented()
+        why = "Not explored: these units cannot be compared one by one."
+        return Segmented(left_out=(why,) if collected.trees else ())
     found, left_out = [], []
     for variant in plan.treatments if collected.dimensions else ():
         dimensions: dict[str, dict[str, Estimates]] = {}

@@ -15,6 +15,7 @@ reads `aggregates` first, then what else was asked for:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from experiments.sums.aggregates import Aggregates
 from experiments.sums.quantiles import QuantileSums
@@ -64,6 +65,21 @@ class Excluded:
     n_by_variant: Mapping[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class UnitRows:
+    """One entry a unit, in an order that is the same for the same data.
+
+    Attributes:
+        variant: Names, shape (n,).
+        outcomes: By column of the data, float64 with NaN where empty.
+        known: By column: numbers with NaN, or texts with "", for what is unknown.
+    """
+
+    variant: Any
+    outcomes: Mapping[str, Any]
+    known: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class UnitSums:
     """What a source says; see the module for the shapes.
@@ -72,6 +88,7 @@ class UnitSums:
         covariates_with_gaps: Covariates that are empty for some units: the pooled mean stands in,
             and the column `missing_column(covariate)` says where (Zhao and Ding 2022).
         notes: What was left out or assumed, in words, with counts.
+        rows: The units themselves, only where a search for differing effects asked for them.
     """
 
     aggregates: dict[str, Aggregates]
@@ -83,6 +100,7 @@ class UnitSums:
     quantiles: Mapping[str, Mapping[str, QuantileSums]] = field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
     excluded: tuple[Excluded, ...] = ()
+    rows: UnitRows | None = field(default=None, compare=False, repr=False)
 
 
 def missing_column(covariate: str) -> str:

@@ -15,6 +15,7 @@ MODULES = (
     "tests.experiments.estimation_runs",
     "tests.experiments.bandit_runs",
     "tests.experiments.programme_runs",
+    "tests.experiments.contextual_runs",
 )
 
 SEED = 20_260_301
