@@ -1,0 +1,61 @@
+"""When each item came, for what is new: by the catalog, by an event, or by who first knew of it."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from engine.core.model.instants import Instant
+from engine.learning.recommenders.content import Row
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.learning.recommenders.recommender import Recommender
+
+COLUMNS: Final = ("created_at", "added_at", "published_at", "available_from")
+"""Of a catalog, that tell when an item came, as ISO dates; the first that can be read counts."""
+
+NEVER: Final = 2**63 - 1
+"""Where nobody can tell: such an item is not new."""
+
+
+def arrivals(
+    names: Sequence[str],
+    rows: Mapping[str, Row],
+    acted: Mapping[str, Instant],
+    *,
+    told: Mapping[str, Instant],
+    now: Instant,
+    before: "Recommender | None",
+) -> "NDArray[np.int64]":
+    """Instants in the order of the names.
+
+    The catalog's date; else the first act or word of it; else since when a recommender knows it:
+    an item that the last one did not know came now.
+    """
+    import numpy as np
+
+    came = np.full(len(names), NEVER)
+    for place, name in enumerate(names):
+        dated = _dated(rows.get(name, {}))
+        if dated is not None:
+            came[place] = dated
+            continue
+        since = min(acted.get(name, NEVER), told.get(name, NEVER))
+        if before is not None:
+            was = before.places.get(name)
+            since = min(since, now if was is None else int(before.first_seen[was]))
+        came[place] = since
+    return came
+
+
+def _dated(row: Row) -> Instant | None:
+    for column in COLUMNS:
+        try:
+            when = datetime.fromisoformat(str(row[column]))
+        except (KeyError, ValueError):
+            continue
+        aware = when if when.tzinfo else when.replace(tzinfo=UTC)
+        return int(aware.timestamp() * 1_000_000)
+    return None

@@ -1,0 +1,286 @@
+"""A trained recommender: what to show one person now, and why.
+
+It holds items only, nobody's row: a person is what they did, handed in with the question. Picks
+come from the personal source first and then down the declared chain; each says which source it is
+of, so that nobody is surprised by a fallback. Exclusions are asked of every item of every source.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, Literal
+
+from campaigns.models import Fallback
+from engine.core.model.instants import Instant
+from engine.learning.recommenders.chain import Asked, chain
+from engine.learning.recommenders.choosing import Chosen, Mixing, Source, choose
+from engine.learning.recommenders.engines import (
+    ByContent,
+    Ease,
+    Engine,
+    Svd,
+    damped_by_popularity,
+    strongest,
+)
+from engine.learning.recommenders.fusing import fused
+from engine.learning.recommenders.likings import item_id
+from engine.learning.recommenders.tastes import Deed, Taste, above, star_taste, taste
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.learning.artifact import Artifact
+    from engine.learning.recommenders.everybody import Everybody
+    from engine.learning.recommenders.likings import Interactions
+
+PERSONAL: Final = ("collaborative", "content", "hybrid")
+"""Sources that read what the person did; the others are fallbacks, by the names of the YAML."""
+
+REASONS_MAX: Final = 3
+
+
+@dataclass(frozen=True)
+class Because:
+    """Something the person liked, and what it adds to the score of a pick."""
+
+    item: str
+    effect: float
+
+
+@dataclass(frozen=True)
+class Pick:
+    """One item to show.
+
+    Attributes:
+        source: `collaborative`, `content`, `hybrid`, or the fallback it was taken from.
+        reason: What speaks for it, the loudest first, at most three; () where nobody's taste does.
+    """
+
+    item: str
+    score: float
+    source: str
+    reason: tuple[Because, ...] = ()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a recommender was trained and how it answers; plain data.
+
+    Attributes:
+        scale: Ends of the stars; None where events are weighed.
+        content_weight: Of content in a hybrid, in [0, 1].
+        damping: 0 leaves popular items where they are; 0.5 divides by the root of popularity.
+        diversity: `choosing.Mixing`.
+    """
+
+    name: str
+    kind: Literal["collaborative", "content", "hybrid", "popular"]
+    half_life: int
+    cap: float
+    scale: tuple[float, float] | None = None
+    fallback: tuple[Fallback, ...] = ("popular",)
+    max_per_category: int | None = None
+    content_weight: float = 0.0
+    damping: float = 0.0
+    diversity: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class Recommender:
+    """Items in one order, ascending by id; every array of n is in that order.
+
+    Attributes:
+        items: Ids as text; shape (n,).
+        categories: Names; `category` is a place in it by item, -1 for none.
+        popularity: Likings summed over people; 0 for what nobody touched.
+        first_seen: When each item came, microseconds; 2**63 - 1 where nobody can tell.
+        segments: Names; `by_segment` is what each of them likes, shape (n_segments, n).
+        notes: What a reader must know: what was left out, in sentences.
+    """
+
+    settings: Settings
+    trained_at: Instant
+    items: "NDArray[np.str_]"
+    categories: tuple[str, ...]
+    category: "NDArray[np.int32]"
+    popularity: "NDArray[np.float64]"
+    first_seen: "NDArray[np.int64]"
+    segments: tuple[str, ...]
+    by_segment: "NDArray[np.float32]"
+    collaborative: Ease | Svd | None = None
+    content: ByContent | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def recommend(
+        self,
+        history: Sequence[Deed],
+        *,
+        n: int,
+        exclude: Callable[[str], object] | Collection[str],
+        now: Instant,
+        context: Sequence[str] = (),
+        segment: str = "",
+        editorial: Sequence[str] = (),
+        is_personal: bool = True,
+    ) -> list[Pick]:
+        """At most n picks, the best first; fewer where exclusions leave no more.
+
+        Args:
+            history: (item, weight of the signal or stars, when), in any order.
+            exclude: Ids not to show, or what tells of an id whether it is not to be shown.
+            context: Items that set the campaign off: they count as liked, and are never picked.
+            segment: The person's, for `segment_popular`.
+            editorial: Ids chosen by hand, the best first; they need not be items of the model.
+            is_personal: False for who may not be profiled: what everybody likes, and nothing else.
+        """
+        own = {item_id(it) for it in context}
+        liked = self.taste(history, now=now, context=own) if is_personal else _nothing()
+        strange = [it for it in map(item_id, editorial) if it and it not in self.places]
+        names = [*self.items.tolist(), *dict.fromkeys(strange)] if strange else self.names
+        hidden = exclude if callable(exclude) else {item_id(it) for it in exclude}.__contains__
+        rated = set(liked.items.tolist()) if self.settings.scale else set()
+
+        def is_excluded(item: int) -> bool:
+            return item in rated or names[item] in own or bool(hidden(names[item]))
+
+        asked = Asked(
+            now=now,
+            own=own,
+            segment=segment if is_personal else "",
+            names=names,
+            editorial=editorial,
+        )
+        chosen = choose(
+            self._sources(liked, asked),
+            n=n,
+            is_excluded=is_excluded,
+            mixing=self._mixing(len(names)),
+        )
+        return [self._pick(it, names[it.item], liked) for it in chosen]
+
+    def taste(
+        self, history: Sequence[Deed], *, now: Instant, context: Collection[str] = ()
+    ) -> Taste:
+        """What a person likes, as this model reads it."""
+        settings = self.settings
+        if isinstance(self.collaborative, Svd) and settings.scale is not None:
+            return star_taste(history, places=self.places, scale=settings.scale, now=now)
+        return taste(
+            history,
+            places=self.places,
+            half_life=settings.half_life,
+            cap=settings.cap,
+            middle=sum(settings.scale) / 2 if settings.scale else 0.0,
+            now=now,
+            context=sorted(context),
+        )
+
+    def read_by(self, engine: Engine, liked: Taste) -> Taste:
+        """The taste as an engine reads it: content knows no bad stars, only liked items."""
+        if isinstance(engine, ByContent) and isinstance(self.collaborative, Svd):
+            assert self.settings.scale is not None
+            return above(liked, sum(self.settings.scale) / 2)
+        return liked
+
+    def scores(self, liked: Taste) -> "NDArray[np.float64]":
+        """The personal score of every item; minus infinity where there is no word."""
+        import numpy as np
+
+        settings = self.settings
+        found: list[NDArray[np.float64]] = []
+        for engine in self._engines():
+            told = engine.scores(self.read_by(engine, liked))
+            if settings.damping and not isinstance(engine, Svd):
+                told = damped_by_popularity(told, self.popularity, damping=settings.damping)
+            found.append(told)
+        if len(found) == 2:
+            return fused(found[0], found[1], weight=settings.content_weight)
+        return found[0] if found else np.full(len(self.items), -np.inf)
+
+    def batch(self, interactions: "Interactions", *, n: int, now: Instant) -> "Everybody":
+        """The n best for everyone who did anything, without what they did; no fallbacks."""
+        from engine.learning.recommenders.everybody import everybody
+
+        return everybody(self, interactions, n=n, now=now)
+
+    def without_taste(self) -> "Recommender":
+        """The declared chain alone: what is served where taste was not worth it, or not learnt."""
+        settings = replace(self.settings, kind="popular")
+        return replace(self, settings=settings, collaborative=None, content=None)
+
+    def artifact(self) -> "Artifact":
+        """Arrays and a schema; see `keeping`."""
+        from engine.learning.recommenders.keeping import artifact_of
+
+        return artifact_of(self)
+
+    @staticmethod
+    def of(artifact: "Artifact") -> "Recommender":
+        """The recommender that was kept, which answers as it did.
+
+        Raises:
+            StoreError: If it is of another form.
+        """
+        from engine.learning.recommenders.keeping import recommender_of
+
+        return recommender_of(artifact)
+
+    @cached_property
+    def names(self) -> list[str]:
+        """`items` as a list: reading one text out of an array takes longer than all else."""
+        names: list[str] = self.items.tolist()
+        return names
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        """The number of each item."""
+        return {name: place for place, name in enumerate(self.names)}
+
+    def _engines(self) -> list[Engine]:
+        match self.settings.kind:
+            case "collaborative":
+                wanted: tuple[Engine | None, ...] = (self.collaborative,)
+            case "content":
+                wanted = (self.content,)
+            case "hybrid":
+                wanted = (self.collaborative, self.content)
+            case "popular":
+                wanted = ()
+        return [it for it in wanted if it is not None]
+
+    def _sources(self, liked: Taste, asked: Asked) -> Iterator[Source]:
+        """What the person's taste says, then the chain; each made only when a list comes to it."""
+        if len(liked.items) and self.settings.kind != "popular":
+            yield Source(self.settings.kind, self.scores(liked))
+        yield from chain(self, liked, asked)
+
+    def _mixing(self, n: int) -> Mixing:
+        import numpy as np
+
+        category = self.category
+        if n > len(category):
+            category = np.concatenate([category, np.full(n - len(category), -1, dtype=np.int32)])
+        return Mixing(
+            category=category,
+            max_per_category=self.settings.max_per_category,
+            diversity=self.settings.diversity,
+            likeness=self.content.likeness if self.content else None,
+        )
+
+    def _pick(self, chosen: Chosen, name: str, liked: Taste) -> Pick:
+        if chosen.source not in PERSONAL:
+            return Pick(name, chosen.score, chosen.source)
+        for engine in self._engines():
+            if speaking := strongest(
+                engine.effects(self.read_by(engine, liked), chosen.item), most=REASONS_MAX
+            ):
+                reason = tuple(Because(self.names[it], effect) for it, effect in speaking)
+                return Pick(name, chosen.score, chosen.source, reason)
+        return Pick(name, chosen.score, chosen.source)
+
+
+def _nothing() -> Taste:
+    import numpy as np
+
+    return Taste(np.zeros(0, dtype=np.int64), np.zeros(0))
