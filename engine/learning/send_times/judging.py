@@ -1,0 +1,127 @@
+"""Does a person's own hour catch more of what they do than the hour that is best for everybody?
+
+Each act is dealt to one of two halves by lot; hours learnt on one are asked of the other. This is
+of acts as they were counted and not of what a message sent then would earn: that is for an
+experiment to say (docs/learning.md, "Send times").
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.learning.refusals import Refused
+from engine.learning.send_times.counts import Counts, HourRows
+from engine.learning.send_times.learning import WIDTH, learn
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SURE: Final = 2.575829
+"""Standard errors either side: 99 %, as for every model that is refreshed again and again."""
+USUAL: Final = 1.959964
+PEOPLE_LEAST: Final = 30
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How much of the unseen half falls into the chosen hour, mean per person.
+
+    Attributes:
+        n: People with an hour of their own and acts in both halves.
+        own, common: Share within their own hour, and within everybody's best hour.
+        gain: own - common; `std_error` its own.
+    """
+
+    n: int
+    own: float
+    common: float
+    gain: float
+    std_error: float
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the gain is surely above zero."""
+        return self.gain - SURE * self.std_error > 0
+
+    @property
+    def why(self) -> str:
+        """The verdict in a sentence."""
+        found = "surely more than" if self.is_better else "not surely more than"
+        return (
+            f"{self.own:.1%} of unseen acts fall into the person's own hour, {found} the"
+            f" {self.common:.1%} in the hour that is best for all ({self.n:,} people)"
+        )
+
+    def metrics(self) -> dict[str, Any]:
+        """As JSON knows it, the deciding figure as `primary`."""
+        primary = {
+            "name": "share in own hour, gained",
+            "value": self.gain,
+            "low": self.gain - USUAL * self.std_error,
+            "high": self.gain + USUAL * self.std_error,
+        }
+        own = {"name": "share in own hour", "value": self.own, "baseline": self.common}
+        return {"primary": primary, "figures": [primary, own], "n": self.n}
+
+
+def judge(
+    answers: HourRows,
+    *,
+    min_events: int,
+    rng: "np.random.Generator",
+    free: HourRows | None = None,
+) -> Judgement:
+    """Learn on one half of the acts and look at the other.
+
+    Args:
+        min_events: As it will be learnt with; on a half, half of it.
+        rng: Deals the acts.
+    Raises:
+        Refused: If too few people have acts in both halves.
+    """
+    import numpy as np
+
+    first, second = _dealt(answers, rng)
+    free_first, free_second = (None, None) if free is None else _dealt(free, rng)
+    found = learn(first, min_events=max(1, min_events // 2), free=free_first)
+    unseen = Counts.of(second, free_second, width=WIDTH)
+    at = np.minimum(np.searchsorted(unseen.ids, found.ids), len(unseen.ids) - 1)
+    total = unseen.corrected[at].sum(axis=1)
+    has_both = (unseen.ids[at] == found.ids) & (total > 0)
+    n = int(has_both.sum())
+    if n < PEOPLE_LEAST:
+        raise Refused(
+            f"{n} people acted often enough to be judged by ({PEOPLE_LEAST} are needed)",
+            "wait for clicks and visits, or count more events",
+        )
+    shares = unseen.corrected[at][has_both] / total[has_both, None]
+    own = shares[np.arange(n), found.hours[has_both]]
+    common = shares[:, found.fallback]
+    gain = own - common
+    return Judgement(
+        n=n,
+        own=float(own.mean()),
+        common=float(common.mean()),
+        gain=float(gain.mean()),
+        std_error=float(gain.std(ddof=1) / np.sqrt(n)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Rows:
+    ids: "NDArray[np.int64]"
+    hours: "NDArray[np.int64]"
+    acts: "NDArray[np.float64]"
+    sends: "NDArray[np.float64]"
+
+
+def _dealt(rows: HourRows, rng: "np.random.Generator") -> tuple[_Rows, _Rows]:
+    """Each act to one of two halves; what was sent belongs to both."""
+    import numpy as np
+
+    acts = np.asarray(rows.acts)
+    mine = rng.binomial(np.floor(acts).astype(np.int64), 0.5).astype(np.float64)
+    return (
+        _Rows(rows.ids, rows.hours, mine, rows.sends),
+        _Rows(rows.ids, rows.hours, np.floor(acts) - mine, rows.sends),
+    )
