@@ -13,7 +13,7 @@ def test_lifetime_cells_and_hours_are_learnt_from_the_log(database_url: str) -> 
     files = {
         **SHOP,
         "models/value.yaml": VALUE,
-        "models/cells.yaml": "cluster: cells\nalgorithm: rfm\nmin_stability: 0.5\n",
+        "models/cells.yaml": "cluster: cells\nalgorithm: rfm\n",
     }
     stage = a_shop(database_url, n=100, files=files)
     it = stage.process
