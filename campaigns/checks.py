@@ -10,6 +10,8 @@ from campaigns.endings import HOLDING, check_circles, check_length
 from campaigns.experiment_checks import check_experiments, experiment_notices
 from campaigns.experiment_plans import located, planned
 from campaigns.metrics import check_metrics
+from campaigns.model_checks import check_models
+from campaigns.model_mentions import check_given_picks, check_mentions, mention_notices
 from campaigns.moves import check_migrate
 from campaigns.person_conditions import compile_lists
 from campaigns.problems import Problem, advice
@@ -47,6 +49,8 @@ def check_workspace(
     check_experiments(conditions)
     check_metrics(conditions, workspace.metrics)
     check_warehouse(conditions)
+    check_models(conditions)
+    check_mentions(conditions)
     for test in workspace.tests.values():
         _check_test(conditions, test)
     if not problems:
@@ -177,6 +181,7 @@ def _check_test(conditions: Conditions, test: TestFile) -> None:
         for topic in granted:
             conditions.known("topic", topic, topics, file)
     _check_force(conditions, test)
+    check_given_picks(conditions, test)
     for expected in test.expect:
         if isinstance(expected, ExpectedSendAt):
             _check_expected(conditions, expected, channels, file)
@@ -241,6 +246,7 @@ def _notices(workspace: Workspace) -> Iterator[Problem]:
         message = "no template uses this. Delete it, or write its name into one."
         yield Problem(path, 0, path, message)
     yield from experiment_notices(workspace)
+    yield from mention_notices(workspace)
     for found in located(workspace):
         for name, variant in found.step.variants.items():
             if _waits_before_sending(variant.do) is True:

@@ -21,6 +21,7 @@ from campaigns.conditions import Blind, Conditions, pii_traits
 from campaigns.experiment_plans import Located, design, digest, located, planned
 from campaigns.experiments import compile_experiment, compile_where, rules_of
 from campaigns.journeys import Journeys
+from campaigns.learning_facts import explored_by, item_paths
 from campaigns.person_conditions import compile_hours, compile_lists
 from campaigns.problems import InvalidWorkspace, Problem, advice
 from campaigns.reading import Text
@@ -143,6 +144,8 @@ def compile_workspace(
         session_gap=settings.sessions.gap,
         pii_traits=frozenset(pii_traits(workspace)),
         lists=lists,
+        explored=explored_by(workspace),
+        item_paths=item_paths(workspace),
     )
 
 
@@ -234,6 +237,7 @@ def names_of(workspace: Workspace) -> dict[str, set[str]]:
         "campaigns": set(workspace.campaigns),
         "metrics": set(workspace.metrics),
         "tests": set(workspace.tests),
+        "models": set(workspace.models),
         "lists": set(workspace.lists),
         "experiments": set(workspace.experiments)
         | {str(found.name) for found in located(workspace)},

@@ -220,7 +220,7 @@ def digest(data: Any) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
-_ADDED: Final = frozenset({"send_window", "account"})
+_ADDED: Final = frozenset({"send_window", "account", "send_time"})
 """Fields that came after 0.1. Unused they are left out, or an upgrade would look like an edit: it
 would strand whoever is inside and open a new phase of every experiment."""
 

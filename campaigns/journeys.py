@@ -16,6 +16,8 @@ from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile
 from campaigns.step_forms import (
+    PICKS,
+    BestTimeFacts,
     BestTimeStep,
     BranchStep,
     DelayStep,
@@ -24,6 +26,7 @@ from campaigns.step_forms import (
     ExperimentStepForm,
     FirstPossibleStep,
     JourneyStep,
+    RecommendStep,
     RepeatStep,
     SendStep,
     SplitStep,
@@ -33,7 +36,7 @@ from campaigns.step_forms import (
     WebhookStep,
     step_kind,
 )
-from campaigns.step_values import StepValues
+from campaigns.step_values import RESERVED, StepValues
 from campaigns.webhook_steps import compile_webhook
 from engine.core.model.steps import (
     BestTime,
@@ -43,6 +46,7 @@ from engine.core.model.steps import (
     Exit,
     ExperimentStep,
     FirstPossible,
+    Recommend,
     Repeat,
     Send,
     Split,
@@ -64,6 +68,7 @@ class Journeys:
         self.file = form.file
         self.values = StepValues(conditions, form)
         self.saved: set[str] = set()
+        self.picked: set[str] = set()
         self.steps: dict[StepId, Step] = {}
         self.lines: dict[StepId, int] = {}
 
@@ -121,12 +126,14 @@ class Journeys:
             case DelayUntilStep():
                 facts = step.delay_until
                 if facts.best_time is not None or facts.at is None:
-                    within = facts.best_time.within if facts.best_time is not None else 0
-                    return BestTime(step_id, within, following)
+                    assert facts.best_time is not None
+                    return self._best_time(step_id, facts.best_time, following)
                 days = tuple(sorted({WEEKDAYS.index(day) for day in facts.days}))
                 return DelayUntil(step_id, facts.at, days, str(facts.zone or "profile"), following)
             case BestTimeStep():
-                return BestTime(step_id, step.best_time.within, following)
+                return self._best_time(step_id, step.best_time, following)
+            case RecommendStep():
+                return self._recommend(step_id, step, following)
             case FirstPossibleStep():
                 return self._first_possible(step_id, step, following)
             case RepeatStep():
@@ -168,6 +175,31 @@ class Journeys:
                 return Exit(step_id)
             case _:
                 assert_never(step)
+
+    def _best_time(
+        self, step_id: StepId, facts: BestTimeFacts, following: StepId | None
+    ) -> BestTime:
+        model = str(facts.model) if facts.model is not None else None
+        return BestTime(step_id, facts.within, following, model)
+
+    def _recommend(
+        self, step_id: StepId, step: RecommendStep, following: StepId | None
+    ) -> Recommend:
+        facts = step.recommend
+        name = facts.as_
+        if name != PICKS and name in RESERVED:
+            self.report(
+                name.line, str(name), f'"{name}" already means something in templates. Rename it.'
+            )
+        elif name in self.saved:
+            self.report(
+                name.line, str(name), f'a webhook saves its answer as "{name}". Rename one.'
+            )
+        self.picked.add(str(name))
+        exclude = tuple(dict.fromkeys(facts.exclude))
+        return Recommend(
+            step_id, str(facts.model), facts.n, str(name), exclude, facts.if_fewer, following
+        )
 
     def _wait(self, step_id: StepId, step: WaitForStep, following: StepId | None) -> WaitFor:
         facts = step.wait_for

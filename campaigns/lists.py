@@ -1,7 +1,8 @@
 """lists/NAME.csv -> the values on the list, or every row that is wrong with its line.
 
-One column; its header is `user_id` or the name of a trait. Nothing is guessed: a second column,
-an empty or an over-long value is an error, because who is on a list is nobody's to guess.
+One column; its header is `user_id` or the name of a trait, and `item` where products are listed.
+Nothing is guessed: a second column, an empty or an over-long value is an error, because who is on a
+list is nobody's to guess.
 """
 
 import csv
@@ -20,6 +21,8 @@ ROWS_MAX: Final = 200_000
 VALUE_LENGTH_MAX: Final = 512
 PROBLEMS_MAX: Final = 20
 USER_ID: Final = "user_id"
+ITEM: Final = "item"
+"""The header of a list of products, which recommenders allow or deny."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _UNPRINTABLE: Final = re.compile(r"[\x00-\x1f\x7f]")

@@ -20,7 +20,8 @@ from campaigns.catalog import (
 )
 from campaigns.checks import check_workspace
 from campaigns.confirmations import confirmations
-from campaigns.forms import Form, FormT, Named
+from campaigns.file_kinds import form_of, misplaced
+from campaigns.forms import Form, FormT
 from campaigns.lists import (
     LIST_BYTES_MAX,
     LIST_EXTENSION,
@@ -30,10 +31,10 @@ from campaigns.lists import (
 )
 from campaigns.problems import InvalidWorkspace, Problem, advice, nearest
 from campaigns.reading import Map, Unreadable, read_yaml
-from campaigns.schema import FILES, CampaignFile
+from campaigns.schema import FOLDERS, MODELS, CampaignFile
 from campaigns.secrets import fill_secrets, refuse_secrets
 from campaigns.settings_forms import SettingsForm
-from campaigns.wording import LATER, problems_of
+from campaigns.wording import problems_of
 from campaigns.workspace import (
     QUERY_EXTENSION,
     QUERY_FOLDER,
@@ -46,7 +47,6 @@ from campaigns.workspace import (
 )
 from engine.core.inclusion import PIECE_PATH
 
-LATER_FOLDERS: Final = ("models",)
 FILES_MAX: Final = 20_000
 FILE_BYTES_MAX: Final = 2_000_000
 """Templates may hold inlined images; YAML has a smaller limit of its own (`reading`)."""
@@ -149,7 +149,7 @@ class _Reader:
         self.base = base
         self.problems: list[Problem] = []
         self.trees: dict[str, Map] = {}
-        self.names: dict[str, set[str]] = {folder: set() for folder in FILES}
+        self.names: dict[str, set[str]] = {folder: set() for folder in FOLDERS}
 
     def workspace(self) -> tuple[Workspace | None, Mapping[str, set[str]]]:
         """The workspace as far as it could be read, and every name it declares.
@@ -158,11 +158,11 @@ class _Reader:
         make every mention of the name a problem too.
         """
         settings = self._settings()
-        named: dict[str, dict[str, Any]] = {folder: {} for folder in FILES}
+        named: dict[str, dict[str, Any]] = {folder: {} for folder in FOLDERS}
         for path in sorted(self.files):
             folder, _, rest = path.partition("/")
-            if folder in FILES and rest and path.endswith(_YAML):
-                self._named(path, folder, FILES[folder], named[folder])
+            if folder in FOLDERS and rest and path.endswith(_YAML):
+                self._named(path, folder, named[folder])
         templates = self._templates(settings)
         lists = self._lists()
         catalog = self._catalog()
@@ -183,6 +183,7 @@ class _Reader:
             experiments=named["experiments"],
             metrics=named["metrics"],
             tests=named["tests"],
+            models=named[MODELS],
             templates=templates,
             lists=lists,
             catalog=catalog,
@@ -218,23 +219,19 @@ class _Reader:
         except (OSError, ValueError):
             return None
 
-    def _named(self, path: str, folder: str, form_class: type[Named], into: dict[str, Any]) -> None:
+    def _named(self, path: str, folder: str, into: dict[str, Any]) -> None:
         tree = self._tree(path)
         if tree is None:
             return
+        form_class = form_of(folder, tree)
+        says_its_kind = form_class is not None and form_class.KIND in tree
+        if not says_its_kind and (problem := misplaced(path, folder, tree)):
+            self.problems.append(problem)
+            return
+        assert form_class is not None
         kind = form_class.KIND
         if isinstance(tree.get(kind), str):
             self.names[folder].add(str(tree[kind]))
-        elif kind not in tree and (other := _belongs_to(tree)):
-            self.problems.append(
-                Problem(
-                    path,
-                    1,
-                    FILES[other].KIND,
-                    f"this file declares a {FILES[other].KIND}; move it to {other}/.",
-                )
-            )
-            return
         read = None if self.environ is None else self._secret
         self.problems.extend(refuse_secrets(tree, file=path, read=read))
         form = self._form(path, form_class, tree)
@@ -249,7 +246,8 @@ class _Reader:
                     path,
                     form.name.line,
                     name,
-                    f'the {kind} "{name}" is already declared at {first.file}:{first.name.line}. '
+                    f'the {first.KIND} "{name}" is already declared at {first.file}:'
+                    f"{first.name.line}. "
                     "Names are unique; rename one.",
                 )
             )
@@ -337,13 +335,9 @@ class _Reader:
         )
 
 
-def _belongs_to(tree: Map) -> str | None:
-    return next((folder for folder, form in FILES.items() if form.KIND in tree), None)
-
-
 def _paths(directory: Path) -> Iterator[Path]:
     yield directory / SETTINGS_FILE
-    for folder in (*FILES, TEMPLATE_FOLDER, LIST_FOLDER, CATALOG_FOLDER):
+    for folder in (*FOLDERS, TEMPLATE_FOLDER, LIST_FOLDER, CATALOG_FOLDER):
         for path in sorted((directory / folder).rglob("*")):
             is_hidden = any(part.startswith(".") for part in path.relative_to(directory).parts)
             if is_hidden or path.is_symlink() or not path.is_file():
@@ -357,7 +351,7 @@ def _strays(directory: Path) -> tuple[Problem, ...]:
     """Folders that hold YAML but are not read: later ones, and slips of the pen."""
     problems = []
     for path in sorted(directory.iterdir()):
-        if not path.is_dir() or path.name.startswith(".") or path.name in FILES:
+        if not path.is_dir() or path.name.startswith(".") or path.name in FOLDERS:
             continue
         first = next((file for file in sorted(path.rglob("*")) if file.is_file()), None)
         if first is None or path.name == TEMPLATE_FOLDER:
@@ -366,10 +360,8 @@ def _strays(directory: Path) -> tuple[Problem, ...]:
         if path.name in _SUFFIXES:
             problems += _stray_files(directory, path)
             continue
-        if path.name in LATER_FOLDERS:
-            problems.append(Problem(name, 0, path.name, f'the folder "{path.name}" {LATER}.'))
-        elif first.suffix in _YAML and nearest(path.name, FILES):
-            message = f'the folder "{path.name}" is not read.{advice(path.name, FILES)}'
+        if first.suffix in _YAML and nearest(path.name, FOLDERS):
+            message = f'the folder "{path.name}" is not read.{advice(path.name, FOLDERS)}'
             problems.append(Problem(name, 0, path.name, message))
     return tuple(problems)
 

@@ -9,7 +9,7 @@ from campaigns.durations import WEEKDAYS
 from campaigns.event_conditions import compile_window
 from campaigns.event_forms import Where
 from campaigns.forms import PII_OPERATORS, Form
-from campaigns.lists import USER_ID
+from campaigns.lists import ITEM, USER_ID
 from campaigns.person_forms import (
     ANY_CAMPAIGN,
     ClusterForm,
@@ -60,6 +60,8 @@ def compile_lists(conditions: "Conditions") -> dict[str, MemberList]:
     """What stands in each list of the workspace; values of a pii trait become markers."""
     found: dict[str, MemberList] = {}
     for name, one in conditions.workspace.lists.items():
+        if one.column == ITEM:
+            continue
         if one.column == USER_ID:
             found[name] = MemberList((), frozenset(one.values))
             continue
@@ -166,6 +168,9 @@ def _list(conditions: "Conditions", form: ListForm, file: str) -> Condition:
             str(form.list),
             f'there is no list "{form.list}": lists/{form.list}.csv is missing.{hint}',
         )
+    elif form.list in lists and lists[form.list].column == ITEM:
+        message = f'the list "{form.list}" holds items, and nobody. Name a list of people.'
+        conditions.report(file, form.list.line, str(form.list), message)
     return ListCondition(str(form.list))
 
 

@@ -16,7 +16,6 @@ from campaigns.workspace import SETTINGS_FILE, Workspace
 __all__ = ["Change", "Notes", "difference", "phase_reasons", "render_plan"]
 
 _SECRET_PLACES: Final = ("channels", "connections")
-_FOLDERS: Final = ("segments", "metrics", "campaigns", "events", "tests")
 
 
 def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) -> list[Change]:
@@ -26,7 +25,7 @@ def difference(old: Workspace | None, new: Workspace, *, may_move: bool = True) 
         may_move: Whether `migrate:` is followed; a rollback moves nobody.
     """
     changes = [*_settings(old, new)]
-    for folder in ("events", "segments", "metrics"):
+    for folder in ("events", "segments", "metrics", "models"):
         changes += _constructs(folder, old, new)
     changes += _templates(old, new)
     changes += _lists(old, new)

@@ -1,9 +1,13 @@
 """What is wrong with `schedules`: names that lead nowhere, times that never come."""
 
+from collections.abc import Collection
+
 from campaigns.conditions import Conditions
+from campaigns.model_compile import refreshes_of
 from campaigns.problems import advice
 from campaigns.reading import Text
-from campaigns.schedule_forms import BUILT_IN, JOBS, WHEN, ScheduledForm
+from campaigns.refresh_forms import PREFIX
+from campaigns.schedule_forms import BUILT_IN, JOBS, MODEL_REFRESH, WHEN, ScheduledForm
 from campaigns.schema import ApiTriggerForm
 from engine.schedule import check_times
 
@@ -12,9 +16,11 @@ def check_schedules(conditions: Conditions, *, file: str) -> None:
     """Report what no single schedule can see alone, and those that never fire."""
     workspace = conditions.workspace
     zone = str(workspace.settings.zone)
+    refreshed = refreshes_of(workspace)
+    usual = {**BUILT_IN, **{name: it.times for name, it in refreshed.items()}}
     for name, form in workspace.settings.schedules.items():
-        own = BUILT_IN.get(str(name))
-        if message := _misnamed(name, form):
+        own = usual.get(str(name))
+        if message := _misnamed(name, form, refreshed):
             conditions.report(file, name.line, str(name), message)
             continue
         times = form.times(own)
@@ -32,14 +38,23 @@ def check_schedules(conditions: Conditions, *, file: str) -> None:
         _check_broadcast(conditions, name, form, file)
 
 
-def _misnamed(name: Text, form: ScheduledForm) -> str:
+def _misnamed(name: Text, form: ScheduledForm, refreshed: Collection[str]) -> str:
     """What is wrong with the name and the job together, or ""."""
+    if name in refreshed:
+        if form.run is not None and form.run != MODEL_REFRESH:
+            return f'"{name}" refreshes a model and runs itself. Call this one otherwise.'
+        return ""
+    if form.run == MODEL_REFRESH:
+        hint = advice(name, refreshed) or " Write one into models/."
+        return f'"{name}" refreshes no model: each has a schedule refresh-NAME of its own.{hint}'
     if name in BUILT_IN:
         if form.run is not None and form.run != name:
             return f'"{name}" is a schedule of our own and runs itself. Call this one otherwise.'
         return ""
     if form.run is None:
-        return f'the schedule "{name}" does not say what it should run.{advice(name, JOBS)}'
+        jobs = [job for job in JOBS if job != MODEL_REFRESH]
+        hint = advice(name, refreshed if refreshed and name.startswith(PREFIX) else jobs)
+        return f'the schedule "{name}" does not say what it should run.{hint}'
     return ""
 
 

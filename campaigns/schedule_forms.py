@@ -20,7 +20,8 @@ BUILT_IN: Final[Mapping[str, Times]] = {
     "retention": Cron("30 3 * * *"),
 }
 """What every engine does by itself, and when unless the workspace says otherwise."""
-JOBS: Final = (*BUILT_IN, "broadcast")
+MODEL_REFRESH: Final = "model-refresh"
+JOBS: Final = (*BUILT_IN, "broadcast", MODEL_REFRESH)
 WHEN: Final = ("cron", "every", "rrule")
 GRACE: Final = HOUR
 

@@ -35,7 +35,9 @@ from campaigns.forms import (
 )
 from campaigns.metric_forms import MetricFile
 from campaigns.migrate_forms import MigrateForm
+from campaigns.model_forms import ClusterFile, ModelFile, ScoreFile, SendTimeFile, UpliftFile
 from campaigns.person_forms import LocalTimeFacts
+from campaigns.recommender_forms import RecommenderFile
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
 from campaigns.step_forms import JourneyStep
 from campaigns.step_scalars import DayOffset
@@ -269,8 +271,11 @@ class GivenEvent(Form):
 
 
 class GivenForm(Form):
+    """`picks` is what each recommender answers: ids of items, or rows with whatever is shown."""
+
     profile: GivenProfile
     events: list[GivenEvent] = Field(default_factory=list)
+    picks: dict[Slug, list[Free]] = Field(default_factory=dict)
 
 
 class ExpectedSend(Form):
@@ -325,12 +330,19 @@ FILES: Final[dict[str, type[Named]]] = {
     "metrics": MetricFile,
     "tests": TestFile,
 }
-"""The form of the files in each folder."""
+"""The form of the files in each folder that has but one."""
+
+MODELS: Final = "models"
+MODEL_FILES: Final[dict[str, type[ModelFile]]] = {
+    form.KIND: form for form in (ClusterFile, ScoreFile, RecommenderFile, SendTimeFile, UpliftFile)
+}
+"""The forms of models/, by the first key of the file."""
+FOLDERS: Final = (*FILES, MODELS)
 
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of any one file of a workspace."""
-    forms: list[type[Form]] = [SettingsForm, *FILES.values()]
+    forms: list[type[Form]] = [SettingsForm, *FILES.values(), *MODEL_FILES.values()]
     references, schema = models_json_schema([(form, "validation") for form in forms], by_alias=True)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -25,6 +25,7 @@ from campaigns.forms import (
     Zone,
     one_of,
 )
+from campaigns.learning_forms import LearningForm
 from campaigns.reading import Map, Text, plain
 from campaigns.schedule_forms import ScheduledForm
 from campaigns.sending_forms import Domain, LimitsForm, WarmUpForm
@@ -219,3 +220,4 @@ class SettingsForm(Form):
     test_mode: TestModeForm | None = None
     limits: LimitsForm = Field(default_factory=LimitsForm)
     schedules: dict[Slug, ScheduledForm] = Field(default_factory=dict)
+    learning: LearningForm = Field(default_factory=LearningForm)

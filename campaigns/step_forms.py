@@ -10,6 +10,7 @@ from campaigns.durations import WEEKDAYS
 from campaigns.event_forms import MatchForm
 from campaigns.experiment_forms import ExperimentPlan
 from campaigns.forms import (
+    LIST_SHORTHAND,
     AnyDuration,
     EventName,
     Flag,
@@ -28,13 +29,16 @@ from campaigns.forms import (
     one_of,
 )
 from campaigns.person_forms import LocalTimeFacts
-from campaigns.step_scalars import SavedName, Times
+from campaigns.reading import Text
+from campaigns.step_scalars import PickCount, SavedName, Times
 from engine.core.model.instants import DAY, SECOND
 
-LATER_STEPS: Final = ("recommend",)
+LATER_STEPS: Final[tuple[str, ...]] = ()
 """Steps of the full language that this version does not have."""
 
-LATER_WHY: Final = {"recommend": "it comes with the models that recommend"}
+
+PICKS: Final = "picks"
+"""The name under which a recommendation reaches templates unless its step says another."""
 
 
 class StepForm(Form):
@@ -51,7 +55,10 @@ BEST_TIME_MAX: Final = 7 * DAY
 
 
 class BestTimeFacts(Form):
+    """`model` names who knows the person's hour: a `send_time` of models/."""
+
     within: Span
+    model: Slug | None = None
 
     @model_validator(mode="after")
     def _is_a_week_at_most(self) -> "BestTimeFacts":
@@ -140,6 +147,29 @@ class FirstPossibleStep(StepForm):
     first_possible: list["JourneyStep"] = Field(min_length=1)
 
 
+EXCLUDED: Final = ("purchased", "out_of_stock")
+
+
+class RecommendFacts(Form):
+    """`exclude` hides more than the model does; `if_fewer` than n are found: the message that would
+    show them is skipped, shows as many as there are, or none."""
+
+    model: Slug
+    n: PickCount = 4
+    as_: SavedName = Field(default_factory=lambda: Text(PICKS), alias="as")
+    exclude: Annotated[
+        list[Annotated[Literal["purchased", "out_of_stock"], BeforeValidator(one_of(*EXCLUDED))]],
+        LIST_SHORTHAND,
+    ] = Field(default_factory=list)
+    if_fewer: Annotated[
+        Literal["skip", "fill", "hide"], BeforeValidator(one_of("skip", "fill", "hide"))
+    ] = "fill"
+
+
+class RecommendStep(StepForm):
+    recommend: RecommendFacts
+
+
 class RepeatFacts(Form):
     times: Times
     every: AnyDuration
@@ -214,7 +244,7 @@ class ExitStep(StepForm):
 
 STEPS: Final = (
     "delay", "delay_until", "best_time", "wait_for", "branch", "experiment", "split",
-    "first_possible", "repeat", "send", "update", "track", "webhook", "exit",
+    "first_possible", "repeat", "recommend", "send", "update", "track", "webhook", "exit",
 )  # fmt: skip
 
 
@@ -237,6 +267,7 @@ JourneyStep: TypeAlias = Annotated[
     | Annotated[SplitStep, Tag("split")]
     | Annotated[FirstPossibleStep, Tag("first_possible")]
     | Annotated[RepeatStep, Tag("repeat")]
+    | Annotated[RecommendStep, Tag("recommend")]
     | Annotated[SendStep, Tag("send")]
     | Annotated[UpdateStep, Tag("update")]
     | Annotated[TrackStep, Tag("track")]

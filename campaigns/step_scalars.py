@@ -11,6 +11,7 @@ from campaigns.reading import Text, number, shorten
 
 _SAVED = re.compile(r"[a-z][a-z0-9_]{0,39}")
 ROUNDS_MAX: Final = 1_000
+PICKS_MAX: Final = 50
 
 
 def _times(text: Text) -> int:
@@ -18,6 +19,13 @@ def _times(text: Text) -> int:
     if isinstance(times, float) or not 1 <= times <= ROUNDS_MAX:
         raise ValueError(f"{text} is not a number of rounds. Write 1 to {ROUNDS_MAX}")
     return int(times)
+
+
+def _pick_count(text: Text) -> int:
+    count = -1 if text.quoted else number(text)
+    if isinstance(count, float) or not 1 <= count <= PICKS_MAX:
+        raise ValueError(f"{text} is not a number of picks. Write 1 to {PICKS_MAX}")
+    return int(count)
 
 
 def _saved_name(text: Text) -> Text:
@@ -32,6 +40,11 @@ Times: TypeAlias = Annotated[
     int,
     PlainValidator(lambda value: _times(text_of(value))),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": ROUNDS_MAX}),
+]
+PickCount: TypeAlias = Annotated[
+    int,
+    PlainValidator(lambda value: _pick_count(text_of(value))),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": PICKS_MAX}),
 ]
 SavedName: TypeAlias = Annotated[
     Text,

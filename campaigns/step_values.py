@@ -1,20 +1,19 @@
 """Values that steps compute, as written -> as the core evaluates them; what they read is checked.
 
 An expression may read the profile (no pii), what the trigger brings, the campaign, the variant, and
-the answers that webhooks of the same campaign have saved.
+the answers that webhooks and recommenders of the same campaign have saved.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from campaigns.conditions import Conditions
 from campaigns.expressions import ROOTS, compile_value, expressions_in, variants_read
 from campaigns.problems import advice
 from campaigns.reading import Text
+from campaigns.saved_answers import saved_in
 from campaigns.schema import CampaignFile
-from campaigns.step_forms import JourneyStep, WebhookStep, walk
 from campaigns.trigger_values import Brought, brought_by
-from campaigns.workspace import Workspace
 from engine.core.model.steps import Value
 
 RESERVED: Final = frozenset(
@@ -24,23 +23,6 @@ RESERVED: Final = frozenset(
 """Names that mean something else in expressions and templates."""
 
 
-def webhooks_of(steps: list[JourneyStep]) -> Iterator[tuple[str, WebhookStep]]:
-    """The webhook steps of a journey with their ids, in reading order."""
-    for step_id, step in walk(steps):
-        if isinstance(step, WebhookStep):
-            yield step_id, step
-
-
-def saved_names(workspace: Workspace) -> frozenset[str]:
-    """Every name under which a webhook of the workspace saves its answer."""
-    return frozenset(
-        str(step.webhook.save_as)
-        for campaign in workspace.campaigns.values()
-        for _, step in webhooks_of(campaign.journey)
-        if step.webhook.save_as is not None
-    )
-
-
 class StepValues:
     """Compiles the values of one campaign's steps; reports to the conditions' problems."""
 
@@ -48,11 +30,7 @@ class StepValues:
         self.conditions = conditions
         self.file = form.file
         self.brought: Brought | None = brought_by(form.trigger, conditions.workspace)
-        self.saved = frozenset(
-            str(step.webhook.save_as)
-            for _, step in webhooks_of(form.journey)
-            if step.webhook.save_as is not None
-        )
+        self.saved = frozenset(saved_in(form.journey))
 
     def compile(
         self, trees: Mapping[Text, object], *, known_traits: bool = False

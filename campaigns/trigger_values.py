@@ -8,16 +8,16 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple, assert_never
 
 from campaigns.problems import Problem, advice, sentence
+from campaigns.saved_answers import saved_in, saved_names
 from campaigns.schema import (
     ApiTriggerForm,
-    CampaignFile,
     DateTriggerForm,
     EventTriggerForm,
     ScheduleTriggerForm,
     SegmentTriggerForm,
     TriggerForm,
 )
-from campaigns.step_forms import SendStep, WebhookStep, walk
+from campaigns.step_forms import SendStep, walk
 from campaigns.workspace import Workspace
 from engine.core.model.campaigns import TemplateFacts
 
@@ -69,10 +69,10 @@ def unmet_templates(
     Args:
         templates: By the channel's kind and the template's name.
     """
-    everywhere = frozenset().union(*map(_saved_in, workspace.campaigns.values()))
+    everywhere = saved_names(workspace)
     for form in workspace.campaigns.values():
         brought = brought_by(form.trigger, workspace)
-        elsewhere = everywhere - _saved_in(form)
+        elsewhere = everywhere - frozenset(saved_in(form.journey))
         for _, step in walk(form.journey):
             if not isinstance(step, SendStep):
                 continue
@@ -85,7 +85,7 @@ def unmet_templates(
                 if root == "profile":
                     why = _undeclared(rest, workspace)
                 if root in elsewhere:
-                    why = "no webhook of this campaign saves it"
+                    why = "no step of this campaign saves it"
                 if why:
                     message = f'the template "{send.template}" needs {path}, but {why}'
                     yield Problem(form.file, send.template.line, path, sentence(message))
@@ -103,12 +103,4 @@ def _undeclared(path: str, workspace: Workspace) -> str:
     return (
         f'the trait "{top}" is not declared in antiphon.yaml.{advice(top, traits)} Declare it, or '
         "give it a default"
-    )
-
-
-def _saved_in(form: CampaignFile) -> frozenset[str]:
-    return frozenset(
-        str(step.webhook.save_as)
-        for _, step in walk(form.journey)
-        if isinstance(step, WebhookStep) and step.webhook.save_as is not None
     )

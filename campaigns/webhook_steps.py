@@ -37,9 +37,9 @@ def compile_webhook(
             journeys.report(
                 name.line, str(name), f'"{name}" already means something in templates. Rename it.'
             )
-        elif name in journeys.saved:
+        elif name in journeys.saved | journeys.picked:
             journeys.report(
-                name.line, str(name), f'another webhook saves its answer as "{name}". Rename one.'
+                name.line, str(name), f'another step saves its answer as "{name}". Rename one.'
             )
         journeys.saved.add(str(name))
     for header in facts.headers:

@@ -55,7 +55,8 @@ _TAGGED: Final[tuple[type[Form], ...]] = (
     step_forms.DelayUntilStep, step_forms.BestTimeStep, step_forms.WaitForStep,
     step_forms.BranchStep, step_forms.FirstPossibleStep, step_forms.RepeatStep,
     step_forms.WebhookStep, step_forms.ExperimentStepForm, step_forms.SplitStep,
-    step_forms.SendStep, step_forms.UpdateStep, step_forms.TrackStep, step_forms.ExitStep,
+    step_forms.RecommendStep, step_forms.SendStep, step_forms.UpdateStep, step_forms.TrackStep,
+    step_forms.ExitStep,
     schema.EventTriggerForm, schema.SegmentTriggerForm, schema.ScheduleTriggerForm,
     schema.DateTriggerForm, schema.ApiTriggerForm, schema.ExpectedSendAt, schema.ExpectedSilence,
 )  # fmt: skip
@@ -176,8 +177,7 @@ def _unknown_choice(file: str, place: _Place, discriminator: str) -> Problem:
     for key in keys:
         if key in later:
             line = place.value.key_lines[key]
-            why = f": {step_forms.LATER_WHY[key]}" if key in step_forms.LATER_WHY else ""
-            return Problem(file, line, key, f'the {noun} "{key}" {LATER}{why}.')
+            return Problem(file, line, key, f'the {noun} "{key}" {LATER}.')
     line = place.value.key_lines.get(found, line)
     if not found:
         return Problem(file, line, "", f"this {noun} says nothing. Allowed: {', '.join(allowed)}.")

@@ -10,6 +10,7 @@ from typing import Final
 from campaigns.catalog import CatalogFile
 from campaigns.lists import ListFile
 from campaigns.metric_forms import MetricFile
+from campaigns.model_forms import ModelFile
 from campaigns.problems import Problem
 from campaigns.reading import Map
 from campaigns.schema import (
@@ -61,6 +62,7 @@ class Workspace:
     experiments: Mapping[str, ExperimentFile] = field(default_factory=dict)
     metrics: Mapping[str, MetricFile] = field(default_factory=dict)
     tests: Mapping[str, TestFile] = field(default_factory=dict)
+    models: Mapping[str, ModelFile] = field(default_factory=dict)
     templates: Mapping[tuple[str, str], tuple[TemplateFile, ...]] = field(default_factory=dict)
     lists: Mapping[str, ListFile] = field(default_factory=dict)
     catalog: Mapping[str, CatalogFile] = field(default_factory=dict)

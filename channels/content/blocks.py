@@ -110,6 +110,17 @@ def is_block_call(node: nodes.Call) -> bool:
     return isinstance(node.node, nodes.EnvironmentAttribute)
 
 
+def reads_picks(tree: nodes.Template) -> bool:
+    """Whether a template has the block of picks."""
+    for call in tree.find_all(nodes.Call):
+        if is_block_call(call):
+            name = call.args[1]
+            assert isinstance(name, nodes.Const)
+            if not name.value:
+                return True
+    return False
+
+
 def feed_uses(tree: nodes.Template, place: Callable[[int], str]) -> Iterator[FeedUse]:
     """Every feed that a template reads."""
     for call in tree.find_all(nodes.Call):

@@ -12,7 +12,7 @@ from jinja2 import Environment, TemplateSyntaxError, nodes
 from jinja2 import Template as JinjaTemplate
 from msgspec import Struct
 
-from channels.content.blocks import FeedUse, feed_uses, is_block_call
+from channels.content.blocks import FeedUse, feed_uses, is_block_call, reads_picks
 from channels.content.filters import FILTERS
 from channels.content.limits import DEPTH, LOOP_DEPTH, NODES, SOURCE_CHARS
 from channels.content.partials import Composed
@@ -53,12 +53,16 @@ _INCLUDE: Final = (
 
 
 class Checked(Struct, frozen=True):
-    """A template that passed, compiled, the dotted paths it reads and requires, and its feeds."""
+    """A template that passed, compiled, the dotted paths it reads and requires, and its feeds.
+
+    `shows` names what of a journey it prints: `picks`, and what steps have saved.
+    """
 
     template: JinjaTemplate
     reads: tuple[str, ...]
     requires: tuple[str, ...]
     feeds: tuple[FeedUse, ...] = ()
+    shows: tuple[str, ...] = ()
 
 
 Place = Callable[[int], str]
@@ -147,6 +151,7 @@ def compiled(
     roots = frozenset((*DATA, "campaign", *saved))
     reads = tuple(dict.fromkeys(_reads(tree, roots)))
     requires = tuple(dict.fromkeys(_requires(tree, roots)))
+    shows = tuple(sorted(_shown(tree, frozenset(("picks", *saved)))))
     for loop in tree.find_all(nodes.For):
         weight = sum(1 for part in loop.body for _ in _walk(part)) + 1
         loop.iter = nodes.Call(
@@ -154,7 +159,7 @@ def compiled(
         )
     tree.set_environment(environment)
     tree.set_lineno(1)
-    return Checked(environment.from_string(tree), reads, requires, feeds)
+    return Checked(environment.from_string(tree), reads, requires, feeds, shows)
 
 
 def _walk(node: nodes.Node) -> Iterator[nodes.Node]:
@@ -293,6 +298,12 @@ def _reads(node: nodes.Node, roots: frozenset[str]) -> Iterator[str]:
         return
     for child in node.iter_child_nodes():
         yield from _reads(child, roots)
+
+
+def _shown(tree: nodes.Template, names: frozenset[str]) -> set[str]:
+    """What steps have saved that is printed, by name or by the block of picks."""
+    found = {node.name for node in _names(tree) if node.ctx == "load" and node.name in names}
+    return found | ({"picks"} if reads_picks(tree) else set())
 
 
 def _requires(node: nodes.Node, roots: frozenset[str]) -> Iterator[str]:

@@ -97,10 +97,11 @@ class CompiledTemplate(Struct, frozen=True):
     reads: tuple[str, ...]
     files: tuple[str, ...] = field(default=())
     feeds: tuple[FeedUse, ...] = ()
+    shows: tuple[str, ...] = ()
 
     def facts(self) -> TemplateFacts:
         """What the core must know of it."""
-        return TemplateFacts(self.hash, self.requires)
+        return TemplateFacts(self.hash, self.requires, self.shows)
 
     def language_for(self, locale: str | None) -> str:
         """The closest language there is: "pt-br", else "pt", else "" for the fallback."""
@@ -156,6 +157,7 @@ def compile_template(
         reads=_united(locales, "reads"),
         files=tuple(sorted(own.values())),
         feeds=_united(locales, "feeds"),
+        shows=_united(locales, "shows"),
     )
     if len(_COMPILED) >= 1024:
         _COMPILED.pop(next(iter(_COMPILED)))

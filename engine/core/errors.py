@@ -52,7 +52,8 @@ class Outdated(StoreError):
 
 
 class Overtaken(StoreError):
-    """A message that was to be displaced has been attempted; the batch is played again."""
+    """What was decided on has changed meanwhile (a message to be displaced was attempted, a person
+    was erased); the batch is played again."""
 
 
 class DiskFull(StoreError):

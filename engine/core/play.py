@@ -33,11 +33,11 @@ from engine.core.journeys.passage import advance, hear
 from engine.core.journeys.schedules import fire
 from engine.core.journeys.viewed import EXPERIMENT_VIEWED, take_exposure
 from engine.core.model.campaigns import Program
-from engine.core.model.effects import Effect, Evaluate, Wake
+from engine.core.model.effects import Effect, Evaluate, Pick, Wake
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Enrollment, Event, Exposed, Person
 from engine.core.roster import Crossing, roster_of
-from engine.core.scene import Scene, no_one_shown
+from engine.core.scene import Scene, no_one_shown, nothing_picked
 from engine.core.segments import Segments, in_order
 
 DUE_ITEMS_MAX: Final = 1_000
@@ -56,6 +56,7 @@ def play(
     new_id: Callable[[str], int],
     still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
     shown: Callable[[str, str], Exposed | None] = no_one_shown,
+    pick: Pick = nothing_picked,
 ) -> list[Effect]:
     """Play a person's events and due instants up to the horizon, included.
 
@@ -70,6 +71,7 @@ def play(
             may take their place. Asked only where a cap is closed.
         shown: The first exposure of a unit of (experiment, unit) that is not the profile. Asked
             only where one is about to be exposed.
+        pick: What a recommender answers. Asked only where a journey reaches a step that asks.
     Returns:
         Every effect in order. The last is a Wake if the profile's one timer must be armed anew.
     Raises:
@@ -84,6 +86,7 @@ def play(
         new_id=new_id,
         still_queued=still_queued,
         shown=shown,
+        pick=pick,
         now=floor,
     )
     # The armed timer is never later than what the profile waits for: a bound that costs nothing.

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 from engine.core.conditions.compiled import ZONE
 from engine.core.errors import JourneyLoop
 from engine.core.model.campaigns import Campaign, Program
-from engine.core.model.effects import Effect, Emit, Evaluate
+from engine.core.model.effects import Effect, Emit, Evaluate, Pick, PickAsk
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Enrollment, Event, Exposed, Membership, Person
 from engine.core.model.steps import StepId
@@ -50,6 +50,11 @@ def no_one_shown(experiment: str, unit: str) -> Exposed | None:
     return None
 
 
+def nothing_picked(ask: PickAsk) -> list[dict[str, Any]]:
+    """No recommender is there."""
+    return []
+
+
 class Scene:
     """One person on stage.
 
@@ -67,6 +72,7 @@ class Scene:
         "new_id",
         "now",
         "person",
+        "pick",
         "program",
         "queue",
         "roster",
@@ -89,6 +95,7 @@ class Scene:
         now: Instant,
         still_queued: Callable[[Sequence[int]], frozenset[int]] = lambda messages: frozenset(),
         shown: Callable[[str, str], Exposed | None] = no_one_shown,
+        pick: Pick = nothing_picked,
     ) -> None:
         self.person = person
         self.state = person.state
@@ -99,6 +106,7 @@ class Scene:
         self.new_id = new_id
         self.still_queued = still_queued
         self.shown = shown
+        self.pick = pick
         self.now = now
         self.seq = 0
         self.is_old = False

@@ -17,6 +17,7 @@ from engine.intake.loading import ingest_file
 from engine.intake.prepare import Answer, Fact, Prepared
 from engine.simulation.counts import Counts
 from engine.simulation.replay import Replay, applied, simulated_links, throwaway
+from engine.simulation.standing_in import stand_in
 
 AFTERWARDS: Final = 30 * DAY
 UNDATED: Final = parse_instant("9999-01-01T00:00:00Z")
@@ -105,7 +106,7 @@ def rehearse(
         )
         replay = Replay(
             database, playbook, vault=vault, links=simulated_links(), directory=folder,
-            observe=counts.observe, seed=seed,
+            observe=counts.observe, seed=seed, picks=stand_in,
         )  # fmt: skip
         replay.add(facts)
         replay.run(

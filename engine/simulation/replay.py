@@ -39,7 +39,7 @@ from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.migrate import upgrade
 from engine.store.queue import WEBHOOK
-from engine.ticking.tick import Ticker, run_until_idle
+from engine.ticking.tick import Picks, Ticker, run_until_idle
 from engine.vault import Vault
 
 WINDOW: Final = 12 * HOUR
@@ -68,6 +68,7 @@ class Replay:
         seed: Of what people do with messages; None means what the workspace says.
         owner: Who plays, as it stands in the database.
         observe: Told of every profile's effects.
+        picks: What recommenders answer; without it, nothing.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Replay:
         seed: str | None = None,
         owner: str = "simulation",
         observe: Callable[[Sequence[Effect]], None] | None = None,
+        picks: Picks | None = None,
     ) -> None:
         self.database = database
         self.playbook = playbook
@@ -90,7 +92,9 @@ class Replay:
         self.log = EventLog()
         self.declared: Declared = declared(playbook.workspace)
         self._ingest = Ingest(vault=vault, log=self.log, zone=self.declared.zone)
-        self._ticker = Ticker(database, vault=vault, log=self.log, owner=owner, observe=observe)
+        self._ticker = Ticker(
+            database, vault=vault, log=self.log, owner=owner, observe=observe, picks=picks
+        )
         self._providers = _sandboxes(
             playbook.workspace, directory, write=write, seed=seed, clock=lambda: self.now
         )

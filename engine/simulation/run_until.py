@@ -16,6 +16,7 @@ from msgspec import Struct
 from channels import open_provider
 from engine.bandits.learning import Learning
 from engine.core.model.instants import Instant
+from engine.learning.picking import Picker
 from engine.opened import Opened
 from engine.release.backfill import Backfilling
 from engine.release.playbook import Playbook
@@ -62,7 +63,8 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
         before = _counted(connection)
         rows = connection.execute("SELECT value FROM setting WHERE name = ?", (REACHED,))
     reached = max(int(rows[0][0]) if rows else 0, min(now, until))
-    ticker = Ticker(it.database, vault=it.vault, log=EventLog(), owner="tick")
+    picks = Picker().pick
+    ticker = Ticker(it.database, vault=it.vault, log=EventLog(), owner="tick", picks=picks)
     present = min(now, until)
     run_until_idle(ticker, playbook, floor=present, horizon=present)
     playbook = Learning().carried_on(it.database, playbook, now=present)

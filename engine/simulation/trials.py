@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from campaigns.reading import Text, plain
+from campaigns.recommender_forms import RecommenderFile
 from campaigns.schema import ExpectedSendAt, TestFile
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
@@ -28,14 +29,18 @@ from engine.core.model.effects import (
     Expose,
     Ghost,
     Hold,
+    PickAsk,
     SendMessage,
 )
 from engine.core.model.instants import Instant
 from engine.intake.calls import Read, from_values
 from engine.intake.declared import Declared, Field
 from engine.intake.prepare import Fact, Terms, prepare_items
+from engine.release.playbook import Playbook
 from engine.simulation.replay import Replay, applied, simulated_links, simulated_vault, throwaway
+from engine.store.connection import Connection
 from engine.store.database import Database
+from engine.ticking.tick import Picks
 
 HOLDOUT: Final = "holdout"
 HELD_OUT: Final = "in"
@@ -101,6 +106,7 @@ def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: P
         directory=folder,
         is_silent=True,
         observe=happened.observe,
+        picks=_picked(test, workspace),
     )
     try:
         facts = _facts(test, start=start, end=end, declared=replay.declared)
@@ -206,6 +212,32 @@ def typed(values: Any, fields: Any) -> dict[str, Any]:
         is_text = known is not None and known.type in _TEXTS and isinstance(value, Text)
         typed[str(name)] = str(value) if is_text else plain(value)
     return typed
+
+
+def _picked(test: TestFile, workspace: Workspace) -> Picks:
+    """The answers of recommenders that the test gives: rows, or ids of a feed's products."""
+    answers = given_picks(test, workspace)
+
+    def pick(connection: Connection, playbook: Playbook, ask: PickAsk) -> list[dict[str, Any]]:
+        return answers.get(ask.model, [])[: ask.n + ask.n_spare]
+
+    return pick
+
+
+def given_picks(test: TestFile, workspace: Workspace) -> dict[str, list[dict[str, Any]]]:
+    """By recommender, its answer in a test: what its feed knows of an item, and what is given."""
+    answers: dict[str, list[dict[str, Any]]] = {}
+    for name, items in test.given.picks.items():
+        form = workspace.models.get(str(name))
+        feed = form.items.catalog if isinstance(form, RecommenderFile) and form.items else None
+        found = workspace.catalog.get(str(feed))
+        known = {str(row["id"]): row for row in found.rows} if found is not None else {}
+        rows = [plain(it) if isinstance(it, dict) else {"id": str(it)} for it in items]
+        answers[str(name)] = [
+            {"source": "test", **known.get(str(row["id"]), {}), **row, "id": str(row["id"])}
+            for row in rows
+        ]
+    return answers
 
 
 # --- what is forced -----------------------------------------------------------------------------

@@ -30,10 +30,7 @@ STEP = {
     ),
     "  - dealy: 30m": 'campaigns/nudge.yaml:7: "dealy" is not a step. Did you mean "delay"?',
     "  - wait": ('campaigns/nudge.yaml:7: a step is a mapping such as `delay: …`, not "wait".'),
-    "  - recommend: {n: 4}": (
-        'campaigns/nudge.yaml:7: the step "recommend" is not available in this version: it comes '
-        "with the models that recommend."
-    ),
+    "  - recommend: {n: 4}": ('campaigns/nudge.yaml:7: "recommend" needs the key "model".'),
     "  - delay: 30m": (
         "campaigns/nudge.yaml:7: this delay can hold people and has no id. Name it, such as "
         '"id: settle", so that later versions know where people are.'

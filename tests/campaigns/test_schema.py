@@ -14,7 +14,11 @@ from campaigns import (
     condition_forms,
     event_forms,
     experiment_forms,
+    learning_forms,
+    model_forms,
     person_forms,
+    recommender_forms,
+    refresh_forms,
     schema,
     settings_forms,
     step_forms,
@@ -29,6 +33,7 @@ from tests.campaigns.build import files
 
 ROOT = Path(campaigns.__file__).parents[1]
 GUIDE = ROOT / "docs" / "language.md"
+GUIDE_TO_MODELS = ROOT / "docs" / "models.md"
 EXAMPLES = ROOT / "campaigns" / "examples"
 
 
@@ -36,7 +41,7 @@ def _forms() -> list[type[Form]]:
     found: set[type[Form]] = set()
     modules = (
         condition_forms, event_forms, person_forms, analysis_forms, experiment_forms, step_forms,
-        settings_forms, schema,
+        settings_forms, schema, learning_forms, model_forms, recommender_forms, refresh_forms,
     )  # fmt: skip
     for module in modules:
         for value in vars(module).values():
@@ -47,7 +52,8 @@ def _forms() -> list[type[Form]]:
 
 @pytest.mark.parametrize("form", _forms(), ids=lambda form: form.__name__)
 def test_every_key_of_the_language_is_documented(form: type[Form]) -> None:
-    documented = set(re.findall(r"`([^`\n]+)`", GUIDE.read_text("utf-8")))
+    guides = GUIDE.read_text("utf-8") + GUIDE_TO_MODELS.read_text("utf-8")
+    documented = set(re.findall(r"`([^`\n]+)`", guides))
 
     keys = {field.alias or name for name, field in form.model_fields.items()}
 
@@ -70,12 +76,13 @@ def test_what_is_not_available_yet_is_documented_as_such() -> None:
     assert [word for word in words if f"`{word}`" not in later] == []
 
 
-def test_every_yaml_block_of_the_guide_is_yaml_that_we_read() -> None:
-    blocks = re.findall(r"```yaml\n(.*?)```", GUIDE.read_text("utf-8"), re.S)
+@pytest.mark.parametrize(("guide", "least"), [(GUIDE, 8), (GUIDE_TO_MODELS, 8)])
+def test_every_yaml_block_of_the_guide_is_yaml_that_we_read(guide: Path, least: int) -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", guide.read_text("utf-8"), re.S)
 
-    assert len(blocks) >= 8
+    assert len(blocks) >= least
     for block in blocks:
-        read_yaml("docs/language.md", block.encode())
+        read_yaml(f"docs/{guide.name}", block.encode())
 
 
 @pytest.mark.parametrize("name", ["shop", "starter"])

@@ -128,15 +128,15 @@ def test_a_folder_that_is_none_of_ours_is_pointed_out(tmp_path: Path) -> None:
         (tmp_path / path).write_bytes(data)
     (tmp_path / "campaign").mkdir()
     (tmp_path / "campaign" / "x.yaml").write_text("campaign: x")
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "churn.yaml").write_text("score: churn")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "churn.yaml").write_text("score: churn")
 
     with pytest.raises(InvalidWorkspace) as refusal:
         load_workspace(tmp_path, environ={})
 
     assert [str(problem) for problem in refusal.value.problems] == [
         'campaign/x.yaml: the folder "campaign" is not read. Did you mean "campaigns"?',
-        'models/churn.yaml: the folder "models" is not available in this version.',
+        'model/churn.yaml: the folder "model" is not read. Did you mean "models"?',
     ]
 
 

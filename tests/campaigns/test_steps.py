@@ -7,7 +7,7 @@ import pytest
 from campaigns.compile import compile_workspace
 from campaigns.durations import parse_day_offset
 from campaigns.problems import InvalidWorkspace
-from campaigns.step_values import saved_names
+from campaigns.saved_answers import saved_names
 from engine.core.model.campaigns import ApiTrigger, Campaign, DateTrigger
 from engine.core.model.conditions import EventMatch
 from engine.core.model.instants import DAY, SECOND
@@ -199,8 +199,8 @@ STEPS: list[tuple[str, int, str]] = [
      '"reply" is not a name here'),
     ('  - webhook: {url: https://x.example, save_as: a}\n    id: x\n'
      '  - webhook: {url: https://x.example, save_as: a}\n    id: y', 8,
-     'another webhook saves its answer as "a"'),
-    ("  - recommend: {model: also-bought}", 6, "it comes with the models that recommend."),
+     'another step saves its answer as "a"'),
+    ("  - recommend: {model: also-bought}", 6, 'there is no recommender "also-bought"'),
 ]  # fmt: skip
 
 
@@ -308,7 +308,7 @@ def test_a_template_may_read_an_answer_only_where_a_webhook_of_its_campaign_save
     assert saved_names(a_workspace(right)) == {"reply"}
     facts = compiled(a_workspace(right)).program.templates["email", "remind"]
     assert facts.requires == ("reply.code",)
-    with pytest.raises(InvalidWorkspace, match="no webhook of this campaign saves it"):
+    with pytest.raises(InvalidWorkspace, match="no step of this campaign saves it"):
         compiled(a_workspace({**right, "campaigns/other.yaml": other}))
     with pytest.raises(InvalidWorkspace, match='"reply" is not a name of templates'):
         compiled(a_workspace(template))

@@ -17,11 +17,12 @@ from engine.core.model.campaigns import (
     Trigger,
 )
 from engine.core.model.conditions import Condition, EventCondition, EventMatch
-from engine.core.model.effects import Effect, Wake
+from engine.core.model.effects import Effect, Pick, Wake
 from engine.core.model.instants import NEVER, Instant, ProfileId
 from engine.core.model.people import Contact, Event, Person, Profile, State
 from engine.core.model.steps import Expression, Send, Step
 from engine.core.play import play
+from engine.core.scene import nothing_picked
 from engine.core.segments import Segments, for_program
 
 DAY_ONE = "2026-03-02T10:00Z"
@@ -143,8 +144,9 @@ def evaluate(expression: Expression, values: Mapping[str, Any]) -> Any:
 class Theatre:
     """A program and the ids it has handed out; plays people and keeps nothing of them."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *, pick: Pick = nothing_picked) -> None:
         self.program = program
+        self.pick = pick
         self.segments: Segments = for_program(program)
         self.restart()
 
@@ -159,10 +161,12 @@ class Theatre:
         until: str | Instant | None = None,
         floor: str | Instant = 0,
         queued: Collection[int] = (),
+        pick: Pick | None = None,
     ) -> list[Effect]:
         """Play events, then time until the instant (or the last event), as a committed batch.
 
-        `queued` are the messages that still wait for their first attempt.
+        `queued` are the messages that still wait for their first attempt; `pick` is what a
+        recommender answers.
         """
         last = max((event.accepted_at for event in events), default=0)
         horizon = last if until is None else at(until) if isinstance(until, str) else until
@@ -176,6 +180,7 @@ class Theatre:
             evaluate=evaluate,
             new_id=lambda kind: next(self._ids),
             still_queued=lambda messages: frozenset(messages) & frozenset(queued),
+            pick=pick or self.pick,
         )
         person.is_new = False
         person.enrollments = [each for each in person.enrollments if each.status == "active"]

@@ -16,6 +16,7 @@ from engine.core.model.campaigns import (
     Reentry,
     ScheduleTrigger,
     SegmentTrigger,
+    TemplateFacts,
     Variant,
 )
 from engine.core.model.conditions import (
@@ -31,6 +32,7 @@ from engine.core.model.conditions import (
 )
 from engine.core.model.effects import Discard, Entered, Exited, Expose, Ghost, Hold, SendMessage
 from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.core.model.people import Score
 from engine.core.model.steps import (
     BestTime,
     Branch,
@@ -40,6 +42,7 @@ from engine.core.model.steps import (
     ExperimentStep,
     Expression,
     FirstPossible,
+    Recommend,
     Repeat,
     Track,
     Update,
@@ -112,7 +115,8 @@ DAILY = a_campaign(
 ROUNDS = a_campaign(
     "rounds",
     Repeat("daily", 3, Duration(5 * HOUR), "hour", True, EventMatch("Order Completed"), "ask"),
-    BestTime("hour", 3 * HOUR, "hush"),
+    BestTime("hour", 3 * HOUR, "choose", "their-hour"),
+    Recommend("choose", "liked", 2, if_fewer="skip", next="hush"),
     WaitFor("hush", EventMatch("Page"), Duration(HOUR), "step", "reach", "twice"),
     Repeat("twice", 2, Duration(20 * MINUTE), "mark", False, EventMatch("Page"), "reach"),
     Track("mark", "Marked", {}, next="twice"),
@@ -165,10 +169,29 @@ PROGRAM = a_program(
     phases={"nudge": 1},
     caps=(Cap(2, DAY), Cap(1, 4 * HOUR, channel="email")),
     quiet_hours=QuietHours(22 * 60, 7 * 60),
+    templates={("email", "hello"): TemplateFacts("h1", shows=("picks",))},
+    explored={"their-hour": 0.5},
     global_holdout=Holdout(0.1, "global"),
     programme_holdouts={"retention": Holdout(0.1, "programme")},
 )
-THEATRE = Theatre(PROGRAM)
+
+
+def picked(ask):
+    """As many picks as the hour has quarters left: sometimes enough, and never twice alike."""
+    return [{"id": f"{ask.profile_id}/{ask.at}"}] * (ask.at // (15 * MINUTE) % 4)
+
+
+THEATRE = Theatre(PROGRAM, pick=picked)
+
+
+def a_shopper(number, **changes):
+    """Someone, and of every other one the hour at which they act."""
+    person = a_person(number, **changes)
+    if number % 2:
+        person.profile.scores["their-hour"] = Score(0.5, label=f"{number % 24:02d}", run=1)
+    return person
+
+
 NAMES = ["Product Viewed", "Page", "Product Added", "Checkout Started", "Order Completed"]
 
 lives = st.lists(
@@ -211,7 +234,7 @@ def live(person, events, cuts):
 )
 def test_cutting_a_life_into_batches_changes_nothing(life, number, zone, cuts):
     events = events_of(life)
-    whole, pieces = a_person(number, zone=zone), a_person(number, zone=zone)
+    whole, pieces = a_shopper(number, zone=zone), a_shopper(number, zone=zone)
 
     at_once = live(whole, events, [])
     # Nobody is played before their first event: until then the profile does not exist.
@@ -226,7 +249,7 @@ def test_cutting_a_life_into_batches_changes_nothing(life, number, zone, cuts):
 @given(life=lives, number=people)
 def test_one_commit_for_each_event_changes_nothing(life, number):
     events = events_of(life)
-    whole, pieces = a_person(number), a_person(number)
+    whole, pieces = a_shopper(number), a_shopper(number)
 
     at_once = live(whole, events, [])
     one_by_one = live(pieces, events, [event.accepted_at for event in events])
@@ -239,7 +262,7 @@ def test_one_commit_for_each_event_changes_nothing(life, number):
 @given(life=lives, number=people)
 def test_playing_only_when_the_timer_says_so_misses_nothing(life, number):
     events = events_of(life)
-    whole, woken = a_person(number), a_person(number)
+    whole, woken = a_shopper(number), a_shopper(number)
     end = events[-1].accepted_at + 2 * DAY
 
     at_once = live(whole, events, [])
@@ -264,7 +287,7 @@ def test_playing_only_when_the_timer_says_so_misses_nothing(life, number):
 @given(life=lives, number=people)
 def test_a_replay_gives_the_same_effects(life, number):
     events = events_of(life)
-    person = a_person(number)
+    person = a_shopper(number)
     twin = deepcopy(person)
 
     assert live(person, events, []) == live(twin, events, [])
@@ -274,7 +297,7 @@ def test_a_replay_gives_the_same_effects(life, number):
 @settings(max_examples=100, deadline=None)
 @given(life=lives, number=people)
 def test_nothing_happens_twice_and_every_row_has_its_enrollment(life, number):
-    person = a_person(number)
+    person = a_shopper(number)
 
     effects = live(person, events_of(life), [])
 
@@ -295,7 +318,7 @@ def test_nothing_happens_twice_and_every_row_has_its_enrollment(life, number):
 @settings(max_examples=100, deadline=None)
 @given(life=lives, number=people)
 def test_time_never_runs_backwards_and_no_gate_is_passed_in_vain(life, number):
-    person = a_person(number)
+    person = a_shopper(number)
 
     effects = live(person, events_of(life), [])
 

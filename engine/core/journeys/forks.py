@@ -17,6 +17,7 @@ from engine.core.model.steps import (
     DelayUntil,
     ExperimentStep,
     FirstPossible,
+    Recommend,
     Repeat,
     Send,
     Split,
@@ -93,10 +94,15 @@ def experiment_way(step: ExperimentStep, allotment: Allotment) -> StepId | None:
     return step.arms.get(allotment.experiment.control)
 
 
-def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send | Wait | None:
+def first_send(
+    scene: Scene, campaign: Campaign, start: StepId | None, *, asked: list[Recommend] | None = None
+) -> Send | Wait | None:
     """What an arm begins with: its first send, the wait before it, or None if it sends nothing.
 
     Of a `first_possible` it is the send that would be chosen now.
+
+    Args:
+        asked: Takes the recommend steps on the way there.
     """
     current = start
     entered: set[StepId] = set()
@@ -120,6 +126,10 @@ def first_send(scene: Scene, campaign: Campaign, start: StepId | None) -> Send |
                     return step
                 current = step.next
             case Update() | Track():
+                current = step.next
+            case Recommend():
+                if asked is not None:
+                    asked.append(step)
                 current = step.next
             case Branch():
                 current = branch_way(scene, step)

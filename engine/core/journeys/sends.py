@@ -13,6 +13,7 @@ from typing import Any, assert_never
 from engine.core.clocktime import iso
 from engine.core.journeys.competition import collects_until, make_room
 from engine.core.journeys.holdouts import expose_to_holdouts
+from engine.core.journeys.recommend import lacks_picks
 from engine.core.model.campaigns import Campaign, Program, TemplateFacts, Topic
 from engine.core.model.effects import Discard, Ghost, Hold, SendMessage
 from engine.core.model.gates import Allow, Decision, Defer, Draft, Drop
@@ -30,6 +31,10 @@ def send(
 ) -> Onward:
     """Ask the gates; what they answer is what happens."""
     draft = draft_of(campaign, step, program=scene.program, reached_at=enrollment.step_at)
+    lacks = lacks_picks(enrollment, facts_of(step, program=scene.program))
+    if lacks:
+        discard(scene, enrollment, lacks, draft=draft)
+        return step.next
     if arrived:
         enrollment.due_at = collects_until(scene, draft)
         return Outcome.HOLD
@@ -74,7 +79,6 @@ def discard(scene: Scene, enrollment: Enrollment, why: str, *, draft: Draft | No
 def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: Instant) -> Draft:
     """The message a send step stands for; it expires counted from when the step was reached."""
     topic = step.topic if step.topic is not None else campaign.topic
-    facts = program.templates.get((step.channel, step.template), _UNKNOWN_TEMPLATE)
     return Draft(
         campaign=campaign.name,
         channel=step.channel,
@@ -83,10 +87,15 @@ def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: In
         priority=campaign.priority,
         when_capped=campaign.when_capped,
         expires_at=NEVER if step.expires is None else reached_at + step.expires,
-        requires=facts.requires,
+        requires=facts_of(step, program=program).requires,
         send_window=step.send_window or campaign.send_window,
         account=step.account,
     )
+
+
+def facts_of(step: Send, *, program: Program) -> TemplateFacts:
+    """What is known of the template of a send step."""
+    return program.templates.get((step.channel, step.template), _UNKNOWN_TEMPLATE)
 
 
 def context_of(scene: Scene, enrollment: Enrollment, campaign: Campaign) -> dict[str, Any]:
@@ -115,7 +124,7 @@ def _deliver(
     is_ghost: bool,
 ) -> None:
     assert enrollment.message is not None
-    facts = scene.program.templates.get((step.channel, step.template), _UNKNOWN_TEMPLATE)
+    facts = facts_of(step, program=scene.program)
     if not draft.topic.is_transactional:
         expose_to_holdouts(scene, enrollment, campaign)
         _enter_in_ledger(

@@ -21,8 +21,9 @@ from engine.core.journeys.forks import (
     first_send,
     split_way,
 )
+from engine.core.journeys.recommend import recommend, would_lack
 from engine.core.journeys.repeats import forget_heard, repeat
-from engine.core.journeys.sends import context_of, discard, draft_of, send
+from engine.core.journeys.sends import context_of, discard, draft_of, facts_of, send
 from engine.core.journeys.values import values_or_discard
 from engine.core.journeys.webhooks import webhook
 from engine.core.model.campaigns import Campaign
@@ -37,6 +38,7 @@ from engine.core.model.steps import (
     Exit,
     ExperimentStep,
     FirstPossible,
+    Recommend,
     Repeat,
     Send,
     Split,
@@ -172,6 +174,7 @@ STEPS: Final[dict[type, StepFunction]] = {
     ExperimentStep: experiment,
     Split: split,
     Repeat: repeat,
+    Recommend: recommend,
     Send: send,
     Update: update,
     Track: track,
@@ -204,7 +207,8 @@ def _answers_by_arm(
     answers: dict[str, str | None] = {}
     values = context_of(scene, enrollment, campaign)
     for variant, start in step.arms.items():
-        first = first_send(scene, campaign, start)
+        asked: list[Recommend] = []
+        first = first_send(scene, campaign, start, asked=asked)
         if first is None:
             continue
         if not isinstance(first, Send):
@@ -214,5 +218,8 @@ def _answers_by_arm(
         decision = gate(
             draft, scene.person, program=scene.program, now=scene.now, ghost=False, values=values
         )
-        answers[variant] = "allow" if isinstance(decision, Allow) else decision.why
+        facts = facts_of(first, program=scene.program)
+        lacks = (would_lack(scene, enrollment, campaign, it, facts) for it in asked)
+        why = next(filter(None, lacks), "")
+        answers[variant] = why or ("allow" if isinstance(decision, Allow) else decision.why)
     return answers

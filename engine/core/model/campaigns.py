@@ -217,11 +217,12 @@ class TemplateFacts(Struct, frozen=True):
     """What the core must know of a template: its content hash and the values it cannot do without.
 
     `requires` are dotted paths (`profile.first_name`, `event.cart_value`) read without a default
-    and outside every condition.
+    and outside every condition; `shows` names what it prints of what steps have saved (`picks`).
     """
 
     hash: str
     requires: tuple[str, ...] = ()
+    shows: tuple[str, ...] = ()
 
 
 class MemberList(Struct, frozen=True):
@@ -240,6 +241,9 @@ class Program(Struct, frozen=True):
     `collect` is the span in microseconds within which sends of one profile compete (rule 5).
     `moves` and `unenrolments` are for whoever has not met the release they came with, oldest first.
     `rooms` are channels that write to a team's chat: the person's address is not asked for.
+    `explored` is, by model of send times, the share of sends that goes out at any hour.
+    `item_paths` leads from what a trigger brings to the items it is about, by the event's name and
+    for any other event under "": paths of keys, `*` for each entry of a list.
     """
 
     release: int
@@ -264,3 +268,5 @@ class Program(Struct, frozen=True):
     unenrolments: tuple[Unenrolment, ...] = ()
     rooms: frozenset[str] = frozenset()
     allocations: dict[str, tuple[Allocation, ...]] = field(default_factory=dict)
+    explored: dict[str, float] = field(default_factory=dict)
+    item_paths: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)

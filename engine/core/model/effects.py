@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias
 from msgspec import Struct, field
 
 from engine.core.model.gates import Draft
-from engine.core.model.instants import EnrollmentId, Instant
+from engine.core.model.instants import EnrollmentId, Instant, ProfileId
 from engine.core.model.steps import Expression, StepId
 
 
@@ -183,3 +183,28 @@ Effect: TypeAlias = (
 
 Evaluate: TypeAlias = Callable[[Expression, Mapping[str, Any]], Any]
 """Sandboxed evaluation of an expression over plain data; raises LookupError on a missing value."""
+
+
+class PickAsk(Struct, frozen=True):
+    """What a journey asks of a recommender for one person.
+
+    Attributes:
+        n: Items that are wanted.
+        n_spare: Further ones that take the place of any that cannot be had any more by the time the
+            message is made.
+        exclude: Hidden besides what the model hides: "purchased", "out_of_stock".
+        items: What the trigger was about: neither shown again nor without its meaning.
+    """
+
+    profile_id: ProfileId
+    model: str
+    n: int
+    n_spare: int
+    exclude: tuple[str, ...]
+    items: tuple[str, ...]
+    at: Instant
+
+
+Pick: TypeAlias = Callable[[PickAsk], list[dict[str, Any]]]
+"""The items, the best first, at most n + n_spare: each with `id`, what is known of it, and the
+`source`, `reason` and `score` by which it was chosen."""

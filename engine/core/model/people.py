@@ -153,7 +153,7 @@ class Enrollment(Struct):
     dropped (nothing left to do because a merge or operator closed it). `message` is the id of a
     message that the gate defers, or of a webhook's call, while the step waits for it. `rounds` are
     those of the repeats someone is inside, outermost first; `saved` holds the answers of webhooks
-    by the name the step gave them.
+    and recommenders by the name the step gave them.
     """
 
     id: EnrollmentId

@@ -125,12 +125,14 @@ class FirstPossible(Struct, frozen=True, tag="first_possible"):
 class BestTime(Struct, frozen=True, tag="best_time"):
     """Wait, at most `within` microseconds, for the hour at which this person is likeliest to act.
 
-    Without a model of their hours the instant is drawn uniformly, and logged as such.
+    `send_time` names the model that knows it. Without one, or where it knows nothing of a person,
+    the instant is drawn uniformly, and logged as such.
     """
 
     id: StepId
     within: int
     next: StepId | None = None
+    send_time: str | None = None
 
 
 class Webhook(Struct, frozen=True, tag="webhook"):
@@ -150,6 +152,22 @@ class Webhook(Struct, frozen=True, tag="webhook"):
     timeout: int = 10 * SECOND
     on_error: Literal["continue", "exit"] = "continue"
     even_in_holdout: bool = False
+    next: StepId | None = None
+
+
+class Recommend(Struct, frozen=True, tag="recommend"):
+    """Ask a model for `n` items, which templates then read under the name `save_as`.
+
+    `exclude` hides more than the model does by itself. `if_fewer` are found: "skip" the messages
+    that would show them, "fill" with as many as there are, or "hide" them all.
+    """
+
+    id: StepId
+    model: str
+    n: int = 4
+    save_as: str = "picks"
+    exclude: tuple[str, ...] = ()
+    if_fewer: Literal["skip", "fill", "hide"] = "fill"
     next: StepId | None = None
 
 
@@ -179,6 +197,7 @@ Step: TypeAlias = (
     | ExperimentStep
     | Split
     | Repeat
+    | Recommend
     | Send
     | Update
     | Track
