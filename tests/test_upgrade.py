@@ -13,6 +13,11 @@ to go on until February, decided 120 messages; their digest is DECIDED.
 in three arms with a holdout, 40 carts before the upgrade and 20 in `later.jsonl`, and an address
 beyond ASCII that is suppressed. Version 0.3.0 itself, given the rest and asked to go on until
 January, exposed 61 times and decided 34 messages; their digests are EXPOSED and SENT.
+
+`fixtures/release_0_4.tar.gz` is one that version 0.4.0 played until 2026-11-19T12:00Z: 80 people
+with scores and clusters loaded from files, 24 at the hour drawn for them, 40 who saw a served test.
+Version 0.4.0 itself, given `churn2.csv` and `later.jsonl` and asked to go on until January, exposed
+80 times and decided 80 messages; their digests are SEEN and SAVED.
 """
 
 import hashlib
@@ -33,6 +38,8 @@ DECIDED = "8f33fcc28ec9d070"
 """Over (profile, campaign, step, visit, status, at, due) of every message, as 0.2.0 has them."""
 EXPOSED, SENT = "404a17eaf7420f29", "64b24dedd456bfb8"
 """Over (experiment, phase, profile, variant, at), and over messages as above, as 0.3.0 has them."""
+SEEN, SAVED = "3d921efadc3ce3d4", "95d67f73acfcd2b9"
+"""The same, as 0.4.0 has them."""
 
 
 @pytest.fixture
@@ -171,3 +178,34 @@ def test_an_experiment_of_0_3_goes_on_in_its_phase_with_the_same_variants(
     assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == SENT
     refused = rows(tmp_path, "SELECT reason FROM message WHERE profile_id = 1")
     assert refused == [("suppressed: by letter",)]
+
+
+def test_scores_and_drawn_hours_of_0_4_go_on_to_the_same_messages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("ANTIPHON_DATABASE_URL", raising=False)
+    with tarfile.open(FIXTURES / "release_0_4.tar.gz") as stored:
+        stored.extractall(tmp_path, filter="data")
+
+    with time_machine.travel("2026-11-23T00:00:00Z", tick=False):
+        antiphon("migrate", str(tmp_path))
+        antiphon("apply", str(tmp_path))
+        loaded = str(tmp_path / "churn2.csv")
+        antiphon("scores", "load", "churn", loaded, "--dir", str(tmp_path))
+        antiphon("ingest", str(tmp_path), str(tmp_path / "later.jsonl"), "--live")
+        antiphon("tick", str(tmp_path), "--until", "2027-01-05T00:00Z")
+
+    exposed = rows(
+        tmp_path,
+        "SELECT experiment, phase, profile_id, variant, at FROM exposure ORDER BY 1, 2, 3",
+    )
+    decided = rows(
+        tmp_path,
+        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message "
+        "ORDER BY 1, 2, 3, 4, 6",
+    )
+    assert (len(exposed), len(decided)) == (80, 80)
+    assert hashlib.sha256(repr(exposed).encode()).hexdigest()[:16] == SEEN
+    assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == SAVED
+    runs = rows(tmp_path, "SELECT model, run, status FROM model_run ORDER BY 1, 2")
+    assert runs == [("churn", 1, "retired"), ("churn", 2, "champion"), ("shoppers", 1, "champion")]
