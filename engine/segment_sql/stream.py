@@ -18,6 +18,7 @@ from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
 from engine.store.connection import Connection, Row
 from engine.store.events import MERGE, EventLog, event_tables
+from engine.store.scores import WAS_READ
 from engine.tables import CONTACT_CLOSED
 
 BATCH: Final = 20_000
@@ -83,10 +84,11 @@ def _events(connection: Connection, needs: Needs) -> Iterator[list[Row]]:
     if EVERY_EVENT in needs.events:
         ours = sorted(NOT_BEHAVIOUR - set(named))
         where, params = f"name NOT IN ({_marks(ours)})" if ours else "1 = 1", ours
-    yield from _log(connection, ["profile_id", "seq", "name", "at", *columns], where, params, seq=1)
+    read = ["profile_id", "seq", "name", "at", *columns]
+    yield from read_log(connection, read, where, params, seq=1)
 
 
-def _log(
+def read_log(
     connection: Connection,
     columns: Sequence[str],
     where: str,
@@ -148,7 +150,7 @@ def _pour_births(connection: Connection, lake: Lake) -> None:
 def _pour_changes(connection: Connection, lake: Lake, needs: Needs) -> None:
     """What events said of traits and consent, each from when it was said."""
     columns = ("profile_id", "seq", "at", "accepted_at", "traits")
-    for rows in _log(connection, columns, "traits IS NOT NULL", (), seq=1):
+    for rows in read_log(connection, columns, "traits IS NOT NULL", (), seq=1):
         _take_changes(
             lake,
             needs,
@@ -217,7 +219,7 @@ def _pour_scores(
 ) -> None:
     """The rows of each run that was champion at any of the instants, and from when until when."""
     runs = connection.select_in(
-        "SELECT model, run, created_at FROM model_run WHERE model IN (?) AND status <> 'loading' "
+        f"SELECT model, run, created_at FROM model_run WHERE model IN (?) AND {WAS_READ} "
         "ORDER BY model, run",
         models,
     )

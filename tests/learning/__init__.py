@@ -1,0 +1,1 @@
+"""Learning: what is learnt of people and products, and what is done with it."""
