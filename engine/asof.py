@@ -27,7 +27,8 @@ BATCH: Final = 500
 _LOG: Final = (
     "SELECT e.seq, e.profile_id, e.name, e.at, e.accepted_at, e.flags, e.properties, e.context, "
     "e.traits, p.external_id, p.zone FROM event e JOIN profile p ON p.id = e.profile_id "
-    f"WHERE e.at <= ? AND e.flags & {MERGE} = 0 {{only}} ORDER BY e.profile_id, e.seq"
+    f"WHERE e.at <= ? AND e.flags & {MERGE} = 0 AND p.erased_at IS NULL {{only}} "
+    "ORDER BY e.profile_id, e.seq"
 )
 _WITHDRAWN: Final = (
     "SELECT profile_id, channel, topic FROM consent_change "

@@ -55,6 +55,13 @@ async def retention(directory: str, schedule: str = "retention", fire_at: int = 
     return await _worked(_Asked(directory, schedule, fire_at))
 
 
+@flow(name="model-refresh", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
+async def model_refresh(directory: str, schedule: str, fire_at: int = 0) -> Any:
+    """Train one model anew; its run becomes what is read if it is better. Its figures are a
+    Markdown artifact."""
+    return await _worked(_Asked(directory, schedule, fire_at), about="model")
+
+
 @flow(name="broadcast", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS)
 async def broadcast(directory: str, schedule: str, fire_at: int = 0) -> Any:
     """Start a campaign for everyone in a segment, a task for every 5,000 people."""
@@ -78,7 +85,14 @@ def start_chunk(payload: dict[str, Any], directory: str) -> int:
 
 FLOWS: Final[dict[str, Flow[..., Any]]] = {
     it.name: it
-    for it in (bandit_updates, experiment_reports, segment_backfill, retention, broadcast)
+    for it in (
+        bandit_updates,
+        experiment_reports,
+        segment_backfill,
+        retention,
+        model_refresh,
+        broadcast,
+    )
 }
 """Every flow by its name, which is that of its job."""
 
@@ -107,13 +121,13 @@ class _Asked:
         return await asyncio.to_thread(ask, self._directory, self.payload(do, **more))
 
 
-async def _worked(run: _Asked) -> State[Any]:
+async def _worked(run: _Asked, *, about: str = "experiment") -> State[Any]:
     if why := await run.begin():
         return _nothing(why)
     done = await run.ask("work")
     for name, markdown in done["documents"].items():
         key = "".join(letter if letter.isalnum() else "-" for letter in name.lower())
-        await acreate_markdown_artifact(markdown, key=f"experiment-{key}", description=name)
+        await acreate_markdown_artifact(markdown, key=f"{about}-{key}", description=name)
     return Completed(message=done["said"])
 
 

@@ -3,7 +3,6 @@
 `serve` starts it, the web app talks to it through `Services`. Everything that writes goes through
 the one writer (`commit.GroupCommit`), so the threads here only wait, read and compute.
 """
-
 import logging
 import random
 import secrets
@@ -24,6 +23,7 @@ from engine.intake.ingest import Ingest
 from engine.intake.prepare import Answer, Prepared, Terms
 from engine.intake.triggering import TriggerCall, Triggered, accept_trigger
 from engine.intake.validate import Limits
+from engine.learning.picking import Picker
 from engine.release.backfill import Backfilling, outcome
 from engine.release.live import has_learnt_more
 from engine.release.playbook import Playbook
@@ -97,6 +97,7 @@ class Running:
         self._load = load
         self._failed = failed
         self._clock = SteadyClock(wall=self.present)
+        self.picker = Picker()
         self.ticker = Ticker(
             database,
             vault=self.vault,
@@ -105,6 +106,7 @@ class Running:
             write=self.write,
             lease=int(settings.lease_seconds * SECOND) if role == "worker" else None,
             follows_releases=True,
+            picks=self.picker.pick,
         )
         self._stop = threading.Event()
         self._delivering = Delivering(
@@ -121,6 +123,7 @@ class Running:
             playbook=lambda: self.playbook,
             present=self.present,
             write=self.write,
+            picker=self.picker,
         )
         self._safeguard = Safeguard()
         self.schedules = schedules_of_engine(self, is_steady=self._clock.is_steady)

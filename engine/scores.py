@@ -22,7 +22,7 @@ from engine.core.model.campaigns import Program
 from engine.core.model.instants import Instant
 from engine.core.model.people import Score
 from engine.release.playbook import Playbook
-from engine.score_file import Kind, Scored, read_scores
+from engine.score_file import Scored, read_scores
 from engine.store import identities, scores
 from engine.store.connection import Connection
 from engine.store.database import Database
@@ -30,6 +30,7 @@ from engine.store.database import Database
 Write = Callable[[Callable[[Connection], Any]], Any]
 
 CUTS: Final = 100
+NO_DETAILS: Final[Mapping[int, str]] = {}
 _MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
@@ -49,11 +50,13 @@ def publish(
     values: Mapping[int, tuple[float, str]],
     *,
     model: str,
-    kind: Kind,
+    kind: str,
     program: Program | None,
     write: Write,
     now: Instant,
     n_unknown: int = 0,
+    run: int | None = None,
+    details: Mapping[int, str] = NO_DETAILS,
 ) -> Published:
     """Make a run of a model the one that segments read.
 
@@ -62,6 +65,8 @@ def publish(
         program: What is live: its conditions say whom the run matters to.
         write: Runs a function in a write transaction.
         now: When those are due.
+        run: One that is written down already and has no rows yet; without it a new one.
+        details: JSON by profile of what more there is to say, for some of them.
     Raises:
         UsageError: If there is nothing to publish.
         StoreError: If another run of the model was published meanwhile.
@@ -69,10 +74,12 @@ def publish(
     if not values:
         raise UsageError(f'there is nobody in this run of "{model}", so the one before it stays')
     ranked = array("d", sorted(value for value, _ in values.values()))
-    run = write(lambda connection: scores.begin(connection, model, kind=kind, now=now))
-    rows = _scored(values, ranked, run)
+    if run is None:
+        run = write(lambda connection: scores.begin(connection, model, kind=kind, now=now))
+    number: int = run
+    rows = _scored(values, ranked, number, details)
     while batch := list(islice(rows, scores.BATCH)):
-        write(partial(scores.add, model=model, run=run, rows=batch))
+        write(partial(scores.add, model=model, run=number, rows=batch))
     cuts = cuts_of(program).get(model, []) if program is not None else []
     with database.read() as connection:
         champion = scores.champion_of(connection, model)
@@ -82,7 +89,7 @@ def publish(
         scores.crown(
             connection,
             model,
-            run,
+            number,
             instead_of=champion,
             cuts=cut_values(ranked),
             wake=woken,
@@ -90,8 +97,8 @@ def publish(
         )
 
     write(crowned)
-    _sweep(database, model, run, write)
-    return Published(model, run, kind, len(values), n_unknown, len(woken))
+    sweep(database, model, number, write=write)
+    return Published(model, number, kind, len(values), n_unknown, len(woken))
 
 
 def load_file(
@@ -171,10 +178,13 @@ def percentile_of(value: float, ranked: Sequence[float]) -> float:
 
 
 def _scored(
-    values: Mapping[int, tuple[float, str]], ranked: Sequence[float], run: int
-) -> Iterator[tuple[int, Score]]:
+    values: Mapping[int, tuple[float, str]],
+    ranked: Sequence[float],
+    run: int,
+    details: Mapping[int, str],
+) -> Iterator[tuple[int, Score, str]]:
     for profile_id in sorted(values):
-        yield profile_id, _score(values[profile_id], ranked, run)
+        yield profile_id, _score(values[profile_id], ranked, run), details.get(profile_id, "")
 
 
 def _score(value: tuple[float, str], ranked: Sequence[float], run: int) -> Score:
@@ -194,7 +204,7 @@ def _changed(
         return
     met: set[int] = set()
     for page in scores.pages(connection, model, champion) if champion is not None else ():
-        for profile_id, was in page:
+        for profile_id, was, _ in page:
             met.add(profile_id)
             value = values.get(profile_id)
             score = None if value is None else _score(value, ranked, 0)
@@ -207,7 +217,8 @@ def _changed(
                 yield profile_id
 
 
-def _sweep(database: Database, model: str, run: int, write: Write) -> None:
+def sweep(database: Database, model: str, run: int, *, write: Write) -> None:
+    """Delete the rows of runs before this one that nobody will read again."""
     with database.read() as connection:
         unread = scores.unread_runs(connection, model, before=run)
     for each in unread:

@@ -619,7 +619,13 @@ class Idempotency(SQLModel, table=True):
 
 
 class ModelRun(SQLModel, table=True):
-    """One run of a model. Its champion is what segments read; `cuts` is JSON of its percentiles."""
+    """One run of a model. Its champion is what segments read; `cuts` is JSON of its percentiles.
+
+    `status`: loading (rows are being written) -> champion -> retired -> swept (its rows are gone);
+    or candidate (trained, and not better than what is there), or refused (there was nothing to
+    learn, `verdict` says why). `as_of` is what was known to it, `parent` the champion it was
+    measured against, `retrain_by` the instant by which somebody erased must be out of it (0.5).
+    """
 
     __tablename__ = "model_run"
     model: str = _text_key()
@@ -628,10 +634,32 @@ class ModelRun(SQLModel, table=True):
     status: str = _text()
     created_at: int = _instant()
     cuts: str = _text()
+    as_of: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    config_hash: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    data_hash: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    code_version: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    seed: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    metrics: str = Field(sa_column=Column(Text, nullable=False, server_default="{}"))
+    verdict: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    parent: int | None = _instant(optional=True)
+    retrain_by: int | None = _instant(optional=True)
+
+
+class ModelArtifact(SQLModel, table=True):
+    """A piece of what a run has learnt: arrays and a schema (`engine.learning.artifact`, 0.5)."""
+
+    __tablename__ = "model_artifact"
+    model: str = _text_key()
+    run: int = _key()
+    part: int = _key()
+    data: bytes = _bytes()
 
 
 class ModelScore(SQLModel, table=True):
-    """What one run says of one profile (`engine.core.model.people.Score`)."""
+    """What one run says of one profile (`engine.core.model.people.Score`).
+
+    `detail` is JSON, "" for none: why the score is what it is, or the label that waits (0.5).
+    """
 
     __tablename__ = "model_score"
     __table_args__ = ({"sqlite_with_rowid": False},)
@@ -641,6 +669,7 @@ class ModelScore(SQLModel, table=True):
     value: float = Field(sa_column=Column(Float, nullable=False))
     percentile: float = Field(sa_column=Column(Float, nullable=False))
     label: str = _text()
+    detail: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
 
 
 # --- what operators did -------------------------------------------------------------------------

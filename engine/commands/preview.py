@@ -3,13 +3,14 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
+    from campaigns.schema import CampaignFile, TestFile
     from channels.content.render import Content
     from channels.content.templates import CompiledTemplate
     from engine.release.checking import Checked
@@ -183,25 +184,48 @@ def _of_test(
         last = fitting[-1]
         given["event"] = typed(last.properties, known.events.get(str(last.event), {}))
         given["now"] = iso(last.at)
-    return given
+    return given | _picked(test, checked, template)
+
+
+def _picked(test: "TestFile", checked: "Checked", template: "CompiledTemplate") -> dict[str, Any]:
+    """What the recommenders of a test answer to the campaigns that send this template."""
+    from campaigns.step_forms import PICKS, RecommendStep, walk
+    from engine.simulation.trials import given_picks
+
+    answers = given_picks(test, checked.workspace)
+    found: dict[str, Any] = {}
+    for form in _campaigns_of(checked, template):
+        for _, step in walk(form.journey):
+            if isinstance(step, RecommendStep) and str(step.recommend.model) in answers:
+                rows = answers[str(step.recommend.model)][: step.recommend.n]
+                found[str(step.recommend.as_)] = rows
+    picks = {PICKS: found.pop(PICKS)} if PICKS in found else {}
+    return {**picks, "saved": found} if found else picks
 
 
 def _triggers_of(checked: "Checked", template: "CompiledTemplate") -> set[str]:
     """The events of the campaigns that send this template."""
     from campaigns.schema import EventTriggerForm
+
+    return {
+        str(form.trigger.event)
+        for form in _campaigns_of(checked, template)
+        if isinstance(form.trigger, EventTriggerForm)
+    }
+
+
+def _campaigns_of(checked: "Checked", template: "CompiledTemplate") -> "Iterator[CampaignFile]":
+    """The campaigns that send this template."""
     from campaigns.step_forms import SendStep, walk
 
-    found: set[str] = set()
     for form in checked.workspace.campaigns.values():
-        if not isinstance(form.trigger, EventTriggerForm):
-            continue
         for _, step in walk(form.journey):
             if not isinstance(step, SendStep):
                 continue
             kind = checked.workspace.channel_kind(str(step.send.channel))
             if (kind, str(step.send.template)) == (template.channel, template.name):
-                found.add(str(form.trigger.event))
-    return found
+                yield form
+                break
 
 
 def _traits_of(arguments: argparse.Namespace) -> dict[str, Any]:

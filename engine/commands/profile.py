@@ -10,8 +10,10 @@ from engine.core.errors import UsageError
 if TYPE_CHECKING:
     from engine.reading import ProfilePage
 
-HELP: Final = "one person: traits (pii hidden), segments, consent, enrollments, timeline"
-EXAMPLE: Final = "example: antiphon profile show u1 shop"
+HELP: Final = "one person: traits (pii hidden), segments, consent, timeline; or erase them"
+EXAMPLE: Final = """\
+example: antiphon profile show u1 shop
+example: antiphon profile erase u1 shop --yes"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,15 +23,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("id", metavar="ID", help="their user id or anonymous id")
     show.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
     show.add_argument("--json", action="store_true", help="print one JSON object")
+    gone = actions.add_parser("erase", help="destroy what is known of a person, for good")
+    gone.add_argument("id", metavar="ID", help="their user id or anonymous id")
+    gone.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR")
+    gone.add_argument("--yes", action="store_true", help="do it; without this nothing is erased")
+    gone.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 when the person is known, 2 when not."""
+    """0 when the person is known, 2 when not. erase: 1 without --yes, and nothing is erased."""
+    if arguments.action == "erase":
+        from engine.commands.profile_erase import erase
+
+        return erase(arguments)
     from engine.membership import with_asked
     from engine.opened import opened
     from engine.reading import find_profile, read_profile
     from engine.shown import plain
     from engine.steady import present
+    from engine.store import scores
 
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         profile = find_profile(connection, arguments.id, kinds=("user", "anonymous"))
@@ -42,10 +54,41 @@ def run(arguments: argparse.Namespace) -> int:
         )
         if page is not None:
             page = with_asked(connection, page, compiled, now=present())
+        said = {} if profile is None else scores.details(connection, profile)
     if page is None:
         raise UsageError(f'there is no profile with the id "{arguments.id}"')
-    print(json.dumps(_plain(plain(page))) if arguments.json else _told(page))
+    if arguments.json:
+        print(json.dumps({**_plain(plain(page)), "models": _models(said)}))
+    else:
+        print("\n".join([_told(page), *_said(said)]))
     return 0
+
+
+def _models(said: dict[str, Any]) -> dict[str, Any]:
+    """What models say of the person, with all that is kept of why."""
+    return {
+        model: {
+            "value": score.value,
+            "percentile": score.percentile,
+            "label": score.label,
+            "run": score.run,
+            **(json.loads(detail) if detail else {}),
+        }
+        for model, (score, detail) in said.items()
+    }
+
+
+def _said(said: dict[str, Any]) -> list[str]:
+    lines = ["models"] if said else []
+    for model, it in _models(said).items():
+        label = f" {it['label']}" if it["label"] else ""
+        why = ", ".join(f"{feature} {effect:+.3g}" for feature, effect in it.get("why", ()))
+        because = f"; by {why}" if why else ""
+        lines.append(
+            f"  {model}:{label} {it['value']:.3g}, above {it['percentile']:.0f} % of people"
+            f"{because}"
+        )
+    return lines
 
 
 def _plain(page: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ EXAMPLE: Final = """\
 example: antiphon segment list --dir shop
 example: antiphon segment preview high-intent-mobile --dir shop
 example: antiphon segment members high-intent-mobile --at 2026-03-02T09:00:00Z
-example: antiphon segment explain high-intent-mobile --profile u1 --dir shop"""
+example: antiphon segment explain high-intent-mobile --profile u1 --dir shop
+example: antiphon segment cluster shoppers --dir shop"""
 
 DAYS: Final = 14
 DAYS_MAX: Final = 400
@@ -51,10 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             )
         each.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
         each.add_argument("--json", action="store_true", help="print one JSON object")
+    from engine.commands.segment_cluster import add_cluster
+
+    add_cluster(actions)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when it could be answered; for `explain`, 1 when the profile is out."""
+    if arguments.action == "cluster":
+        from engine.commands.segment_cluster import show
+
+        return show(arguments)
     from engine.asof import Zones
     from engine.membership import members_now
     from engine.opened import instant, opened

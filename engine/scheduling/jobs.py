@@ -4,9 +4,11 @@ A job may be begun again after a crash, so each writes what it does under keys o
 in words what it did. Read next: `broadcast`; `carrying_out`, which calls them.
 """
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from engine.core.errors import UsageError
@@ -17,13 +19,17 @@ from engine.scheduling.broadcast import broadcast
 from engine.scheduling.means import Means
 from engine.scheduling.rows import Run
 from engine.settings import DIRECTORY
+from engine.steady import elapsed
 from engine.store.connection import Connection
+
+log = logging.getLogger("antiphon.schedules")
 
 RUNS_KEPT: Final = 35 * DAY
 DELETED_AT_ONCE: Final = 2_000
 """Rows a transaction: those who wait for the writer wait no longer than for a batch."""
 REPORTS: Final = "reports"
 PAGE: Final = "experiments.html"
+TRAINING: Final = Lock()
 
 
 class Outcome(NamedTuple):
@@ -92,6 +98,25 @@ def segment_backfill(means: Means, run: Run) -> Outcome:
     return Outcome(built.why or f"release {built.release} is live for everybody")
 
 
+def model_refresh(means: Means, run: Run) -> Outcome:
+    """Train one model on what was known at the run's instant; done once, however often begun.
+
+    Models of one process are trained one after the other: each may take a share of the memory.
+    """
+    from engine.learning.refreshing import Learner, refresh
+    from engine.learning.shown import as_markdown, said, write_pages
+
+    learner = Learner(
+        means.database, means.live(), means.write, elapsed, means.directory / DIRECTORY
+    )
+    with TRAINING:
+        done = refresh(learner, run.plan.model, as_of=run.fire_at, now=means.now(), is_once=True)
+    for standing in write_pages(learner, now=means.now()):
+        for warning in standing.warnings():
+            log.warning("%s", warning)
+    return Outcome(said(done), {run.plan.model: as_markdown(done)})
+
+
 def retention(means: Means, run: Run) -> Outcome:
     """Delete what nothing asks for any more; history that reports read is kept."""
     counted: dict[str, int] = {}
@@ -142,6 +167,7 @@ JOBS: Final[Mapping[str, Job]] = {
     "experiment-reports": experiment_reports,
     "segment-backfill": segment_backfill,
     "retention": retention,
+    "model-refresh": model_refresh,
     "broadcast": lambda means, run: Outcome(broadcast(means, run)),
 }
 """Every job by the name that `run:` has in YAML."""

@@ -13,9 +13,11 @@ import msgspec
 from channels.base import Provider
 from channels.mailboxes import domain_of, label_of
 from channels.warm_up import WarmUp
+from engine.core.journeys.recommend import NOTES
 from engine.core.model.gates import Allow, Defer, Drop
 from engine.core.model.instants import HOUR, MINUTE, Instant
 from engine.failpoints import hit
+from engine.learning.picking import Picker
 from engine.release.playbook import Playbook
 from engine.sending import answers, warming
 from engine.sending.answers import WAIT_MAX, has_waited
@@ -23,6 +25,7 @@ from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.last_look import last_look
 from engine.sending.pacing import given_back, paced
 from engine.sending.ready import Ready, Verdict
+from engine.sending.repicking import Lacking, repicked
 from engine.sending.routes import Route, warm_up_of
 from engine.store import queue
 from engine.store.claims import Holding
@@ -61,7 +64,9 @@ class Beginning:
         write: Callable[[Callable[[Connection], Any]], Any],
         holding: Callable[[], Holding | None] = lambda: None,
         tell: Callable[..., None] = lambda connection, calls, *, now: None,
+        picker: Picker | None = None,
     ) -> None:
+        self._picker = picker or Picker()
         self._database = database
         self._vault = vault
         self._links = links
@@ -112,8 +117,9 @@ class Beginning:
                 return Begun(len(rows), n_held=self._put_off(rows, route, plan, now=now))
             people = queue.addressees(connection, {row.profile_id for row in rows})
             keys = data_keys(connection, {it.id: it for it in people.values()})
-        at = {row.id: row.due_at if as_due else now for row in rows}
-        verdicts: list[Verdict] = []
+            at = {row.id: row.due_at if as_due else now for row in rows}
+            verdicts: list[Verdict] = []
+            rows, contexts = self._repicked(connection, playbook, rows, at, verdicts)
         made = self._composed(playbook, route, rows, people, keys, at, verdicts)
         granted = paced(route, made, verdicts, now=now)
         composed: Sequence[Ready] = granted
@@ -131,6 +137,14 @@ class Beginning:
             if plan is not None:
                 allowed = self._ceilings.within(connection, route, plan, allowed, verdicts, now=now)
             queue.decide(connection, verdicts)
+            queue.set_contexts(
+                connection,
+                {
+                    it.queued.id: contexts[it.queued.id]
+                    for it in allowed
+                    if it.queued.id in contexts
+                },
+            )
             if channel == WEBHOOK:
                 self._tell(connection, [it[0] for it in verdicts], now=now)
             numbers = queue.begin_attempts(
@@ -167,6 +181,36 @@ class Beginning:
         verdicts = [warming.put_off(it.id, route, plan, now=now) for it in rows]
         self._write(lambda connection: queue.decide(connection, verdicts))
         return len(rows)
+
+    def _repicked(
+        self,
+        connection: Connection,
+        playbook: Playbook,
+        rows: Sequence[Queued],
+        at: Mapping[int, Instant],
+        verdicts: list[Verdict],
+    ) -> tuple[list[Queued], dict[int, str]]:
+        """(the messages with picks that can be had now, the contexts that changed by that)."""
+        asked = [row.id for row in rows if f'"{NOTES}"' in row.context]
+        if not asked:
+            return list(rows), {}
+        doubted = queue.doubts(connection, asked)
+        kept: list[Queued] = []
+        changed: dict[int, str] = {}
+        for row in rows:
+            if row.id in doubted or f'"{NOTES}"' not in row.context:
+                kept.append(row)
+                continue
+            try:
+                context = repicked(connection, playbook, row, picker=self._picker, now=at[row.id])
+            except Lacking as why:
+                verdicts.append((row.id, "dropped", str(why), row.due_at))
+                continue
+            if context != row.context:
+                changed[row.id] = context
+                row = msgspec.structs.replace(row, context=context)
+            kept.append(row)
+        return kept, changed
 
     def _composed(
         self,

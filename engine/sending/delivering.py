@@ -16,6 +16,7 @@ from channels import open_provider
 from channels.base import Provider
 from engine.core.model.instants import Instant
 from engine.hearing.invented import Due, Echoes
+from engine.learning.picking import Picker
 from engine.release.playbook import Playbook
 from engine.reserve import Reserve
 from engine.sending.composing import Links
@@ -59,6 +60,7 @@ class Delivering:
     playbook: Callable[[], Playbook | None]
     present: Callable[[], Instant]
     write: Callable[[Callable[[Connection], Any]], Any]
+    picker: Picker
 
     def run(self) -> None:
         """Send until the engine stops.
@@ -90,6 +92,7 @@ class Delivering:
                 holding=self.ticker.holding,
                 log=self.log,
                 call_seconds_max=self._call_seconds_max(),
+                picker=self.picker,
             )
             try:
                 # Nothing is under way yet: what is open was left so, by us or by another.

@@ -18,6 +18,7 @@ from engine.failpoints import hit
 from engine.hearing.attribution import Speaker
 from engine.hearing.catching_up import catch_up
 from engine.hearing.settling import settle_reported
+from engine.learning.picking import Picker
 from engine.release.playbook import Playbook
 from engine.sending import answers, recovering, routes
 from engine.sending.answers import Case
@@ -72,6 +73,7 @@ class Outbox:
         holding: Gives the partitions whose messages are ours, where several workers share them.
         log: Where the answers of webhooks' calls go; without one no journey hears of them.
         call_seconds_max: No call lasts longer; with workers, no longer than a third of the lease.
+        picker: Looks again at what recommenders picked; shared with the ticker, it learns once.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Outbox:
         holding: Callable[[], Holding | None] = lambda: None,
         log: EventLog | None = None,
         call_seconds_max: float = CALL_SECONDS_MAX,
+        picker: Picker | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -100,8 +103,9 @@ class Outbox:
         self._clock = clock
         self._call_seconds_max = call_seconds_max
         self._beginning = Beginning(
-            database, vault=vault, links=links, write=self._write, holding=holding, tell=self._tell
-        )
+            database, vault=vault, links=links, write=self._write, holding=holding, tell=self._tell,
+            picker=picker,
+        )  # fmt: skip
         self._log = log
         self._records_sent = False
         self._unrecorded: dict[str, list[Outcome]] = {}

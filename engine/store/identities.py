@@ -6,12 +6,14 @@ from typing import Final
 from msgspec import Struct
 
 from engine.core.model.instants import Instant
-from engine.store.bulk import insert, update
+from engine.store.bulk import insert, reserve, update
 from engine.store.connection import Connection
 
 COUNTER: Final = "profile"
 EPOCH: Final = "identity"
 """Counts the transactions that changed an identity, so that a stale memory is noticed."""
+ERASURES: Final = "erasure"
+"""Counts erasures, so that nobody writes down what they read of a person before."""
 
 _PROFILE_COLUMNS: Final = (
     "id", "external_id", "created_at", "zone", "zone_from", "traits", "sealed", "addresses",
@@ -106,3 +108,20 @@ def redirect(connection: Connection, merges: Sequence[tuple[int, int]]) -> None:
         connection.execute(
             "UPDATE identity SET profile_id = ? WHERE profile_id = ?", (winner, loser)
         )
+
+
+def note_change(connection: Connection) -> None:
+    """Make whoever remembers ids read them again."""
+    reserve(connection, EPOCH, 1)
+
+
+def note_erasure(connection: Connection) -> None:
+    """Make whoever is about to write down what they read of people read them again."""
+    reserve(connection, ERASURES, 1)
+
+
+def erasures(connection: Connection, *, for_writing: bool = False) -> int:
+    """How many erasures there were; `for_writing` keeps the next one waiting until commit."""
+    lock = " FOR SHARE" if for_writing and connection.dialect == "postgresql" else ""
+    rows = connection.execute(f"SELECT value FROM counter WHERE name = ?{lock}", (ERASURES,))
+    return int(rows[0][0]) if rows else 0

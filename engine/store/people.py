@@ -22,7 +22,7 @@ from engine.tables import CONTACT_CLOSED
 _PROFILE = (
     "SELECT id, zone, zone_from, traits, sealed, addresses, consent, data_key, state, external_id "
     "FROM profile LEFT JOIN profile_state ON profile_id = id "
-    "WHERE id IN (?) AND merged_into IS NULL"
+    "WHERE id IN (?) AND merged_into IS NULL AND erased_at IS NULL"
 )
 _CLOSED_PROFILE = _PROFILE.replace("merged_into IS NULL", "merged_into = ?")
 _ENROLLMENT_COLUMNS = (
@@ -98,8 +98,9 @@ def load(
 ) -> dict[int, Loaded]:
     """Load everything a batch may read or change about these profiles.
 
-    Every channel with an address, and the web channel, has a `Contact`. Ids that are unknown or
-    were merged are absent; `closed_for` asks for those alone that were closed for that winner.
+    Every channel with an address, and the web channel, has a `Contact`. Ids that are unknown,
+    were merged or erased are absent; `closed_for` asks for those alone that were closed for that
+    winner.
     Scores are read only where the program asks for some (`models`, as in `Segments.news`).
     """
     asked = _Asked(connection, ids, closed_for=closed_for, models=models)

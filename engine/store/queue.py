@@ -5,7 +5,7 @@ withdrawal updates it, an attempt locks it first, so once an unsubscribe is ackn
 attempt commits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -384,3 +384,8 @@ def unfinished(connection: Connection, holding: Holding | None = None) -> list[R
         "JOIN attempt a ON a.message_id = m.id "
         f"WHERE m.status = 'attempting' AND a.outcome = ''{of(holding, 'm.profile_id')}"
     )
+
+
+def set_contexts(connection: Connection, contexts: Mapping[int, str]) -> None:
+    """Keep what messages are made of now, where that is not what was queued."""
+    bulk.update(connection, "message", ("id",), ("context",), list(contexts.items()))

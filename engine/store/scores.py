@@ -2,6 +2,7 @@
 
 A run is `loading` until all its rows are there, then `champion`, then `retired`. Only `crown`
 decides which is read, in one transaction; a run that never got there is swept away by the next.
+What else there is to know of a run is in `engine.store.models`.
 """
 
 import json
@@ -19,14 +20,16 @@ BATCH = 5_000
 """Rows of one transaction: so few that no event waits long for the writer."""
 
 _RUN_COLUMNS = ("model", "run", "kind", "status", "created_at", "cuts")
-_SCORE_COLUMNS = ("profile_id", "model", "run", "value", "percentile", "label")
+_SCORE_COLUMNS = ("profile_id", "model", "run", "value", "percentile", "label", "detail")
+WAS_READ = "status IN ('champion', 'retired', 'swept')"
+"""Of a run: segments read it once, or read it now."""
 OF_PEOPLE = (
     "SELECT s.profile_id, s.model, s.value, s.percentile, s.label, s.run FROM model_score s "
     "JOIN model_run r ON r.model = s.model AND r.run = s.run AND r.status = 'champion' "
     "WHERE s.profile_id IN (?)"
 )
 _PAGE = (
-    "SELECT profile_id, value, percentile, label FROM model_score "
+    "SELECT profile_id, value, percentile, label, detail FROM model_score "
     "WHERE model = ? AND run = ? AND profile_id > ? ORDER BY profile_id LIMIT ?"
 )
 
@@ -34,7 +37,7 @@ _PAGE = (
 _OF_PEOPLE_AT = (
     "SELECT s.profile_id, s.model, s.value, s.percentile, s.label, s.run FROM model_score s "
     "JOIN (SELECT model, max(run) AS run FROM model_run WHERE created_at <= ? "
-    "AND status <> 'loading' GROUP BY model) r ON r.model = s.model AND r.run = s.run "
+    f"AND {WAS_READ} GROUP BY model) r ON r.model = s.model AND r.run = s.run "
     "WHERE s.profile_id IN (?)"
 )
 
@@ -89,14 +92,21 @@ def begin(connection: Connection, model: str, *, kind: str, now: Instant) -> int
     return run
 
 
-def add(connection: Connection, model: str, run: int, rows: Iterable[tuple[int, Score]]) -> None:
-    """Add rows of a run: (profile, score)."""
-    bulk.insert(
-        connection,
-        "model_score",
-        _SCORE_COLUMNS,
-        [(who, model, run, it.value, it.percentile, it.label) for who, it in rows],
+def add(
+    connection: Connection, model: str, run: int, rows: Iterable[tuple[int, Score, str]]
+) -> None:
+    """Add rows of a run: (profile, score, detail); the detail is JSON, "" for none.
+
+    Who was erased while the run was made is left out.
+    """
+    found = [(who, model, run, it.value, it.percentile, it.label, more) for who, it, more in rows]
+    gone = connection.select_in(
+        "SELECT id FROM profile WHERE id IN (?) AND erased_at IS NOT NULL",
+        [row[0] for row in found],
     )
+    erased = {int(row[0]) for row in gone}
+    rows_left = [row for row in found if row[0] not in erased]
+    bulk.insert(connection, "model_score", _SCORE_COLUMNS, rows_left)
 
 
 def crown(
@@ -141,12 +151,23 @@ def crown(
     )
 
 
-def pages(connection: Connection, model: str, run: int) -> Iterator[list[tuple[int, Score]]]:
-    """Every row of a run in order of profiles, a page at a time."""
+def pages(connection: Connection, model: str, run: int) -> Iterator[list[tuple[int, Score, str]]]:
+    """Every row of a run in order of profiles, a page at a time: (profile, score, detail)."""
     after = -1
     while rows := connection.execute(_PAGE, (model, run, after, BATCH)):
-        yield [(int(row[0]), Score(row[1], row[2], row[3], run)) for row in rows]
+        yield [(int(row[0]), Score(row[1], row[2], row[3], run), str(row[4])) for row in rows]
         after = int(rows[-1][0])
+
+
+def details(connection: Connection, profile_id: int) -> dict[str, tuple[Score, str]]:
+    """What the champions say of a profile, with the detail of each."""
+    rows = connection.execute(
+        "SELECT s.model, s.value, s.percentile, s.label, s.run, s.detail FROM model_score s "
+        "JOIN model_run r ON r.model = s.model AND r.run = s.run AND r.status = 'champion' "
+        "WHERE s.profile_id = ? ORDER BY s.model",
+        (profile_id,),
+    )
+    return {str(row[0]): (Score(row[1], row[2], row[3], row[4]), str(row[5])) for row in rows}
 
 
 def unread_runs(connection: Connection, model: str, *, before: int) -> list[int]:

@@ -69,7 +69,7 @@ def play_merge(
     """
     winner_id, loser_id = int(event[1]), loser_of(event)
     merged = Merged(winner_id, loser_id)
-    models = playbook.segments.news.models
+    models = playbook.models
     loaded = people.load(connection, [winner_id, loser_id], models=models)
     if is_closed:
         loaded |= people.load(connection, [loser_id], closed_for=winner_id)

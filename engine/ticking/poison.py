@@ -10,11 +10,11 @@ from copy import deepcopy
 from msgspec import Struct
 
 from engine.core.errors import StoreError
-from engine.core.model.effects import Effect
+from engine.core.model.effects import Effect, Pick
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Event, Exposed, Person
 from engine.core.play import play
-from engine.core.scene import no_one_shown
+from engine.core.scene import no_one_shown, nothing_picked
 from engine.release.playbook import Playbook
 from engine.store import bulk
 from engine.store.connection import Connection, Row
@@ -44,6 +44,7 @@ def isolate(
     new_id: Callable[[str], int],
     error: Exception,
     shown: Callable[[str, str], Exposed | None] = no_one_shown,
+    pick: Pick = nothing_picked,
 ) -> tuple[list[Effect], list[Parked]]:
     """Play a profile's items one at a time; those that raise TRIES times are parked.
 
@@ -67,6 +68,7 @@ def isolate(
                     evaluate=playbook.evaluate,
                     new_id=new_id,
                     shown=shown,
+                    pick=pick,
                 )
             except StoreError:
                 raise  # the database's trouble is nobody's poison: the batch is played again

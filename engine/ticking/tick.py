@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from engine.core.errors import NotOwner, Outdated, Overtaken, StoreError
-from engine.core.model.effects import Effect
+from engine.core.model.effects import Effect, PickAsk
 from engine.core.model.instants import Instant
 from engine.core.play import play
 from engine.core.roster import roster_of
@@ -26,6 +26,7 @@ from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.events import MERGE, EventLog
 from engine.store.exposures import shown
+from engine.store.identities import erasures
 from engine.store.outcomes import write
 from engine.store.people import Loaded
 from engine.store.queue import still_queued
@@ -42,6 +43,8 @@ from engine.vault import Vault
 
 T = TypeVar("T")
 Write = Callable[[Callable[[Connection], T]], T]
+Picks = Callable[[Connection, Playbook, PickAsk], list[dict[str, Any]]]
+"""What a recommender answers, read on the connection on which the batch is read."""
 
 BATCH = 1_000
 PIECE = 128
@@ -75,6 +78,7 @@ class Ticker:
             there what leaves no row, such as a message held and sent within one batch.
         lease: Microseconds for which partitions are held without a word, shared with other
             workers. None: this is the only engine, and owns them all.
+        picks: Asked by journeys for what a recommender would show; without it nothing ever is.
         follows_releases: Others may apply while it ticks: a batch by an older release than the one
             that is live is refused, or it would use up the wakes that came with that one.
     """
@@ -90,6 +94,7 @@ class Ticker:
         observe: Callable[[Sequence[Effect]], None] | None = None,
         lease: int | None = None,
         follows_releases: bool = False,
+        picks: Picks | None = None,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -102,6 +107,7 @@ class Ticker:
         self._strangers = Strangers()
         self._packer = Packer()
         self._follows_releases = follows_releases
+        self._picks: Picks = picks or (lambda connection, playbook, ask: [])
         self._is_stores_fault = False
         self.n_refused = 0
 
@@ -195,6 +201,7 @@ class Ticker:
         with self._database.read() as connection:
             if self._follows_releases:
                 require_newest(connection, playbook.program.release)
+            n_erased = erasures(connection)
             item = tenure.next_items(connection, self._log, horizon, limit=limit)
             hit("tick claim")
             if item is None or (not item.events and not item.timers):
@@ -206,7 +213,7 @@ class Ticker:
             if is_careful or tenure.is_unproven:
                 self._count_try(item.scan, now)
             batch = self._play(connection, playbook, item, floor)
-        self._commit(lease, batch, item, now=now)
+        self._commit(lease, batch, item, now=now, n_erased=n_erased)
         return Ticked(
             len(item.events), len(item.timers), len(batch.outcomes.messages), len(batch.parked)
         )
@@ -242,7 +249,7 @@ class Ticker:
             if decoded.sealed:
                 sealed.setdefault(row[1], []).append(decoded)
         ids = sorted(items.woken.union(own))
-        models = playbook.segments.news.models
+        models = playbook.models
         with connection.pipelined():
             for loaded in people.load_pieces(connection, ids, size=PIECE, models=models):
                 self._play_piece(
@@ -275,6 +282,7 @@ class Ticker:
         known = people.contacts(connection, keys.values())
         are_queued = partial(still_queued, connection)
         was_shown = partial(shown, connection, batch.outcomes)
+        pick = partial(self._picks, connection, playbook)
         for profile_id in list(loaded):
             # Forgotten once the next is played: objects still in the cache are freed fastest.
             it = loaded.pop(profile_id)
@@ -292,11 +300,12 @@ class Ticker:
                     new_id=self._ids,
                     still_queued=are_queued,
                     shown=was_shown,
+                    pick=pick,
                 )
             except StoreError:
                 raise  # the database's trouble is nobody's poison
             except Exception as error:
-                models = playbook.segments.news.models
+                models = playbook.models
                 again = people.load(connection, [profile_id], models=models)[profile_id]
                 for position, _ in items.scan.by_position([profile_id]):
                     rebuild_features(connection, {profile_id: again}, playbook, up_to=position)
@@ -312,6 +321,7 @@ class Ticker:
                     new_id=self._ids,
                     error=error,
                     shown=was_shown,
+                    pick=pick,
                 )
                 batch.parked += parked
             if sets_traits and effects:
@@ -327,8 +337,11 @@ class Ticker:
         items: Items,
         *,
         now: Instant,
+        n_erased: int | None = None,
     ) -> None:
         def transaction(connection: Connection) -> None:
+            if n_erased is not None and n_erased != erasures(connection, for_writing=True):
+                raise Overtaken  # who was erased since must not be written down again
             with connection.pipelined():
                 self._tenure.advance(connection, items, now=now)
                 claims.drop_timers(connection, items.timers)

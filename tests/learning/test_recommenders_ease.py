@@ -54,6 +54,16 @@ def test_each_column_solves_its_own_ridge_regression_without_itself() -> None:
         assert found[others, item] == pytest.approx(solved, abs=1e-6)
 
 
+@pytest.mark.parametrize("half_lives", [20, 70, 100, 300, 600, 1_000])
+def test_likings_that_have_all_but_faded_teach_the_same_to_the_last_bit(half_lives: int) -> None:
+    # A shop that fell silent: P of a hundred half-lives on is beyond float32, and B was NaN.
+    table = some_table(4)
+    faded = csr_array(table)
+    faded.data = table.data * 2.0**-half_lives
+
+    assert np.array_equal(weights_of(fit_ease(faded), 30), weights_of(fit_ease(table), 30))
+
+
 def test_a_unit_of_weight_changes_no_weight() -> None:
     table = some_table(3)
 

@@ -143,6 +143,41 @@ def test_a_champion_known_by_its_figures_only_is_compared_by_both_intervals() ->
     assert it.verdict({"primary": "rmse", "values": {}}).is_better  # another target: no rival
 
 
+def test_errors_of_another_season_are_compared_by_what_they_take_off_knowing_nothing() -> None:
+    it = trained(seed=10, n=2_000, measure="sum")
+
+    def champion(times: float, gained: float) -> dict[str, object]:
+        """The same model in a season in which everybody spends so many times as much."""
+        mine, nothing = it.metrics["values"]["rmse"], it.metrics["constant"]
+        gain = nothing["gain"]["rmse"]
+        worse = nothing["values"]["rmse"]["value"] * times
+        return {
+            "primary": "rmse",
+            "values": {"rmse": {"value": mine["value"] * times, "std_error": mine["std_error"]}},
+            "constant": {
+                "values": {"rmse": {"value": worse}},
+                "gain": {"rmse": {**gain, "value": gain["value"] * times * gained}},
+            },
+        }
+
+    # In a quiet summer the champion's error was a third of what anybody's is now: no better for it.
+    assert it.verdict(champion(1 / 3, 1)).is_better
+    verdict = it.verdict(champion(1 / 3, 3))
+    assert not verdict.is_better
+    assert "of the error of knowing nothing" in verdict.why
+
+
+def test_one_wild_row_does_not_calibrate_every_amount_to_nothing() -> None:
+    rng = np.random.default_rng(31)
+    folds = some_folds(rng, 2_000, k=2, measure="sum")
+    wild = folds[0].test.values
+    wild[0, :4] = 1e-9, 0, 1e9, 1e12  # Its amount, log-linear, is beyond all others together.
+
+    it = train(folds, a_score("logistic", measure="sum"), rng=rng, clock=ticking())
+
+    assert it.metrics["values"]["total_ratio"]["value"] == pytest.approx(1, abs=0.2)
+
+
 @pytest.mark.parametrize("measure", ["count", "sum"])
 def test_amounts_are_foretold_in_two_parts_and_beat_knowing_nothing(measure: str) -> None:
     it = trained(seed=10, n=4_000, measure=measure)

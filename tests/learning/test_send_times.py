@@ -33,6 +33,14 @@ def rows(acts: Array, sends: Array | None = None, *, seed: int = 9) -> Rows:
     return Rows(who, hour + 24 * day, acts[who, hour].astype(float), sends[who, hour].astype(float))
 
 
+def weeks(acts: Array, rng: np.random.Generator) -> Rows:
+    """People by hour of the day, each single act on a weekday of its own."""
+    by_day = rng.multinomial(acts, np.full(7, 1 / 7))
+    who, hour, weekday = np.nonzero(by_day)
+    count = by_day[who, hour, weekday].astype(float)
+    return Rows(who, hour + 24 * weekday, count, np.zeros(len(who)))
+
+
 def people(n: int, rng: np.random.Generator) -> Array:
     """True shares of acting by hour: a main time, often a second one, and a little always."""
     main = rng.choice([8.0, 12.5, 18.0, 21.0], size=n, p=[0.3, 0.2, 0.3, 0.2])
@@ -196,7 +204,7 @@ def test_own_hours_are_judged_on_acts_that_taught_nothing() -> None:
     n, rng = scaled(2_000), np.random.default_rng(4)
     acts = rng.multinomial(rng.poisson(12, n), people(n, rng))
 
-    found = judge(rows(acts), min_events=6, rng=rng)
+    found = judge(weeks(acts, rng), min_events=6, rng=rng)
 
     assert found.is_better, found.why
     assert found.own > 1.5 * found.common
@@ -209,8 +217,25 @@ def test_where_all_act_alike_own_hours_are_not_promoted() -> None:
     for seed in range(10):
         rng = np.random.default_rng(seed)
         acts = rng.multinomial(rng.poisson(12, 400), np.tile(alike, (400, 1)))
-        n_better += judge(rows(acts), min_events=6, rng=rng).is_better
+        n_better += judge(weeks(acts, rng), min_events=6, rng=rng).is_better
     assert n_better == 0
+
+
+def test_bursts_at_hours_of_pure_chance_promote_no_hour() -> None:
+    # Each click comes with up to five more of the same minute, and with the visit it began: dealt
+    # one by one, they stood on both sides of the judgement and "foretold" each other by 18 points.
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        who = np.repeat(np.arange(400), 5)
+        hours, none = rng.integers(168, size=len(who)), np.zeros(len(who))
+        clicks = Rows(who, hours, rng.integers(1, 7, len(who)).astype(float), none)
+        visits = Rows(who, hours, np.ones(len(who)), none)
+
+        found = judge(clicks, min_events=6, rng=rng, free=visits)
+
+        assert found.n > 200
+        assert not found.is_better, found.why
+        assert abs(found.gain) < 0.06
 
 
 def test_the_order_of_the_rows_changes_nothing() -> None:

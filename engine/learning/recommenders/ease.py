@@ -43,7 +43,7 @@ def fit_ease(table: Any, *, ridge: float = RIDGE) -> "NDArray[np.float32]":
     import numpy as np
     from scipy.linalg import lapack
 
-    gram = _gram(table)
+    gram = _gram(_near_one(table))
     n = len(gram)
     step = ridge * float(np.mean(np.diagonal(gram)))
     gram[np.diag_indices(n)] += step if step > 0 else 1.0
@@ -76,6 +76,20 @@ def weights_of(packed: "NDArray[np.float32]", n: int) -> "NDArray[np.float32]":
     full *= scale
     np.fill_diagonal(full, 0)
     return full
+
+
+def _near_one(table: Any) -> Any:
+    """The same in a unit, a power of two, in which the largest liking is between a half and one.
+
+    It changes no bit of B. But of a shop that fell silent likings halve and halve: a hundred
+    half-lives on, P is beyond float32, and B were NaN.
+    """
+    import numpy as np
+
+    exponent = int(np.frexp(np.abs(table.data).max(initial=0.0))[1])
+    scaled = table.copy()
+    scaled.data = np.ldexp(table.data, -exponent)
+    return scaled
 
 
 def _gram(table: Any) -> "NDArray[np.float64]":

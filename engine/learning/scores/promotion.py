@@ -61,7 +61,7 @@ def decide(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Pr
     if against is not None and against[1] < 0:
         return Promotion(
             False,
-            f"{said} is worse than the champion's by {figure(-against[0])}"
+            f"{said} is worse than the champion's by {figure(-against[0])}{_of_what(metrics)}"
             f" (at least {figure(-against[1])}); the champion stays",
         )
     return Promotion(True, f"{said} {_beaten(metrics)}{_kept_up(against)}")
@@ -84,7 +84,12 @@ def figure(value: float | None) -> str:
 def _against(
     metrics: Mapping[str, Any], champion: Mapping[str, Any] | None
 ) -> tuple[float, float] | None:
-    """Gain over the champion and its upper bound: paired where there is a pair."""
+    """Gain over the champion and its upper bound: paired where there is a pair.
+
+    Without one the two are of other people and times. An AUC is an AUC; an error in money is
+    larger in December whoever foretells it, so errors are compared by the share that they take off
+    the error of knowing nothing.
+    """
     primary = metrics["primary"]
     if "champion" in metrics:
         paired = metrics["champion"]["gain"][primary]
@@ -92,12 +97,31 @@ def _against(
             return paired["value"], paired["value"] + USUAL * paired["std_error"]
     if champion is None or champion.get("primary") != primary:
         return None
-    mine, theirs = metrics["values"][primary], champion["values"][primary]
-    if None in (mine["value"], theirs["value"], mine["std_error"], theirs["std_error"]):
+    mine, theirs = _worth(metrics), _worth(champion)
+    if mine is None or theirs is None:
         return None
-    gain = mine["value"] - theirs["value"]
-    gain = -gain if primary in LOWER_IS_BETTER else gain
-    return gain, gain + USUAL * hypot(mine["std_error"], theirs["std_error"])
+    gain = mine[0] - theirs[0]
+    return gain, gain + USUAL * hypot(mine[1], theirs[1])
+
+
+def _worth(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
+    """What is comparable with a run of another time, more being better, and its standard error."""
+    primary, unit = metrics["primary"], 1.0
+    told = metrics["values"][primary]
+    if primary in LOWER_IS_BETTER:
+        nothing = metrics.get("constant")
+        unit = nothing["values"][primary]["value"] if nothing else None
+        if not unit:
+            return None
+        told = nothing["gain"][primary]
+    if told["value"] is None or told["std_error"] is None:
+        return None
+    return told["value"] / unit, told["std_error"] / unit
+
+
+def _of_what(metrics: Mapping[str, Any]) -> str:
+    is_share = metrics["primary"] in LOWER_IS_BETTER and "champion" not in metrics
+    return " of the error of knowing nothing" if is_share else ""
 
 
 def _between(gain: Mapping[str, Any]) -> str:

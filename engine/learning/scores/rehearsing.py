@@ -23,7 +23,8 @@ class Rehearsal:
     Attributes:
         scorer: Itself.
         stage: The last stage, with the columns it reads.
-        raw, said: Its word on the stage's test rows, before and after calibration.
+        raw, said: Its word on the stage's test rows, before and after calibration; no amount is
+            beyond the ceiling, or one wild row would be the whole total and the factor nothing.
     """
 
     candidate: Candidate
@@ -35,13 +36,18 @@ class Rehearsal:
 
 def rehearse(candidate: Candidate, before: Stage, last: Stage, *, is_chance: bool) -> Rehearsal:
     """Train a candidate twice: on the stage before to be calibrated, on the last to be judged."""
+    import numpy as np
+
     earlier = fitted(candidate, before, is_chance=is_chance).predict(before.test)
+    earlier = np.minimum(earlier, ceiling_of(before, is_chance=is_chance))
     calibration = calibrate(
         earlier, before.y_test, is_chance=is_chance, weights=before.test_weights
     )
     predictor = fitted(candidate, last, is_chance=is_chance)
-    scorer = Scorer(predictor, calibration, ceiling_of(last, is_chance=is_chance))
-    return Rehearsal(candidate, scorer, last, predictor.predict(last.test), scorer.read(last.test))
+    ceiling = ceiling_of(last, is_chance=is_chance)
+    scorer = Scorer(predictor, calibration, ceiling)
+    raw = np.minimum(predictor.predict(last.test), ceiling)
+    return Rehearsal(candidate, scorer, last, raw, scorer.read(last.test))
 
 
 def premiere(rehearsal: Rehearsal, *, is_chance: bool) -> Scorer:

@@ -30,7 +30,8 @@ class Scorer:
         """Calibrated chances or amounts of rows of shape (n, d)."""
         import numpy as np
 
-        return np.minimum(self.calibration.read(self.predictor.predict(values)), self.ceiling)
+        raw = np.minimum(self.predictor.predict(values), self.ceiling)
+        return np.minimum(self.calibration.read(raw), self.ceiling)
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """As arrays by name."""

@@ -1,15 +1,17 @@
 """Does a person's own hour catch more of what they do than the hour that is best for everybody?
 
-Each act is dealt to one of two halves by lot; hours learnt on one are asked of the other. This is
-of acts as they were counted and not of what a message sent then would earn: that is for an
-experiment to say (docs/learning.md, "Send times").
+Each person's weekdays are dealt to two halves by lot; hours learnt on one are asked of the other.
+Single acts would not do: three clicks of one minute, or a click and the visit it began, would stand
+on both sides, and hours of pure chance would foretell each other. This is of acts as they were
+counted and not of what a message sent then would earn: that is for an experiment to say
+(docs/learning.md, "Send times").
 """
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from engine.learning.refusals import Refused
-from engine.learning.send_times.counts import Counts, HourRows
+from engine.learning.send_times.counts import DAY_HOURS, WEEK_HOURS, Counts, HourRows
 from engine.learning.send_times.learning import WIDTH, learn
 
 if TYPE_CHECKING:
@@ -71,18 +73,20 @@ def judge(
     rng: "np.random.Generator",
     free: HourRows | None = None,
 ) -> Judgement:
-    """Learn on one half of the acts and look at the other.
+    """Learn on one half of the weekdays and look at the other.
 
     Args:
         min_events: As it will be learnt with; on a half, half of it.
-        rng: Deals the acts.
+        rng: Deals the weekdays.
     Raises:
         Refused: If too few people have acts in both halves.
     """
     import numpy as np
 
-    first, second = _dealt(answers, rng)
-    free_first, free_second = (None, None) if free is None else _dealt(free, rng)
+    ids = np.unique(answers.ids if free is None else np.concatenate([answers.ids, free.ids]))
+    is_first = rng.random((len(ids), WEEK_HOURS // DAY_HOURS)) < 0.5
+    first, second = _dealt(answers, ids, is_first)
+    free_first, free_second = (None, None) if free is None else _dealt(free, ids, is_first)
     found = learn(first, min_events=max(1, min_events // 2), free=free_first)
     unseen = Counts.of(second, free_second, width=WIDTH)
     at = np.minimum(np.searchsorted(unseen.ids, found.ids), len(unseen.ids) - 1)
@@ -115,13 +119,17 @@ class _Rows:
     sends: "NDArray[np.float64]"
 
 
-def _dealt(rows: HourRows, rng: "np.random.Generator") -> tuple[_Rows, _Rows]:
-    """Each act to one of two halves; what was sent belongs to both."""
+def _dealt(
+    rows: HourRows, ids: "NDArray[np.int64]", is_first: "NDArray[np.bool_]"
+) -> tuple[_Rows, _Rows]:
+    """The acts of each weekday of each person to one of two halves; what was sent to both."""
     import numpy as np
 
-    acts = np.asarray(rows.acts)
-    mine = rng.binomial(np.floor(acts).astype(np.int64), 0.5).astype(np.float64)
+    acts, hours = np.asarray(rows.acts), np.asarray(rows.hours, dtype=np.int64)
+    if len(hours) and not (hours.min() >= 0 and hours.max() < WEEK_HOURS):
+        raise ValueError("an hour of the week lies between 0 and 167; 0 is Monday, 0 to 1 o'clock")
+    mine = np.where(is_first[np.searchsorted(ids, rows.ids), hours // DAY_HOURS], acts, 0.0)
     return (
         _Rows(rows.ids, rows.hours, mine, rows.sends),
-        _Rows(rows.ids, rows.hours, np.floor(acts) - mine, rows.sends),
+        _Rows(rows.ids, rows.hours, acts - mine, rows.sends),
     )

@@ -1,0 +1,98 @@
+"""`antiphon recommend`: what a recommender would show one person now, and why."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from engine.learning.picking import Shown
+
+HELP: Final = "what a recommender would show one person now, and why"
+EXAMPLE: Final = """\
+example: antiphon recommend also-bought u1 -n 4 --dir shop
+example: antiphon recommend also-bought u1 --explain --dir shop"""
+
+N_MAX: Final = 100
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("model", metavar="MODEL", help="a recommender of models/*.yaml")
+    parser.add_argument("profile", metavar="ID", help="their user id or anonymous id")
+    parser.add_argument("-n", type=int, default=10, metavar="N", help="so many; default: 10")
+    parser.add_argument(
+        "--exclude", action="append", default=[], choices=("purchased", "out_of_stock"),
+        help="hide this, too, as a step may ask; may be given twice",
+    )  # fmt: skip
+    parser.add_argument(
+        "--explain", action="store_true", help="show what was left out on the way, and why"
+    )
+    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 when something would be shown, 1 when nothing would."""
+    from campaigns.models import RecommenderModel
+    from engine.core.model.effects import PickAsk
+    from engine.core.model.instants import ProfileId
+    from engine.learning.picking import Picker
+    from engine.learning.refreshing import kind_of, known
+    from engine.opened import opened
+    from engine.reading import find_profile
+    from engine.steady import present
+
+    if not 1 <= arguments.n <= N_MAX:
+        raise UsageError(f"-n {arguments.n}: write a number from 1 to {N_MAX}")
+    with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
+        playbook = it.playbook()
+        model, _ = known(playbook, arguments.model)
+        if not isinstance(model, RecommenderModel):
+            raise UsageError(f'"{model.name}" is a {kind_of(model)}, not a recommender')
+        profile = find_profile(connection, arguments.profile, kinds=("user", "anonymous"))
+        if profile is None:
+            raise UsageError(f'there is no profile with the id "{arguments.profile}"')
+        ask = PickAsk(
+            ProfileId(profile), model.name, arguments.n, 0, tuple(arguments.exclude), (), present()
+        )
+        found = Picker().shown(connection, playbook, ask)
+    if arguments.json:
+        print(json.dumps(_plain(arguments.profile, model.name, found)))
+    else:
+        print("\n".join(_lines(arguments.profile, model.name, found, arguments.explain)))
+    return int(not found.rows)
+
+
+def _plain(profile: str, model: str, found: "Shown") -> dict[str, Any]:
+    return {
+        "profile": profile,
+        "model": model,
+        "run": found.run or None,
+        "is_stale": found.is_stale,
+        "is_personal": found.is_personal,
+        "picks": found.rows,
+        "left_out": dict(found.why_not),
+    }
+
+
+def _lines(profile: str, model: str, found: "Shown", is_explained: bool) -> list[str]:
+    lines = []
+    if not found.run:
+        lines.append(f"{model} was never trained; train it: antiphon model train {model}")
+    elif found.is_stale:
+        lines.append(f"{model} is stale: run {found.run} is no longer asked, its fallbacks are")
+    elif not found.is_personal:
+        lines.append(f"{profile} may not be profiled: they are shown what everybody is")
+    width = max((len(str(row["id"])) for row in found.rows), default=0)
+    for rank, row in enumerate(found.rows, start=1):
+        title = f"  {row['title']}" if row.get("title") else ""
+        why = f"  {row['reason']}" if row["reason"] else ""
+        lines.append(f"{rank:>3}  {row['id']:<{width}}{title}  [{row['source']}]{why}")
+    if not found.rows:
+        lines.append("nothing would be shown")
+    if is_explained:
+        lines += [f"  left out: {item} ({why})" for item, why in sorted(found.why_not.items())]
+    return lines

@@ -1,0 +1,26 @@
+"""Takes people out of what was learnt: their scores at once, their part in models by a deadline.
+
+What a model holds of one person, a weight in a sum over thousands, goes with its next training,
+which reads nobody who was erased. Until then the run says by when (`retrain_by`); a week before,
+the next run is read even if it is not better; past it a model that cannot be trained is withdrawn
+(`registry`, `refreshing`).
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from engine.core.model.instants import DAY, Instant
+from engine.store import models
+from engine.store.connection import Connection
+
+RETRAIN_WITHIN: Final = 30 * DAY
+
+
+def forget(connection: Connection, profile_ids: Sequence[int], *, now: Instant) -> list[str]:
+    """Delete what models say of these profiles; give the models that must be trained again."""
+    for profile_id in profile_ids:
+        connection.execute("DELETE FROM model_score WHERE profile_id = ?", (profile_id,))
+    rows = connection.execute("SELECT DISTINCT model FROM model_artifact ORDER BY model")
+    names = [str(row[0]) for row in rows]
+    models.demand_retraining(connection, names, by=now + RETRAIN_WITHIN)
+    return names

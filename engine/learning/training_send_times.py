@@ -1,0 +1,65 @@
+"""Trains a `send_time:` model: the hour of the day at which each person acts."""
+
+from campaigns.models import SendTimeModel
+from engine.learning.history import history, reading_of
+from engine.learning.lessons import Lesson, data_hash
+from engine.learning.material import Material
+from engine.learning.refusals import Refused
+from engine.learning.send_times import HourRows, Judgement, judge
+from engine.learning.send_times import learn as learnt
+
+
+def learn(material: Material, model: SendTimeModel) -> Lesson:
+    """Learn everybody's hour as of the material's instant.
+
+    Raises:
+        Refused: If nobody acted often enough.
+    """
+    reading = reading_of(material.playbook.workspace)
+    with history(
+        material.connection, as_of=material.as_of, learning=material.learning, reading=reading
+    ) as past:
+        answers = past.hours(model.events, has_sessions=False, zone=material.zone)
+        visits = (
+            past.hours((), has_sessions=True, zone=material.zone) if model.has_sessions else None
+        )
+    found = learnt(answers, min_events=model.min_events, free=visits)
+    values = {
+        profile: (share, label)
+        for profile, share, label in zip(
+            found.ids.tolist(), found.shares.tolist(), found.labels(), strict=True
+        )
+    }
+    sure = float(found.confidence.mean())
+    judged = _judged(material, model, answers, visits)
+    told = judged.metrics() if judged is not None else {"primary": {}, "figures": []}
+    unjudged = "too few act often enough to tell whether their own hours are better than one"
+    return Lesson(
+        artifact=found.artifact(),
+        is_better=judged is None or judged.is_better,
+        verdict=f"{len(values):,} people have an hour of their own; everybody's is "
+        f"{found.fallback:02d}:00; {unjudged if judged is None else judged.why}",
+        metrics={
+            "primary": told["primary"] or {"name": "mean confidence", "value": sure},
+            "figures": [
+                *told["figures"],
+                {"name": "mean confidence", "value": sure},
+                {"name": "people with an hour", "value": len(values)},
+                {"name": "acts learnt from", "value": float(found.n_acts.sum())},
+            ],
+            "hours": [round(float(it), 6) for it in found.prior.tolist()],
+            "fallback": found.fallback,
+        },
+        data_hash=data_hash(answers.ids, answers.hours, answers.acts, answers.sends),
+        values=values,
+    )
+
+
+def _judged(
+    material: Material, model: SendTimeModel, answers: HourRows, visits: HourRows | None
+) -> Judgement | None:
+    """Whether own hours catch more than everybody's; None where too few can be asked."""
+    try:
+        return judge(answers, min_events=model.min_events, rng=material.rng(), free=visits)
+    except Refused:
+        return None

@@ -1,0 +1,103 @@
+"""Looks again at what a recommender picked, when the message that shows it is made at last.
+
+It may have waited for hours: what has sold out since, or was bought, gives way to the spares that
+were kept with it, or to what the recommender says now. What is shown is written back to the
+message, whose links are looked up in it later. A message that may have arrived already stays as it
+was.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from engine.core.journeys.recommend import NOTES
+from engine.core.model.effects import PickAsk
+from engine.core.model.instants import MINUTE, Instant, ProfileId
+from engine.learning.picking import Picker
+from engine.release.playbook import Playbook
+from engine.store.connection import Connection
+from engine.store.queue import Queued
+
+FRESH_FOR: Final = MINUTE
+"""What was picked so lately is not looked at again."""
+
+_object: Final = msgspec.json.Decoder(dict[str, Any])
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Lacking(Exception):
+    """Too few picks are left to be shown; the words go into the message's row."""
+
+
+def repicked(
+    connection: Connection, playbook: Playbook, it: Queued, *, picker: Picker, now: Instant
+) -> str:
+    """The message's context with picks that can be had now; the same text if nothing changes.
+
+    Raises:
+        Lacking: If fewer are left than the journey asked for, and it skips the message then.
+    """
+    if f'"{NOTES}"' not in it.context:
+        return it.context
+    context = _object.decode(it.context)
+    notes: Mapping[str, Any] = context.get(NOTES) or {}
+    is_changed = False
+    for name, note in notes.items():
+        shown = context.get(name)
+        # What a test gave instead of a recommender has no run, and stays.
+        if not isinstance(shown, list) or not any("run" in row for row in shown):
+            continue
+        if _is_fresh(note, now):
+            continue
+        ask = _ask(it, note, now)
+        ids = [str(row["id"]) for row in (*shown, *note.get("spares", ()))]
+        gone = picker.still(connection, playbook, ask, ids)
+        if not any(str(row["id"]) in gone for row in shown):
+            continue
+        left = _left(shown, note.get("spares", ()), gone, ask.n)
+        if len(left) < ask.n:
+            left = _filled(left, picker.pick(connection, playbook, ask), ask.n)
+        if len(left) < ask.n and note.get("if_fewer") == "skip":
+            raise Lacking(f"fewer than {ask.n} picks of {ask.model} can still be had")
+        context[name] = [] if len(left) < ask.n and note.get("if_fewer") == "hide" else left
+        is_changed = True
+    return _encode(context).decode() if is_changed else it.context
+
+
+def _ask(it: Queued, note: Mapping[str, Any], now: Instant) -> PickAsk:
+    return PickAsk(
+        ProfileId(it.profile_id),
+        str(note["model"]),
+        int(note["n"]),
+        int(note["n"]),
+        tuple(note.get("exclude", ())),
+        tuple(note.get("items", ())),
+        now,
+    )
+
+
+def _left(
+    shown: Sequence[dict[str, Any]],
+    spares: Sequence[dict[str, Any]],
+    gone: Mapping[str, str],
+    n: int,
+) -> list[dict[str, Any]]:
+    """What was shown and can still be had, then spares, each once."""
+    return [row for row in (*shown, *spares) if str(row["id"]) not in gone][:n]
+
+
+def _filled(
+    left: list[dict[str, Any]], fresh: Sequence[dict[str, Any]], n: int
+) -> list[dict[str, Any]]:
+    have = {str(row["id"]) for row in left}
+    return (left + [row for row in fresh if str(row["id"]) not in have])[:n]
+
+
+def _is_fresh(note: Mapping[str, Any], now: Instant) -> bool:
+    try:
+        picked = datetime.fromisoformat(str(note["at"])).timestamp() * 1_000_000
+    except (KeyError, ValueError):
+        return False
+    return now - picked < FRESH_FOR
