@@ -20,7 +20,14 @@ from scipy.sparse import csr_array
 from campaigns.models import Exclusions, RecommenderModel
 from engine.core.model.instants import DAY
 from engine.learning.artifact import pack, unpack
-from engine.learning.recommenders import Recommender, exclusion, train
+from engine.learning.recommenders import (
+    Recommender,
+    artifact_of,
+    everybody,
+    exclusion,
+    recommender_of,
+    train,
+)
 from engine.learning.recommenders.batches import top_by_factors
 from engine.learning.recommenders.splitting import Part
 from engine.learning.recommenders.svd import library_trainset
@@ -124,11 +131,11 @@ def trained(rows: Part, kind: Any, rng: np.random.Generator) -> Recommender:
     bought = Part(rows.user_ids, rows.items, np.full(len(rows.items), 5.0), rows.times)
     found, wall, cpu = timed(lambda: train(bought, catalog, model, now=NOW, rng=rng))
     print(f"{kind}: trained in {wall:.1f} s ({cpu:.1f} s of CPU), peak {peak():,} MB", end="")
-    data, packing, _ = timed(lambda: pack(found.artifact()))
-    kept, reading, _ = timed(lambda: Recommender.of(unpack(data)))
+    data, packing, _ = timed(lambda: pack(artifact_of(found)))
+    kept, reading, _ = timed(lambda: recommender_of(unpack(data)))
     print(f"; kept in {packing:.1f} s as {len(data) / 1e6:.0f} MB, read in {reading:.1f} s", end="")
     if kind == "collaborative":
-        _, wall, _ = timed(lambda: kept.batch(bought, n=10, now=NOW))
+        _, wall, _ = timed(lambda: everybody(kept, bought, n=10, now=NOW))
         print(f"; top 10 for everyone, events to lists, {wall:.1f} s, peak {peak():,} MB", end="")
     print()
     decisions(kept, bought, catalog, model, rng)

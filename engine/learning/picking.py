@@ -21,6 +21,7 @@ from engine.core.model.effects import PickAsk
 from engine.core.model.instants import Instant
 from engine.learning.history.people import may_be_profiled
 from engine.learning.recommenders.exclusions import Exclusion, exclusion
+from engine.learning.recommenders.keeping import recommender_of
 from engine.learning.recommenders.recommender import Pick, Recommender
 from engine.learning.remembering import deeds, purchased
 from engine.release.playbook import Playbook
@@ -188,7 +189,7 @@ def _load(
     if not rows:
         return None
     artifact = unpack(models.artifact(connection, model, run))
-    return run, Recommender.of(artifact), artifact.schema.get(ROWS)
+    return run, recommender_of(artifact), artifact.schema.get(ROWS)
 
 
 def _exclusion(

@@ -8,7 +8,7 @@ from engine.learning.artifact import Artifact
 from engine.learning.history import history, reading_of
 from engine.learning.lessons import Lesson, data_hash
 from engine.learning.material import Material
-from engine.learning.recommenders.recommender import Recommender
+from engine.learning.recommenders.keeping import artifact_of, recommender_of
 from engine.learning.recommenders.reporting import page
 from engine.learning.recommenders.settling import settle
 
@@ -46,11 +46,11 @@ def learn(material: Material, model: RecommenderModel) -> Lesson:
         sensitive=sensitive,
         segments=segments,
         first_seen=items.first_seen,
-        before=None if before is None else Recommender.of(before),
+        before=None if before is None else recommender_of(before),
         champion=None if material.champion is None else material.champion.about.metrics,
     )
     trained = found.recommender
-    kept = trained.artifact()
+    kept = artifact_of(trained)
     told = {} if model.items is None else {ROWS: {name: dict(row) for name, row in rows.items()}}
     return Lesson(
         artifact=Artifact(kept.arrays, {**kept.schema, **told}),

@@ -9,7 +9,15 @@ from campaigns.models import Exclusions
 from engine.core.errors import StoreError
 from engine.core.model.instants import DAY
 from engine.learning.artifact import Artifact, pack, unpack
-from engine.learning.recommenders import Pick, Recommender, exclusion, reason_words, train
+from engine.learning.recommenders import (
+    Pick,
+    artifact_of,
+    everybody,
+    exclusion,
+    reason_words,
+    recommender_of,
+    train,
+)
 from engine.learning.recommenders.recommender import Because
 from tests.learning.recommender_shop import (
     NOW,
@@ -104,7 +112,7 @@ def test_without_taste_the_declared_chain_is_all_there_is() -> None:
     picks = plain.recommend(BOUGHT, n=4, exclude=(), now=NOW)
     assert picks[0].source == "new"
     assert {it.source for it in picks} <= {"new", "popular"}
-    assert len(pack(plain.artifact())) < len(pack(known.artifact()))
+    assert len(pack(artifact_of(plain))) < len(pack(artifact_of(known)))
 
 
 def test_editors_may_choose_what_the_model_never_saw() -> None:
@@ -206,17 +214,17 @@ def test_a_recommender_that_was_kept_answers_as_it_did(kind: str) -> None:
     known = train(rows, catalog(), model, now=NOW, rng=np.random.default_rng(1),
                   segments=dict.fromkeys(range(20), "fans"))  # fmt: skip
 
-    kept = Recommender.of(unpack(pack(known.artifact())))
+    kept = recommender_of(unpack(pack(artifact_of(known))))
 
     for history in ([], BOUGHT, [("toys-1", 4.0, NOW)]):
         asked = {"n": 8, "exclude": {"tea-2"}, "now": NOW, "segment": "fans"}
         assert kept.recommend(history, **asked) == known.recommend(history, **asked)  # type: ignore[arg-type]
-    assert pack(kept.artifact()) == pack(known.artifact())
+    assert pack(artifact_of(kept)) == pack(artifact_of(known))
 
 
 def test_an_artifact_of_another_form_is_refused_in_words() -> None:
     with pytest.raises(StoreError, match=r"is clusters/1, not recommender/1\. Train it again"):
-        Recommender.of(Artifact({}, {"form": "clusters/1"}))
+        recommender_of(Artifact({}, {"form": "clusters/1"}))
 
 
 @pytest.mark.parametrize("kind", ["collaborative", "hybrid", "svd"])
@@ -226,14 +234,14 @@ def test_lists_for_everybody_are_those_of_one_at_a_time(kind: str) -> None:
     known = train(rows, catalog(), model, now=NOW, rng=np.random.default_rng(1))
     known = replace(known, settings=replace(known.settings, fallback=()))
 
-    everybody = known.batch(rows, n=5, now=NOW)
+    all_of_them = everybody(known, rows, n=5, now=NOW)
 
-    for row, user in enumerate(everybody.users.tolist()):
+    for row, user in enumerate(all_of_them.users.tolist()):
         mine = rows.user_ids == user
         history = list(zip(rows.items[mine], rows.weights[mine], rows.times[mine].tolist(),
                            strict=True))  # fmt: skip
         alone = known.recommend(history, n=5, exclude=set(rows.items[mine]), now=NOW)
-        numbers = [it for it in everybody.lists.items[row].tolist() if it >= 0]
+        numbers = [it for it in all_of_them.lists.items[row].tolist() if it >= 0]
         assert [known.names[it] for it in numbers] == [it.item for it in alone]
 
 

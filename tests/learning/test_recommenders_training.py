@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.learning.artifact import pack
-from engine.learning.recommenders import train
+from engine.learning.recommenders import artifact_of, train
 from engine.learning.recommenders.splitting import Part
 from engine.learning.refusals import Refused
 from tests.learning.recommender_shop import (
@@ -22,7 +22,7 @@ from tests.learning.recommender_shop import (
 
 def bytes_of(rows: Part, *, seed: int = 1, **changes: object) -> bytes:
     found = train(rows, catalog(), a_model(**changes), now=NOW, rng=np.random.default_rng(seed))
-    return pack(found.artifact())
+    return pack(artifact_of(found))
 
 
 def without(rows: Part, user: int) -> Part:

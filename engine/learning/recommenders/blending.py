@@ -5,7 +5,7 @@ weight is the largest whose lists are not worse than the best weight's by more t
 error of the difference.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -52,10 +52,13 @@ def content_weight(
     rng: "np.random.Generator",
     sensitive: Collection[str],
     items_max: int,
+    train: Callable[..., Recommender],
 ) -> Blend:
-    """The weight for a hybrid over these interactions."""
-    from engine.learning.recommenders.training import train
+    """The weight for a hybrid over these interactions.
 
+    Args:
+        train: `training.train`, for what was known earlier.
+    """
     cut = split(interactions, now=now)
     asked = _asked(cut, model, rng) if cut else []
     few = f"content counts {USUAL:.0%}: too few people came back to choose the weight by"

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from engine.learning.artifact import Artifact
-    from engine.learning.recommenders.everybody import Everybody
-    from engine.learning.recommenders.likings import Interactions
 
 PERSONAL: Final = ("collaborative", "content", "hybrid")
 """Sources that read what the person did; the others are fallbacks, by the names of the YAML."""
@@ -198,33 +195,10 @@ class Recommender:
             return fused(found[0], found[1], weight=settings.content_weight)
         return found[0] if found else np.full(len(self.items), -np.inf)
 
-    def batch(self, interactions: "Interactions", *, n: int, now: Instant) -> "Everybody":
-        """The n best for everyone who did anything, without what they did; no fallbacks."""
-        from engine.learning.recommenders.everybody import everybody
-
-        return everybody(self, interactions, n=n, now=now)
-
     def without_taste(self) -> "Recommender":
         """The declared chain alone: what is served where taste was not worth it, or not learnt."""
         settings = replace(self.settings, kind="popular")
         return replace(self, settings=settings, collaborative=None, content=None)
-
-    def artifact(self) -> "Artifact":
-        """Arrays and a schema; see `keeping`."""
-        from engine.learning.recommenders.keeping import artifact_of
-
-        return artifact_of(self)
-
-    @staticmethod
-    def of(artifact: "Artifact") -> "Recommender":
-        """The recommender that was kept, which answers as it did.
-
-        Raises:
-            StoreError: If it is of another form.
-        """
-        from engine.learning.recommenders.keeping import recommender_of
-
-        return recommender_of(artifact)
 
     @cached_property
     def names(self) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from campaigns.models import RecommenderModel
 from engine.core.model.instants import Instant
 from engine.learning.recommenders.arrivals import arrivals
+from engine.learning.recommenders.blending import content_weight
 from engine.learning.recommenders.content import Content, Row, fit_content
 from engine.learning.recommenders.ease import ITEMS_MAX, damped, fit_ease
 from engine.learning.recommenders.engines import ByContent, Ease, Svd
@@ -92,11 +93,10 @@ def train(
     )  # fmt: skip
     if model.kind != "hybrid":
         return trained
-    from engine.learning.recommenders.blending import content_weight
-
     chosen = content_weight(
-        interactions, items, model, now=now, rng=rng, sensitive=sensitive, items_max=items_max
-    )
+        interactions, items, model, now=now, rng=rng, sensitive=sensitive, items_max=items_max,
+        train=train,
+    )  # fmt: skip
     weighed = replace(trained.settings, content_weight=chosen.weight)
     return replace(trained, settings=weighed, notes=(*trained.notes, chosen.why))
 
