@@ -1,8 +1,8 @@
 """Items for people: trained on what people did, asked one person at a time, judged by the future.
 
 `train` gives a `Recommender` (or raises `Refused`), `Recommender.recommend` gives `Pick`s with
-their source and reason, `everybody` lists for all; `artifact_of` keeps one. `evaluate` says how good
-the lists are and `judge` whether to serve them; `settle` does all of it, as a refresh does.
+their source and reason, `everybody` lists for all; `artifact_of` keeps one. `evaluate` says how
+good the lists are, `judge` whether to serve them; `settle` does all of it, as a refresh does.
 Pure on arrays: the log is read by `engine.learning.history`, kept by `engine.learning.registry`.
 Begin with `recommender`; then `training`, `engines`, `choosing`, `evaluation`.
 """
