@@ -138,6 +138,16 @@ class Serving:
             told = stat.read().rpartition(")")[2].split()
         return (int(told[11]) + int(told[12])) / os.sysconf("SC_CLK_TCK")
 
+    def peak_mb(self) -> float:
+        """The most memory that the server has held so far."""
+        told = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.findall(r"VmHWM:\s+(\d+) kB", told)[0]) / 1024
+
+    def own_mb(self) -> float:
+        """What the server holds now, without pages of files that it has mapped."""
+        told = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(re.findall(r"RssAnon:\s+(\d+) kB", told)[0]) / 1024
+
     def stop(self) -> None:
         self._process.terminate()
         self._process.wait(timeout=60)

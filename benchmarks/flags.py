@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 import uvloop
@@ -54,7 +55,7 @@ def main() -> int:
           f"load {os.getloadavg()[0]:.0f}, {CONNECTIONS} connections")  # fmt: skip
     folder = Path(tempfile.mkdtemp(prefix="antiphon-bench-"))
     try:
-        key = _a_flag_shop(folder / "shop")
+        key = a_flag_shop(folder / "shop")
         server = Serving(folder / "shop")
         try:
             _check(server.port, key)
@@ -68,8 +69,8 @@ def main() -> int:
     return 0
 
 
-def _a_flag_shop(folder: Path) -> str:
-    """The shop of 2,000 people with the experiments applied; a server key."""
+def a_flag_shop(folder: Path, *, more: Mapping[str, str] | None = None) -> str:
+    """The shop of 2,000 people with the experiments applied, and more of them; a server key."""
     a_shop(folder, "{provider: sandbox, from: shop@example.com}", n_messages=1, provider="x")
     for name in ("experiments", "segments"):
         (folder / name).mkdir(exist_ok=True)
@@ -79,9 +80,9 @@ def _a_flag_shop(folder: Path) -> str:
     metric = next((folder / "metrics").iterdir()).read_text()
     name = re.search(r"(?m)^metric: (\S+)", metric)
     assert name is not None
-    for each, more in EXPERIMENTS.items():
+    for each, about in {**EXPERIMENTS, **(more or {})}.items():
         text = f"experiment: {each}\nvariants: {VALUES}\nmetrics: {{primary: {name[1]}}}\n"
-        (folder / "experiments" / f"{each}.yaml").write_text(text + more)
+        (folder / "experiments" / f"{each}.yaml").write_text(text + about)
     subprocess.run([sys.executable, "-m", "engine.cli", "apply", str(folder)], check=True)
     with opened(folder) as it, it.database.write() as connection:
         key: str = keys.create(

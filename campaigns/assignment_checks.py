@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from campaigns.conditions import Conditions
-from campaigns.experiment_plans import Located, Served
+from campaigns.experiment_plans import Found, Located, Served
 from campaigns.experiments import compile_where
 from campaigns.metric_forms import NOT_OF_ONE_UNIT
 from campaigns.problems import advice
@@ -16,7 +16,7 @@ from experiments.errors import AssignmentError
 _VERSIONS: Mapping[str, HashVersion] = {"2": 2, "s256": "s256", "1": 1}
 
 
-def check_assignment(found: Located | Served, conditions: Conditions) -> None:
+def check_assignment(found: Found, conditions: Conditions) -> None:
     """Report what of one experiment could not be assigned or would mean nothing."""
     _check_unit(found, conditions)
     _check_hash(found, conditions)
@@ -34,7 +34,7 @@ def check_assignment(found: Located | Served, conditions: Conditions) -> None:
             conditions.known("programme", programme, programmes, found.file)
 
 
-def check_requirements(experiments: Mapping[str, Located | Served], conditions: Conditions) -> None:
+def check_requirements(experiments: Mapping[str, Found], conditions: Conditions) -> None:
     """Report requirements of what does not exist, and experiments that wait for each other."""
     wanted: dict[str, list[str]] = {}
     for name, found in experiments.items():
@@ -95,14 +95,14 @@ def _longest(name: str, wanted: Mapping[str, list[str]], path: tuple[str, ...]) 
     return longest
 
 
-def _file_of(found: Located | Served, key: str) -> str:
+def _file_of(found: Found, key: str) -> str:
     """The file in which a key of the plan stands."""
     if isinstance(found, Located) and getattr(found.step, key, None) is None and found.plan:
         return found.plan.file
     return found.file
 
 
-def _check_unit(found: Located | Served, conditions: Conditions) -> None:
+def _check_unit(found: Found, conditions: Conditions) -> None:
     unit = found.given("unit")
     if unit is None:
         return
@@ -139,7 +139,7 @@ def _check_trait(path: Text, what: str, file: str, conditions: Conditions) -> No
         )
 
 
-def _check_hash(found: Located | Served, conditions: Conditions) -> None:
+def _check_hash(found: Found, conditions: Conditions) -> None:
     plan, file, line = found.plan, _file_of(found, "hash"), found.name.line
     version = str(found.given("hash") or "2")
     is_imported = bool(plan and plan.imported)
@@ -176,7 +176,7 @@ def _check_hash(found: Located | Served, conditions: Conditions) -> None:
         conditions.report(file, line, version, f"{error}.")
 
 
-def _check_variants_named(found: Located | Served, conditions: Conditions) -> None:
+def _check_variants_named(found: Found, conditions: Conditions) -> None:
     """Variants that are named somewhere else: by hand, or as the winner."""
     names = {str(name) for name in found.variants}
     for unit, variant in (found.given("forced") or {}).items():
@@ -209,7 +209,7 @@ def _check_variants_named(found: Located | Served, conditions: Conditions) -> No
         )
 
 
-def _check_bandit(found: Located | Served, conditions: Conditions) -> None:
+def _check_bandit(found: Found, conditions: Conditions) -> None:
     bandit = found.bandit
     if bandit is None:
         return
@@ -244,7 +244,7 @@ def _check_bandit(found: Located | Served, conditions: Conditions) -> None:
     _check_learnable(found, conditions)
 
 
-def _check_learnable(found: Located | Served, conditions: Conditions) -> None:
+def _check_learnable(found: Found, conditions: Conditions) -> None:
     """A bandit's metrics are final for each unit alone, or nobody can learn from it or read it."""
     if found.bandit is None:
         return
@@ -268,7 +268,7 @@ def _check_learnable(found: Located | Served, conditions: Conditions) -> None:
             conditions.report(file, name.line, str(name), said)
 
 
-def _check_dimensions(found: Located | Served, conditions: Conditions) -> None:
+def _check_dimensions(found: Found, conditions: Conditions) -> None:
     """What units may be told apart by must be known, and known of a person."""
     file = _file_of(found, "analysis")
     for path in found.analysis.dimensions:

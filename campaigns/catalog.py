@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from io import StringIO
 from pathlib import PurePosixPath
 from typing import Final
@@ -50,6 +50,11 @@ class CatalogFile:
 
     file: str
     rows: tuple[dict[str, Value], ...] = field(repr=False)
+
+    @cached_property
+    def by_id(self) -> dict[str, dict[str, Value]]:
+        """The rows by their id."""
+        return {str(row["id"]): row for row in self.rows}
 
 
 def catalog_name(path: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
+from campaigns.caps import cap_notices, check_caps
 from campaigns.channel_checks import check_channels
 from campaigns.compile import compile_campaign, compile_segment_files, references
 from campaigns.conditions import Conditions
@@ -79,21 +80,7 @@ def _check_settings(conditions: Conditions) -> None:
             )
     check_channels(conditions)
     check_schedules(conditions, file=SETTINGS_FILE)
-    kinds = conditions.workspace.channel_kinds
-    topics = {str(name) for name in settings.topics}
-    for cap in settings.caps:
-        if cap.channel is not None:
-            conditions.known("kind of channel", cap.channel, kinds, SETTINGS_FILE)
-        if cap.topic is not None and conditions.known("topic", cap.topic, topics, SETTINGS_FILE):
-            topic = settings.topics[cap.topic]
-            if topic.transactional:
-                conditions.report(
-                    SETTINGS_FILE,
-                    cap.topic.line,
-                    str(cap.topic),
-                    f'the topic "{cap.topic}" is transactional, and so is never capped. Delete '
-                    "this cap.",
-                )
+    check_caps(conditions)
 
 
 def _check_campaign(conditions: Conditions, form: CampaignFile) -> None:
@@ -246,6 +233,7 @@ def _notices(workspace: Workspace) -> Iterator[Problem]:
         message = "no template uses this. Delete it, or write its name into one."
         yield Problem(path, 0, path, message)
     yield from experiment_notices(workspace)
+    yield from cap_notices(workspace)
     yield from mention_notices(workspace)
     for found in located(workspace):
         for name, variant in found.step.variants.items():

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from msgspec import structs, to_builtins
 
+from campaigns.caps import compile_caps
 from campaigns.condition_forms import (
     AllForm,
     AnyForm,
@@ -41,7 +42,6 @@ from campaigns.workspace import Workspace
 from engine.core.model.campaigns import (
     ApiTrigger,
     Campaign,
-    Cap,
     DateTrigger,
     EventTrigger,
     Experiment,
@@ -131,7 +131,7 @@ def compile_workspace(
         topics=_topics(settings),
         rooms=frozenset(str(name) for name, form in settings.channels.items() if form.is_room),
         templates=dict(templates),
-        caps=_caps(settings),
+        caps=compile_caps(settings),
         quiet_hours=_quiet_hours(settings),
         collect=settings.collect or 0,
         consent_unknown=settings.consent.unknown,
@@ -374,18 +374,6 @@ def _topics(settings: SettingsForm) -> dict[str, Topic]:
         )
         for name, form in settings.topics.items()
     }
-
-
-def _caps(settings: SettingsForm) -> tuple[Cap, ...]:
-    return tuple(
-        Cap(
-            form.max,
-            form.per,
-            str(form.channel) if form.channel else None,
-            str(form.topic) if form.topic else None,
-        )
-        for form in settings.caps
-    )
 
 
 def _quiet_hours(settings: SettingsForm) -> QuietHours | None:

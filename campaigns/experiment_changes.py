@@ -22,10 +22,13 @@ def experiments_changed(old: Workspace | None, new: Workspace) -> Iterator[Chang
     for name in sorted({*before, *after}):
         if name not in before:
             weights = ", ".join(f"{arm} {share}" for arm, share in _shares(after[name]))
-            yield Change("+", "experiment", name, (weights,), opens_phase=True)
+            yield Change("+", _construct(after[name]), name, (weights,), opens_phase=True)
         elif name not in after:
-            yield Change("-", "experiment", name, ("its phase ends; what it gathered stays",))
+            yield Change(
+                "-", _construct(before[name]), name, ("its phase ends; what it gathered stays",)
+            )
         else:
+            construct = _construct(after[name])
             reasons = _design_changes(before[name], after[name])
             was, now = coverage_before[name], coverage_after[name]
             if now["coverage"] < was["coverage"]:
@@ -34,7 +37,7 @@ def experiments_changed(old: Workspace | None, new: Workspace) -> Iterator[Chang
                 )
             if reasons:
                 reasons.append("a new phase opens: only profiles never exposed will see it")
-                yield Change("~", "experiment", name, tuple(reasons), opens_phase=True)
+                yield Change("~", construct, name, tuple(reasons), opens_phase=True)
                 continue
             kept: list[str] = []
             if now["coverage"] > was["coverage"]:
@@ -45,9 +48,11 @@ def experiments_changed(old: Workspace | None, new: Workspace) -> Iterator[Chang
                     kept += changed(key, was[key], now[key])
             kept += _state_changes(was, now)
             if kept:
-                yield Change(
-                    "~", "experiment", name, (*kept, "the phase and everyone's variant stay")
-                )
+                yield Change("~", construct, name, (*kept, "the phase and everyone's variant stay"))
+
+
+def _construct(design: Mapping[str, Any]) -> str:
+    return "cap" if "cap" in design else "experiment"
 
 
 def _state_changes(was: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
@@ -151,5 +156,6 @@ _RULE_WORDS: Final[Mapping[str, str]] = {
     "is_sticky": "whether clients are told what they saw before changed",
     "programme": "it belongs to another programme",
     "bandit": "how it learns its weights changed",
+    "cap": "what the cap counts changed: its channel, topic or window",
 }
 """The parts of a design that only some experiments have (`experiments.rules_of`), in words."""

@@ -11,7 +11,16 @@ from campaigns.assignment_checks import check_assignment, check_requirements
 from campaigns.conditions import Conditions
 from campaigns.durations import dump_span
 from campaigns.experiment_forms import SERVED_ONLY, ExperimentPlan
-from campaigns.experiment_plans import Located, Served, located, planned, served
+from campaigns.experiment_plans import (
+    Capped,
+    Found,
+    Located,
+    Served,
+    capped,
+    located,
+    planned,
+    served,
+)
 from campaigns.experiments import value_of
 from campaigns.problems import Problem, advice
 from campaigns.reading_notices import reading_notices
@@ -24,7 +33,7 @@ WEEK: Final = 7 * DAY
 def check_experiments(conditions: Conditions) -> None:
     """Report what is wrong with any experiment, alone or beside the others."""
     workspace = conditions.workspace
-    seen: dict[str, Located | Served] = {}
+    seen: dict[str, Found] = {}
     for found in located(workspace):
         name = found.name
         first = seen.get(str(name))
@@ -45,6 +54,9 @@ def check_experiments(conditions: Conditions) -> None:
         seen[str(each.name)] = each
         _check_values(each, conditions)
         _check_judged(each, conditions)
+    for cap in capped(workspace):
+        seen.setdefault(str(cap.name), cap)
+        _check_judged(cap, conditions)
     for name_planned, plan in workspace.experiments.items():
         _check_metrics(plan.metrics, plan.file, conditions)
         if name_planned not in seen:
@@ -220,7 +232,7 @@ def _kind(value: object) -> str:
             return "nothing"
 
 
-def _check_judged(found: Located | Served, conditions: Conditions) -> None:
+def _check_judged(found: Found, conditions: Conditions) -> None:
     line = found.step.line if isinstance(found, Located) else found.name.line
     if all(weight == 0 for weight in found.weights.values()):
         conditions.report(
@@ -229,7 +241,15 @@ def _check_judged(found: Located | Served, conditions: Conditions) -> None:
             "variants",
             "every weight is 0, so nobody can get any variant. Give two of them weight: 1.",
         )
-    if found.metrics is None:
+    if found.metrics is None and isinstance(found, Capped):
+        conditions.report(
+            found.file,
+            line,
+            "metrics",
+            f'what "{found.name}" tries is judged by nothing. Write experiments/{found.name}.yaml: '
+            f"{{experiment: {found.name}, metrics: {{primary: NAME}}}}, or give a campaign a goal.",
+        )
+    elif found.metrics is None:
         conditions.report(
             found.file,
             line,
@@ -241,7 +261,7 @@ def _check_judged(found: Located | Served, conditions: Conditions) -> None:
         conditions.report(found.file, line, "coverage", "a coverage of 0% reaches nobody.")
 
 
-def _check_control(found: Located | Served, conditions: Conditions) -> None:
+def _check_control(found: Found, conditions: Conditions) -> None:
     names = {str(name) for name in found.variants}
     if found.control not in names:
         line = found.step.line if isinstance(found, Located) else found.name.line
@@ -273,7 +293,7 @@ def _check_layer_name(plan: ExperimentPlan, file: str, conditions: Conditions) -
         conditions.known("layer", plan.layer.name, layers, file)
 
 
-def _check_layers(experiments: list[Located | Served], conditions: Conditions) -> None:
+def _check_layers(experiments: list[Found], conditions: Conditions) -> None:
     """Ranges of one layer must not overlap: that no unit is in two of them is its whole point."""
     placed = [it for it in experiments if it.layer is not None and it.state != "stopped"]
     for index, found in enumerate(placed):

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import to_builtins
 
@@ -17,8 +17,9 @@ from campaigns.analysis_forms import AnalysisForm, MetricsForm
 from campaigns.experiment_forms import AllocationForm, LayerForm
 from campaigns.reading import Text
 from campaigns.schema import CampaignFile, ExperimentFile
+from campaigns.settings_forms import CapForm, TriesForm
 from campaigns.step_forms import ExperimentStepForm, SendStep, walk
-from campaigns.workspace import Workspace
+from campaigns.workspace import SETTINGS_FILE, Workspace
 from engine.core.model.campaigns import Bandit, Campaign
 from engine.core.model.steps import Step
 
@@ -157,6 +158,56 @@ class Served(Planned):
         return getattr(self.plan, key)
 
 
+@dataclass(frozen=True)
+class Capped(Planned):
+    """A cap of antiphon.yaml that tries several limits, and its file where it has one.
+
+    Attributes:
+        goals: Of the campaigns: what it is judged by where its file names no metrics.
+    """
+
+    cap: CapForm
+    tries: TriesForm
+    plan: ExperimentFile | None
+    goals: tuple[Text, ...]
+
+    @property
+    def name(self) -> Text:
+        assert self.cap.name is not None
+        return self.cap.name
+
+    @property
+    def file(self) -> str:
+        return SETTINGS_FILE
+
+    @property
+    def limits(self) -> dict[str, int]:
+        """The limit that each variant stands for."""
+        return {f"max-{limit}": limit for limit in self.tries.limits}
+
+    @property
+    def variants(self) -> dict[Text, int | None]:
+        return {Text(name, line=self.cap.line): None for name in self.limits}
+
+    @property
+    def control(self) -> str:
+        return f"max-{self.tries.compared_with}"
+
+    @property
+    def metrics(self) -> MetricsForm | None:
+        said = super().metrics
+        if said is not None or not self.goals:
+            return said
+        return MetricsForm(primary=list(self.goals))
+
+    def given(self, key: str) -> Any:
+        return None if self.plan is None else getattr(self.plan, key)
+
+
+Found: TypeAlias = Located | Served | Capped
+"""An experiment, wherever it is written."""
+
+
 def located(workspace: Workspace) -> Iterator[Located]:
     """Every experiment step of every campaign."""
     for campaign in workspace.campaigns.values():
@@ -168,20 +219,33 @@ def located(workspace: Workspace) -> Iterator[Located]:
 
 def served(workspace: Workspace) -> Iterator[Served]:
     """Every experiment that clients are served; one that a journey has is not."""
-    in_journeys = {str(found.name) for found in located(workspace)}
+    elsewhere = {str(found.name) for found in (*located(workspace), *capped(workspace))}
     for name, plan in workspace.experiments.items():
-        if plan.is_served and name not in in_journeys:
+        if plan.is_served and name not in elsewhere:
             yield Served(plan)
 
 
-def planned(workspace: Workspace) -> Iterator[Located | Served]:
+def capped(workspace: Workspace) -> Iterator[Capped]:
+    """Every cap that tries several limits."""
+    goals: dict[str, Text] = {}
+    for campaign in workspace.campaigns.values():
+        if campaign.goal is not None:
+            goals.setdefault(str(campaign.goal.metric), campaign.goal.metric)
+    for cap in workspace.settings.caps:
+        if cap.tries is not None:
+            plan = workspace.experiments.get(str(cap.name))
+            yield Capped(cap, cap.tries, plan, tuple(goals.values()))
+
+
+def planned(workspace: Workspace) -> Iterator[Found]:
     """Every experiment there is, those of journeys first."""
     yield from located(workspace)
     yield from served(workspace)
+    yield from capped(workspace)
 
 
 def design(
-    found: Located | Served,
+    found: Found,
     *,
     workspace: Workspace,
     campaign: Campaign | None,
@@ -198,6 +262,10 @@ def design(
         "control": found.control,
         "layer": [str(layer.name), layer.from_, layer.to] if layer else None,
     }
+    if isinstance(found, Capped):
+        cap = found.cap
+        counted = [cap.per, str(cap.channel or ""), str(cap.topic or "")]
+        return {**said, "arms": {}, "templates": {}, "cap": counted, **rules}
     if isinstance(found, Served) or campaign is None:
         return {**said, "arms": {}, "templates": {}, **rules}
     sends = {

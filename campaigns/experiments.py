@@ -11,7 +11,7 @@ from msgspec import to_builtins
 from campaigns.analysis_forms import AnalysisForm, MetricsForm
 from campaigns.conditions import Conditions
 from campaigns.experiment_forms import PlannedVariantForm
-from campaigns.experiment_plans import Located, Served
+from campaigns.experiment_plans import Capped, Found, Located, Served
 from campaigns.expressions import compile_value
 from campaigns.schema import ExperimentFile
 from engine.core.clocktime import iso
@@ -19,7 +19,7 @@ from engine.core.model.campaigns import Experiment, Variant
 from engine.core.model.conditions import Filter
 
 
-def compile_where(conditions: Conditions, found: Located | Served) -> tuple[Filter, ...]:
+def compile_where(conditions: Conditions, found: Found) -> tuple[Filter, ...]:
     """What clients must say of themselves; what is wrong with it is reported.
 
     An attribute that is a declared trait is compared by the trait's type.
@@ -36,7 +36,7 @@ def compile_where(conditions: Conditions, found: Located | Served) -> tuple[Filt
 
 
 def compile_experiment(
-    found: Located | Served, *, phase: int, seed: str, where: tuple[Filter, ...] = ()
+    found: Found, *, phase: int, seed: str, where: tuple[Filter, ...] = ()
 ) -> Experiment:
     """One phase of an experiment, as the core assigns by it.
 
@@ -50,8 +50,7 @@ def compile_experiment(
         name=str(found.name),
         campaign=str(found.campaign.name) if isinstance(found, Located) else "",
         variants=tuple(
-            Variant(name, weight, value_of(plan, name) if isinstance(found, Served) else None)
-            for name, weight in found.weights.items()
+            Variant(name, weight, _value(found, name)) for name, weight in found.weights.items()
         ),
         seed=str(plan.seed) if plan and plan.seed is not None else seed,
         phase=phase,
@@ -75,7 +74,18 @@ def compile_experiment(
         bandit=found.bandit,
         state=found.state,
         winner=found.winner,
+        is_cap=isinstance(found, Capped),
     )
+
+
+def _value(found: Found, variant: str) -> Any:
+    """What a variant stands for outside a journey: a client's value, a cap's limit."""
+    match found:
+        case Served():
+            return value_of(found.plan, variant)
+        case Capped():
+            return found.limits[variant]
+    return None
 
 
 def value_of(plan: ExperimentFile | None, variant: str) -> Any:

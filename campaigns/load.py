@@ -322,6 +322,7 @@ class _Reader:
                 continue
             one, problems = read_catalog(path, self.files[path])
             self.problems.extend(problems)
+            self.names.setdefault("catalog", set()).add(name)
             if name in found:
                 message = f'the feed "{name}" is in {found[name].file} already. Keep one.'
                 self.problems.append(Problem(path, 0, name, message))

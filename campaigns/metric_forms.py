@@ -36,6 +36,7 @@ NOT_OF_ONE_UNIT: Final = ("quantile", "ratio", "mean_per_event")
 FROM_A_WAREHOUSE: Final = ("happened", "count", "sum", "mean_per_event")
 """Measures that a sum over a query's rows gives; a ratio takes its two metrics from their files."""
 STEPS_MAX: Final = 10
+SPANS_MAX: Final = 5
 
 Measure = Literal[
     "happened", "count", "sum", "mean_per_event", "last", "distinct", "quantile", "retained",
@@ -92,6 +93,7 @@ class MetricFile(Named):
     over: Annotated[Literal["period"] | None, BeforeValidator(one_of("period"))] = None
     winsorize: Quantile | None = None
     covariate: Span | None = None
+    predicted_from: list[Span] = Field(default_factory=list, max_length=SPANS_MAX)
     better: Annotated[Literal["higher", "lower"], BeforeValidator(one_of("higher", "lower"))] = (
         "higher"
     )
@@ -113,11 +115,26 @@ class MetricFile(Named):
             raise ValueError("winsorize means nothing for a quantile, which no tail moves")
         if self.covariate is not None and self.measure == "quantile":
             raise ValueError("a quantile cannot be adjusted by a covariate. Delete it")
+        self._check_prediction()
         if self.minus is not None and self.measure not in ("count", "sum"):
             raise ValueError("minus needs measure: sum or count")
         if self.minus is not None and (self.measure == "sum") != (self.minus.value is not None):
             raise ValueError("minus is measured like the metric: a sum needs minus.value too")
         return self
+
+    def _check_prediction(self) -> None:
+        if not self.predicted_from:
+            return
+        if self.covariate is not None:
+            raise ValueError(
+                "covariate takes one span as it is, predicted_from learns from several. Keep one"
+            )
+        if self.measure == "quantile":
+            raise ValueError("a quantile cannot be adjusted by a prediction. Delete predicted_from")
+        if self.source is not None:
+            raise ValueError(
+                "predicted_from needs each unit, and only sums leave a warehouse. Write covariate"
+            )
 
     def _check_source(self) -> None:
         assert self.source is not None

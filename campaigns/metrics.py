@@ -79,6 +79,17 @@ class WarehouseMetric(MetricDefinition):
     parts: tuple["WarehouseMetric", "WarehouseMetric"] | None = None
 
 
+@dataclass(frozen=True)
+class PredictedMetric(MetricDefinition):
+    """A metric whose covariate is a prediction of it; a kind of its own for the same reason.
+
+    Attributes:
+        predicted_from: Microseconds before exposure, ascending: the spans that are learned from.
+    """
+
+    predicted_from: tuple[int, ...] = field(kw_only=True)
+
+
 NO_EVENT: Final = EventMatch("")
 
 
@@ -140,7 +151,7 @@ def compile_metric(
         )
     if form.source is not None:
         return _from_warehouse(conditions, form, form.source)
-    return MetricDefinition(
+    found = MetricDefinition(
         name=str(form.name),
         title=str(form.title or form.name),
         match=(
@@ -158,6 +169,13 @@ def compile_metric(
         steps=steps,
         quantile=form.quantile,
     )
+    return _predicted(found, form)
+
+
+def _predicted(metric: MetricDefinition, form: MetricFile) -> MetricDefinition:
+    """The metric as it is, or with its covariate to be learned."""
+    spans = tuple(sorted({int(span) for span in form.predicted_from}))
+    return PredictedMetric(**_values(metric), predicted_from=spans) if spans else metric
 
 
 def _ratio(
@@ -205,10 +223,19 @@ def _ratio(
     first, second = parts
     match first, second:
         case WarehouseMetric(), WarehouseMetric():
+            if form.predicted_from:
+                conditions.report(
+                    form.file,
+                    form.ratio.of.line,
+                    "predicted_from",
+                    f'the ratio "{form.name}" lies in a warehouse, of which only sums come; a '
+                    "prediction needs each unit. Delete predicted_from, or write covariate: 30d.",
+                )
+                return None
             if first.source.connection == second.source.connection:
                 return WarehouseMetric(**_values(ratio), source=first.source)
         case _ if not any(isinstance(part, WarehouseMetric) for part in parts):
-            return ratio
+            return _predicted(ratio, form)
     places = " and ".join(f'"{part.name}" lies in {_place(part)}' for part in parts)
     conditions.report(
         form.file,

@@ -32,6 +32,8 @@ def check_models(conditions: Conditions) -> None:
             _check_features(conditions, form)
         if isinstance(form, ClusterFile | ScoreFile) and form.among is not None:
             conditions.segment(form.among, form.file)
+        if isinstance(form, ScoreFile) and form.algorithm == "lifetime":
+            _check_is_bought(conditions, form)
         if isinstance(form, RecommenderFile):
             assert isinstance(model, RecommenderModel)
             _check_recommender(conditions, form, model)
@@ -120,6 +122,18 @@ def _is_declared(trait: str, traits: Collection[str]) -> bool:
     return any(trait == known or trait.startswith(f"{known}.") for known in traits)
 
 
+def _check_is_bought(conditions: Conditions, form: ScoreFile) -> None:
+    """Lifetime counts purchases: another event would get their forecast under its name."""
+    bought = conditions.workspace.settings.learning.purchases.event
+    event = form.target.event
+    if event is not None and event != bought:
+        message = (
+            f'lifetime foretells purchases, which here are "{bought}", not "{event}". Write '
+            f"event: {bought}, or algorithm: auto."
+        )
+        conditions.report(form.file, event.line, str(event), message)
+
+
 # --- recommenders -------------------------------------------------------------------------------
 
 
@@ -130,7 +144,9 @@ def _check_recommender(
     items = form.items
     named = items.catalog if items is not None else None
     for feed in (named, form.editorial):
-        if feed is not None and feed not in catalog:
+        # One that is there but broken has a problem of its own.
+        is_written = feed in conditions.names.get("catalog", ())
+        if feed is not None and feed not in catalog and not is_written:
             hint = advice(feed, catalog) or f" Write catalog/{feed}.csv."
             message = f'there is no feed "{feed}" in catalog/.{hint}'
             conditions.report(form.file, feed.line, str(feed), message)

@@ -181,7 +181,7 @@ class ScoreFile(ModelFile):
             for key in NOT_OF_LIFETIME:
                 if getattr(self, key) is not None:
                     raise ValueError(f"lifetime reads purchases alone. Delete {key}")
-            if self.target.not_ is not None or self.target.where:
+            if not self.target.is_amount or self.target.where:
                 raise ValueError(
                     "lifetime foretells purchases: how many, {count: true}, or for how much, "
                     "{sum: properties.revenue}, with neither not nor where"

@@ -5,7 +5,7 @@ Refuses nothing: each notice names the line that changes it.
 
 from collections.abc import Iterator
 
-from campaigns.experiment_plans import Located, Served, planned
+from campaigns.experiment_plans import Found, Served, planned
 from campaigns.problems import Problem
 from campaigns.workspace import Workspace
 
@@ -32,7 +32,7 @@ def reading_notices(workspace: Workspace) -> Iterator[Problem]:
             yield Problem(found.file, found.name.line, "hash", message)
 
 
-def _without_an_end(found: Located | Served) -> Iterator[Problem]:
+def _without_an_end(found: Found) -> Iterator[Problem]:
     it = found.analysis
     ends = (it.ends, it.runs, it.planned_sample)
     if it.method in ("fixed", "bayesian") and all(end is None for end in ends):
@@ -44,7 +44,7 @@ def _without_an_end(found: Located | Served) -> Iterator[Problem]:
         yield Problem(found.file, found.name.line, "method", message)
 
 
-def _judged_by_opens(found: Located | Served, workspace: Workspace) -> Iterator[Problem]:
+def _judged_by_opens(found: Found, workspace: Workspace) -> Iterator[Problem]:
     if found.metrics is None or found.analysis.opens_may_decide:
         return
     for name in found.metrics.primary:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Final, Literal, TypeAlias, cast
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from campaigns.comparisons import TYPES
 from campaigns.forms import (
@@ -124,13 +124,82 @@ class QuietHoursForm(Form):
         return self
 
 
-class CapForm(Form):
-    """At most `max` messages in any window of `per`, on one channel, one topic or overall."""
+TRIES_MOST: Final = 6
+"""With more limits each is drawn by too few people to be told apart."""
 
-    max: CountMax
+
+class TriesForm(Form):
+    """Limits of which each profile draws one; `control` is what the others are compared with."""
+
+    try_: list[CountMax] = Field(alias="try")
+    control: CountMax | None = None
+
+    @model_validator(mode="after")
+    def _compares(self) -> "TriesForm":
+        limits = self.try_
+        if len(set(limits)) < len(limits):
+            twice = next(it for it in limits if limits.count(it) > 1)
+            raise ValueError(f"the limit {twice} stands there twice. Delete one")
+        if not 2 <= len(limits) <= TRIES_MOST:
+            raise ValueError(
+                f"from 2 to {TRIES_MOST} limits can be compared, and here stand {len(limits)}. "
+                "Write try: [1, 2, 4]"
+            )
+        if self.control is not None and self.control not in limits:
+            raise ValueError(
+                f"the control {self.control} is none of the limits: {', '.join(map(str, limits))}"
+            )
+        return self
+
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """Ascending: the order in which they are written moves nobody."""
+        return tuple(sorted(self.try_))
+
+    @property
+    def compared_with(self) -> int:
+        """The control, or unsaid the middle one, of two the lower."""
+        limits = self.limits
+        return limits[(len(limits) - 1) // 2] if self.control is None else self.control
+
+
+def _limit_kind(value: Any) -> str:
+    return "try" if isinstance(value, Map | TriesForm) else "one"
+
+
+class CapForm(Form):
+    """At most `max` messages in any window of `per`, on one channel, one topic or overall.
+
+    A cap that tries several limits is an experiment of its `name`.
+    """
+
+    name: Slug | None = None
+    max: Annotated[
+        Annotated[CountMax, Tag("one")] | Annotated[TriesForm, Tag("try")],
+        Discriminator(_limit_kind),
+    ]
     per: Span
     channel: Slug | None = None
     topic: Slug | None = None
+
+    @model_validator(mode="after")
+    def _has_a_name(self) -> "CapForm":
+        if self.tries is not None and self.name is None:
+            raise ValueError(
+                "a cap that tries limits needs a name, by which its report is asked for: "
+                "name: how-often"
+            )
+        return self
+
+    @property
+    def tries(self) -> TriesForm | None:
+        """The limits that are tried, None where there is one for everybody."""
+        return self.max if isinstance(self.max, TriesForm) else None
+
+    @property
+    def limit(self) -> int:
+        """The one for everybody, or the control's."""
+        return self.max.compared_with if isinstance(self.max, TriesForm) else self.max
 
 
 class TestModeForm(Form):

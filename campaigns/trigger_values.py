@@ -17,7 +17,7 @@ from campaigns.schema import (
     SegmentTriggerForm,
     TriggerForm,
 )
-from campaigns.step_forms import SendStep, walk
+from campaigns.step_forms import PICKS, RecommendStep, SendStep, walk
 from campaigns.workspace import Workspace
 from engine.core.model.campaigns import TemplateFacts
 
@@ -73,6 +73,10 @@ def unmet_templates(
     for form in workspace.campaigns.values():
         brought = brought_by(form.trigger, workspace)
         elsewhere = everywhere - frozenset(saved_in(form.journey))
+        has_picks = any(
+            isinstance(step, RecommendStep) and step.recommend.as_ == PICKS
+            for _, step in walk(form.journey)
+        )
         for _, step in walk(form.journey):
             if not isinstance(step, SendStep):
                 continue
@@ -86,6 +90,8 @@ def unmet_templates(
                     why = _undeclared(rest, workspace)
                 if root in elsewhere:
                     why = "no step of this campaign saves it"
+                if root == PICKS and not has_picks:
+                    why = "no step of this campaign recommends anything"
                 if why:
                     message = f'the template "{send.template}" needs {path}, but {why}'
                     yield Problem(form.file, send.template.line, path, sentence(message))

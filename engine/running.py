@@ -3,6 +3,7 @@
 `serve` starts it, the web app talks to it through `Services`. Everything that writes goes through
 the one writer (`commit.GroupCommit`), so the threads here only wait, read and compute.
 """
+
 import logging
 import random
 import secrets

@@ -12,6 +12,7 @@ from typing import Any, Final
 from msgspec import Struct, field
 
 from engine.asof import profiles_at
+from engine.core.caps import trying
 from engine.core.journeys.holdouts import exposure_names
 from engine.core.model.campaigns import Campaign, Program, SegmentTrigger
 from engine.core.model.conditions import All, AnyOf, Condition, Not, SegmentCondition
@@ -268,11 +269,12 @@ def _exposures(
         if program is not None and campaign is not None
         else [f"holdout:{enrollment.campaign}"]
     )
+    tried = [cap.name for cap in trying(program)] if program is not None else []
     names = ("experiment", "phase", "variant", "at", "probability", "would_allow")
     rows = connection.select_in(
         "SELECT experiment, phase, variant, at, probability, would_allow FROM exposure "
         "WHERE experiment IN (?) AND profile_id = ? ORDER BY at",
-        [*enrollment.variants, *holdouts],
+        [*enrollment.variants, *holdouts, *tried],
         (profile,),
     )
     return [dict(zip(names, (*row[:5], json.loads(row[5] or "{}")), strict=True)) for row in rows]

@@ -10,6 +10,14 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import get_args
 
+from engine.commands.analyze_columns import (
+    explored_columns,
+    measured_at,
+    named_weights,
+    predicting_columns,
+)
+from engine.commands.analyze_policy import add_policy, run_policy
+from engine.commands.analyze_switchback import add_switchback, run_switchback
 from engine.core.errors import AntiphonError, UsageError
 from engine.readout.metric_spec import KEYS, Spec, nearest, parsed
 from experiments.analysis.analyze import ExperimentPlan, Method, analyze
@@ -67,6 +75,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         " experiment; repeat for several. What it finds is a hint, never a result",
     )  # fmt: skip
     parser.add_argument(
+        "--cupac", metavar="COL,…",
+        help="columns known before the experiment, numbers or texts: a model that never saw the"
+        " unit predicts its outcomes from them, and the prediction is a covariate",
+    )  # fmt: skip
+    parser.add_argument(
         "--cluster", metavar="COL", help="column of what was randomized, if more than a unit"
     )
     parser.add_argument(
@@ -81,6 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a warehouse (sqlite:///FILE, duckdb:///FILE, postgresql://…, or env:NAME); DATA is"
         " then an SQL file of who is in which variant, and each metric has sql=FILE",
     )
+    add_policy(parser)
+    add_switchback(parser)
     parser.add_argument("--exposed-at", metavar="COL", help="column of the unit's exposure")
     parser.add_argument(
         "--measured-at",
@@ -134,6 +149,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Carry out `antiphon analyze`; 0, or 2 with one line on stderr."""
     try:
+        if arguments.policy is not None:
+            specs = [parsed(text) for text in arguments.metric]
+            return run_policy(
+                arguments, [it.metric for it in specs], named_weights(arguments.weights)
+            )
+        if arguments.switchback is not None:
+            specs = [parsed(text) for text in arguments.metric]
+            return run_switchback(arguments, [it.metric for it in specs])
+        if arguments.propensity:
+            raise UsageError("--propensity belongs to --policy, a policy to be judged by the log")
         readout = _readout(arguments)
         _show(readout, arguments)
     except (AntiphonError, ExperimentsError) as error:
@@ -145,6 +170,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _readout(arguments: argparse.Namespace) -> Readout:
     from engine.readout.datafile import sum_datafile
     from engine.readout.datafile_layout import Layout
+    from engine.readout.datafile_predicting import predicted_metrics
 
     specs = [parsed(text, default_covariate=arguments.covariate) for text in arguments.metric]
     metrics = [spec.metric for spec in specs]
@@ -152,6 +178,7 @@ def _readout(arguments: argparse.Namespace) -> Readout:
         return _of_warehouse(arguments, specs)
     if any(spec.sql for spec in specs):
         raise UsageError("a metric with sql= needs --connection, the warehouse it is asked of")
+    predicting = predicting_columns(arguments, metrics)
     sums = sum_datafile(
         arguments.data,
         layout=Layout(
@@ -164,15 +191,16 @@ def _readout(arguments: argparse.Namespace) -> Readout:
             stratum=arguments.stratum,
             dimensions=tuple(arguments.dimension),
             cluster=arguments.cluster,
-            explored=_explored(arguments, metrics),
+            explored=explored_columns(arguments, metrics),
+            predicting=predicting,
             received=arguments.received,
             exposed_at=arguments.exposed_at,
-            measured_at=_measured_at(arguments, metrics),
+            measured_at=measured_at(arguments, metrics, predicting),
         ),
         metrics=metrics,
         mend=arguments.repair,
     )
-    return _analyzed(arguments, sums, metrics)
+    return _analyzed(arguments, sums, predicted_metrics(metrics) if predicting else metrics)
 
 
 def _analyzed(arguments: argparse.Namespace, sums: UnitSums, metrics: Sequence[Metric]) -> Readout:
@@ -222,6 +250,8 @@ def _analyzed(arguments: argparse.Namespace, sums: UnitSums, metrics: Sequence[M
     collected = from_unit_sums(sums, engine_version=engine_version())
     if sums.rows is not None:
         collected = replace(collected, trees=_trees(plan, sums.rows))
+    if sums.few_clusters:
+        collected = replace(collected, randomized=_randomized(plan, sums))
     return analyze(plan, sums.aggregates, notes=notes, collected=collected)
 
 
@@ -234,20 +264,13 @@ def _trees(plan: ExperimentPlan, rows: UnitRows) -> Mapping[str, HonestTree]:
     return trees(plan, rows, rng=np.random.default_rng(1))
 
 
-def _explored(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> tuple[str, ...]:
-    """Columns to explore, none of which may be a result of the experiment itself."""
-    taken = {arguments.variant, arguments.unit, *(it for m in metrics for it in m.sources)}
-    for column in arguments.explore:
-        if column in taken:
-            raise UsageError(
-                f'--explore: "{column}" is what the experiment is about; name columns that were'
-                " known before it"
-            )
-    if arguments.explore and arguments.cluster:
-        raise UsageError(
-            "--explore divides units and --cluster compares clusters; give one of them"
-        )
-    return tuple(dict.fromkeys(arguments.explore))
+def _randomized(plan: ExperimentPlan, sums: UnitSums) -> Mapping[tuple[str, str], float]:
+    """Few clusters assigned anew; always by the same lots."""
+    import numpy as np
+
+    from experiments.analysis.few_clusters import randomized
+
+    return randomized(plan, sums.few_clusters, rng=np.random.default_rng(1))
 
 
 def _looks(given: str | None) -> tuple[float, ...]:
@@ -262,6 +285,8 @@ def _looks(given: str | None) -> tuple[float, ...]:
 
 def _of_warehouse(arguments: argparse.Namespace, specs: Sequence[Spec]) -> Readout:
     """The same from a database, of which only sums leave."""
+    if arguments.cupac is not None:
+        raise UsageError("--cupac needs the units themselves: a data file, not a --connection")
     if arguments.explore:
         raise UsageError("--explore needs the units themselves: a data file, not a --connection")
     from engine.readout.warehouse import Asked, sum_warehouse
@@ -282,25 +307,6 @@ def _of_warehouse(arguments: argparse.Namespace, specs: Sequence[Spec]) -> Reado
     return _analyzed(arguments, sums, metrics)
 
 
-def _measured_at(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> Mapping[str, str]:
-    """Covariate -> column of its time."""
-    known = list(dict.fromkeys(name for metric in metrics for name in metric.covariates))
-    found: dict[str, str] = {}
-    for given in arguments.measured_at:
-        covariate, equals, column = (piece.strip() for piece in given.partition("="))
-        if not equals or not column:
-            raise UsageError(f'--measured-at: "{given}" is not COVARIATE=COLUMN')
-        if covariate not in known:
-            raise UsageError(
-                f'--measured-at: "{covariate}" is no covariate of a metric; covariates are'
-                f" {_list(known) or 'none'}.{nearest(covariate, known)}"
-            )
-        found[covariate] = column
-    if found and arguments.exposed_at is None:
-        raise UsageError("--measured-at needs --exposed-at, the column of the unit's exposure")
-    return found
-
-
 def _weights(arguments: argparse.Namespace, found: Sequence[str]) -> Mapping[str, int]:
     """Planned weights by variant, the control among them."""
     where = f'{arguments.data}: column "{arguments.variant}"'
@@ -313,12 +319,7 @@ def _weights(arguments: argparse.Namespace, found: Sequence[str]) -> Mapping[str
         if len(found) < 2:
             raise UsageError(f"{where} holds only {_list(found)}; there is nothing to compare with")
         return dict.fromkeys(found, 1)
-    weights: dict[str, int] = {}
-    for part in arguments.weights.split(","):
-        name, equals, number = part.rpartition("=")
-        if not equals or not number.strip().isdigit():
-            raise UsageError(f'--weights: "{part}" is not VARIANT=WHOLE-NUMBER')
-        weights[name.strip()] = int(number)
+    weights = named_weights(arguments.weights)
     for name in found:
         if name not in weights:
             raise UsageError(f'--weights: variant "{name}" of {where} is not named')

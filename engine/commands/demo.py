@@ -82,6 +82,7 @@ def _end(played: "Played") -> str:
 
 
 def _summary(played: "Played") -> list[str]:
+    from engine.demo.learnt import lines as learnt_lines
     from engine.demo.page import lines_of, truth_rows, verdicts
 
     statuses = [it for it in ("sent", "ghost", "dropped") if _total(played, it)]
@@ -108,6 +109,9 @@ def _summary(played: "Played") -> list[str]:
         "",
         "WHAT THE CAMPAIGNS WERE WORTH",
         *(f"  {line}" for line in verdicts(played)),
+        "",
+        "WHAT THE MODELS LEARNT",
+        *(f"  {line}" for line in learnt_lines(played.learnt)),
         "",
         "PLANTED AGAINST FOUND (orders per person within 14 days)",
         *(f"  {line}" for line in lines_of(truths)),

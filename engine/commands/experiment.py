@@ -8,7 +8,9 @@ from pathlib import Path
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.commands.experiment_caps import add_caps, run_caps
 from engine.commands.experiment_orders import add_orders, run_order
+from engine.commands.experiment_policy import add_policy, run_policy
 from engine.commands.experiment_programme import (
     add_programme,
     run_interactions,
@@ -55,6 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_size(actions)
     add_programme(actions)
     add_update(actions)
+    add_policy(actions)
+    add_caps(actions)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -70,8 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
             return run_programme(arguments)
         case "interactions":
             return run_interactions(arguments)
+        case "policy":
+            return run_policy(arguments)
         case "update":
             return run_update(arguments)
+        case "caps":
+            return run_caps(arguments)
         case _:
             return run_size(arguments)
 

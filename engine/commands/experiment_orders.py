@@ -84,9 +84,8 @@ def _edit(directory: Path, name: str, winner: str) -> dict[str, str]:
     if isinstance(found, Located) and found.plan is None:
         where = found.file
         lines = ["- experiment: " + name, "  state: stopped", f"  winner: {winner}"]
-    else:
-        assert found.plan is not None
-        where = found.plan.file
+    else:  # of a cap the file may be yet to be written
+        where = found.plan.file if found.plan is not None else f"experiments/{name}.yaml"
         lines = [f"experiment: {name}", "state: stopped", f"winner: {winner}"]
     return {"file": str(where), "yaml": "\n".join(f"    {line}" for line in lines)}
 

@@ -84,6 +84,8 @@ def _said(said: dict[str, Any]) -> list[str]:
         label = f" {it['label']}" if it["label"] else ""
         why = ", ".join(f"{feature} {effect:+.3g}" for feature, effect in it.get("why", ()))
         because = f"; by {why}" if why else ""
+        if it.get("is_low_confidence"):
+            because = "; a newcomer: what others of the same device and country did"
         lines.append(
             f"  {model}:{label} {it['value']:.3g}, above {it['percentile']:.0f} % of people"
             f"{because}"

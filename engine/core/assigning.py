@@ -3,7 +3,8 @@
 The questions, in this order, the first that has an answer giving it:
 
 1. Is it over or not begun (`state`), or did somebody choose a variant for this unit (`forced`)?
-2. Is the person in the global holdout, or the programme's? (At a step the journey has asked.)
+2. Is the person in the global holdout, or the programme's? (At a step the journey has asked.) A
+   unit that is no profile is drawn by its own hash, and one exposed before is not asked again.
 3. Was the unit exposed before? Then it keeps its variant for the life of the experiment (rule 2),
    also where it would no longer be let in: neither a layer nor an audience may move it.
 4. Is it in the layer's range, in the namespace; has it the variants that are required; is it in
@@ -132,8 +133,10 @@ def decide(asked: Asked, name: str, *, arms: Arms | None = None, depth: int = 0)
     by_hand = _forced(it, unit, asked)
     if by_hand is not None:
         return Allotment(it, by_hand, 1.0, known is not None, FORCED, told)
-    if not it.campaign:
-        holder = holder_of_served(asked.person, it, program=asked.program)
+    # A unit that is no profile keeps what its first exposure gave, also against a larger holdout.
+    is_kept = known is not None and it.is_sticky and it.unit != "profile"
+    if not it.campaign and not it.is_cap and not is_kept:
+        holder = holder_of_served(asked.person, it, unit, program=asked.program)
         if holder:
             return _outside(it, f"{HELD_OUT_BY}{holder}", told)
     if known is not None and it.is_sticky:

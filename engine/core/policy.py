@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from engine.core.caps import is_about, limit_of
 from engine.core.clocktime import iso, quiet_until
 from engine.core.conditions.local_hours import compile_local_time
 from engine.core.model.campaigns import Cap, Program
@@ -59,12 +60,7 @@ def gate(
     """
     if now >= draft.expires_at:
         return Drop(EXPIRED)
-    refusal = (
-        _suppression(draft, person, program, now)
-        or _consent(draft, person, program)
-        or _address(draft, person, program)
-        or _missing_value(draft, person, values)
-    )
+    refusal = _refusal(draft, person, program, now, values)
     if refusal:
         return Drop(refusal)
     if draft.topic.is_transactional:
@@ -77,6 +73,20 @@ def gate(
     )
 
 
+def meets_caps(
+    draft: Draft,
+    person: Person,
+    *,
+    program: Program,
+    now: Instant,
+    values: Mapping[str, Any] | None = None,
+) -> bool:
+    """Whether `gate` comes as far as asking the caps; the arguments are its own."""
+    if draft.topic.is_transactional or now >= draft.expires_at:
+        return False
+    return not _refusal(draft, person, program, now, values)
+
+
 def unreachable(draft: Draft, person: Person, *, program: Program, now: Instant) -> str | None:
     """Why this person cannot be reached this way at all, now or later; None where they can.
 
@@ -87,6 +97,18 @@ def unreachable(draft: Draft, person: Person, *, program: Program, now: Instant)
         _suppression(draft, person, program, now)
         or _consent(draft, person, program)
         or _address(draft, person, program)
+    )
+
+
+def _refusal(
+    draft: Draft, person: Person, program: Program, now: Instant, values: Mapping[str, Any] | None
+) -> str | None:
+    """What no time heals: the gates before the caps."""
+    return (
+        _suppression(draft, person, program, now)
+        or _consent(draft, person, program)
+        or _address(draft, person, program)
+        or _missing_value(draft, person, values)
     )
 
 
@@ -142,13 +164,14 @@ def _cap(
     draft: Draft, person: Person, program: Program, now: Instant, ghost: bool
 ) -> Decision | None:
     """The cap that opens last decides: until then the message could not go out anyway."""
-    closed = _closed(draft, person.state.ledger, program, now, ghost)
+    closed = _closed(draft, person, person.state.ledger, program, now, ghost)
     if not closed:
         return None
     opening, cap = max(closed, key=lambda each: each[0])
-    if cap.max == 0:
-        return Drop(_cap_words(cap))
-    why = f"{_cap_words(cap)}, next opening {iso(opening)}"
+    limit = limit_of(cap, person, program=program)
+    if limit == 0:
+        return Drop(_cap_words(cap, limit))
+    why = f"{_cap_words(cap, limit)}, next opening {iso(opening)}"
     if draft.when_capped == "drop":
         return Drop(why)
     if opening >= draft.expires_at:
@@ -157,10 +180,10 @@ def _cap(
 
 
 def closed_caps(
-    draft: Draft, ledger: list[LedgerEntry], *, program: Program, now: Instant
+    draft: Draft, person: Person, ledger: list[LedgerEntry], *, program: Program, now: Instant
 ) -> list[Cap]:
-    """The caps that keep a real message back now."""
-    return [cap for _, cap in _closed(draft, ledger, program, now, False)]
+    """The caps that keep a real message back now, where the person had this ledger."""
+    return [cap for _, cap in _closed(draft, person, ledger, program, now, False)]
 
 
 def counts_for(cap: Cap, entry: LedgerEntry) -> bool:
@@ -169,27 +192,33 @@ def counts_for(cap: Cap, entry: LedgerEntry) -> bool:
 
 
 def _closed(
-    draft: Draft, ledger: list[LedgerEntry], program: Program, now: Instant, ghost: bool
+    draft: Draft,
+    person: Person,
+    ledger: list[LedgerEntry],
+    program: Program,
+    now: Instant,
+    ghost: bool,
 ) -> list[tuple[Instant, Cap]]:
     """Each closed cap with its next opening, in the order of the settings."""
     found = []
     for cap in program.caps:
-        opening = _next_opening(cap, draft, ledger, now, ghost)
+        if not is_about(cap, draft):
+            continue
+        limit = limit_of(cap, person, program=program)
+        opening = _next_opening(cap, limit, draft, ledger, now, ghost)
         if opening is not None:
             found.append((opening, cap))
     return found
 
 
 def _next_opening(
-    cap: Cap, draft: Draft, ledger: list[LedgerEntry], now: Instant, ghost: bool
+    cap: Cap, limit: int, draft: Draft, ledger: list[LedgerEntry], now: Instant, ghost: bool
 ) -> Instant | None:
     """When the cap lets this message through, or None if it does now.
 
     A message counts in the half-open span [at, at + per).
     """
-    if cap.channel not in (None, draft.channel) or cap.topic not in (None, draft.topic.name):
-        return None
-    if cap.max == 0:
+    if limit == 0:
         return now + cap.per
     times = sorted(
         entry.at
@@ -198,13 +227,14 @@ def _next_opening(
         and counts_for(cap, entry)
         and (entry.ghost_of is None or (ghost and entry.ghost_of == draft.campaign))
     )
-    return times[-cap.max] + cap.per if len(times) >= cap.max else None
+    return times[-limit] + cap.per if len(times) >= limit else None
 
 
-def _cap_words(cap: Cap) -> str:
+def _cap_words(cap: Cap, limit: int) -> str:
     one, many = CHANNEL_WORDS.get(cap.channel or "", ("message", "messages"))
     about = f" about {cap.topic}" if cap.topic else ""
-    return f"cap: {cap.max} {one if cap.max == 1 else many}{about} in {_span_words(cap.per)}"
+    tried = f" ({cap.name} tries {', '.join(map(str, cap.tries))})" if cap.tries else ""
+    return f"cap: {limit} {one if limit == 1 else many}{about} in {_span_words(cap.per)}{tried}"
 
 
 def _span_words(span: int) -> str:

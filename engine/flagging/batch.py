@@ -184,7 +184,7 @@ def _by_columns(connection: Connection, audience: Audience, page: Page) -> dict[
     if it.layer is not None:
         seed, start, end = it.layer
         in_range = in_layer_batch(units, layer_seed=seed, start=start, end=end).tolist()
-    holders = _holders(page, places, levels)
+    holders = _holders(units, levels)
     lines: dict[int, Line] = {}
     layer = it.layer[0].removeprefix("layer:") if it.layer else ""
     for number, (place, index) in enumerate(zip(places, given.indices.tolist(), strict=True)):
@@ -214,17 +214,13 @@ def _levels(audience: Audience) -> list[tuple[str, Holdout]]:
     return found
 
 
-def _holders(
-    page: Page, places: Sequence[int], levels: Sequence[tuple[str, Holdout]]
-) -> dict[int, str]:
-    """Who of these is held out, by number in `places`; nobody without a profile is."""
-    known = [number for number, place in enumerate(places) if page.profiles[place] is not None]
-    units = [str(page.profiles[places[number]]) for number in known]
+def _holders(units: Sequence[str], levels: Sequence[tuple[str, Holdout]]) -> dict[int, str]:
+    """Who of these is held out, by number: each by its own hash, a profile by its id."""
     found: dict[int, str] = {}
     for label, holdout in reversed(levels):  # the outermost is written last
         seed = f"{holdout.seed}@{holdout.period}" if holdout.period else holdout.seed
         held = is_held_out_batch(units, seed=seed, share=holdout.share).tolist()
-        found |= {number: label for number, is_held in zip(known, held, strict=True) if is_held}
+        found |= {number: label for number, is_held in enumerate(held) if is_held}
     return found
 
 
@@ -238,7 +234,8 @@ def _met(
     ids = sorted(profiles)
     it = audience.catalog.roster.arms[audience.name].experiment
     asked = [(it.name, phase) for phase in range(1, it.phase + 1)]
-    asked += [(exposure_name(label, holdout), 1) for label, holdout in levels]
+    if it.unit == "profile":  # Others are held out by their own hash, whatever their people were.
+        asked += [(exposure_name(label, holdout), 1) for label, holdout in levels]
     return {
         int(row[0])
         for experiment, phase in asked
@@ -280,11 +277,11 @@ def _asked(audience: Audience, page: Page, place: int, person: Person | None) ->
     if person is None:
         traits = _nested(kind.split(".")[1:], unit) if kind.startswith("traits.") else {}
         person = Person(Profile(ProfileId(0), catalog.program.zone, traits), State(), is_new=True)
-        program, segments = catalog.open_program, NO_SEGMENTS
+        segments = NO_SEGMENTS
     else:
-        program, segments = catalog.program, audience.segments
+        segments = audience.segments
     ids = Ids(unit if kind == "user" else "", unit if kind == "anonymous" else "")
-    return Asked(program, catalog.roster, segments, person, audience.now, ids=ids)
+    return Asked(catalog.program, catalog.roster, segments, person, audience.now, ids=ids)
 
 
 def _nested(path: Sequence[str], value: str) -> dict[str, Any]:

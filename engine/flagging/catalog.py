@@ -34,16 +34,12 @@ class Catalog:
 
     Attributes:
         names: Served experiments, in order.
-        open_program: The program for those of whom no profile is known: holdouts are of profiles.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         self.roster: Roster = roster_of(program)
         self.names: tuple[str, ...] = tuple(sorted(self.roster.served))
-        self.open_program = msgspec.structs.replace(
-            program, global_holdout=None, programme_holdouts={}
-        )
         self._published: dict[KeyKind, Published] = {}
 
     @cached_property

@@ -63,11 +63,12 @@ def _why_not(it: Experiment, program: Program, kind: KeyKind) -> str:
     if it.bandit is not None:
         return "its weights move, and who is in its permanent slice is decided by SHA-256"
     if program.global_holdout is not None and program.global_holdout.share > 0:
-        return "the global holdout is of profiles, which no client knows"
+        return "the global holdout is drawn by our server, and no client could tell"
     holdout = program.programme_holdouts.get(it.programme)
     if holdout is not None and holdout.share > 0:
         return (
-            f"the holdout of the programme {it.programme!r} is of profiles, which no client knows"
+            f"the holdout of the programme {it.programme!r} is drawn by our server, and no client"
+            " could tell"
         )
     if it.audience:
         why = _why_not_group(it, program, kind)

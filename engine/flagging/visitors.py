@@ -1,8 +1,8 @@
 """Who asks for flags: from what a request says of itself to what assignment needs to know.
 
 A person is read as the engine last left them: their segments, holdouts and exposures. An id that
-leads to nobody is evaluated by its hash alone; it is in no segment and in no holdout, since both
-are of profiles.
+leads to nobody is evaluated by its hash alone, for holdouts as for variants; it is in no segment,
+since segments are of profiles.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -82,7 +82,7 @@ def asked_of(
         person = loaded[id].person if id is not None and id in loaded else None
         found.append(
             Asked(
-                catalog.open_program if person is None else catalog.program,
+                catalog.program,
                 catalog.roster,
                 NO_SEGMENTS if person is None else segments,
                 person or _stranger(catalog),

@@ -5,9 +5,11 @@ A pickle breaks between versions of a library and runs whatever code it holds wh
 
 import io
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+from zipfile import BadZipFile
 
 from engine.core.errors import StoreError
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = "schema.json"
 """The member of the archive that holds the schema, as bytes."""
+
+DAMAGED: Final = (
+    OSError, ValueError, LookupError, EOFError, NotImplementedError, RuntimeError, BadZipFile,
+    zlib.error,
+)  # fmt: skip
+"""What reading an archive raises, by where its bytes were changed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +66,6 @@ def unpack(data: bytes) -> Artifact:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         schema = json.loads(arrays.pop(SCHEMA).tobytes())
-    except (OSError, ValueError, KeyError) as error:
+    except DAMAGED as error:
         raise StoreError(f"a stored model cannot be read ({error}). Train it again") from error
     return Artifact(arrays, schema)

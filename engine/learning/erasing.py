@@ -16,6 +16,17 @@ from engine.store.connection import Connection
 RETRAIN_WITHIN: Final = 30 * DAY
 
 
+def forget_by(connection: Connection, *, since: Instant) -> Instant | None:
+    """By when a run that began to learn at an instant must be trained again; None: it need not.
+
+    Whoever was erased meanwhile may be in it, and `forget` knew of no such run yet.
+    """
+    ((first,),) = connection.execute(
+        "SELECT min(erased_at) FROM profile WHERE erased_at > ?", (since,)
+    )
+    return None if first is None else int(first) + RETRAIN_WITHIN
+
+
 def forget(connection: Connection, profile_ids: Sequence[int], *, now: Instant) -> list[str]:
     """Delete what models say of these profiles; give the models that must be trained again."""
     for profile_id in profile_ids:

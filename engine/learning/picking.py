@@ -30,6 +30,9 @@ from engine.store.connection import Connection
 
 Row = Mapping[str, Any]
 
+FOR_EVERYBODY: Final = ("popular", "new", "editorial")
+"""Sources that know nothing of whoever is shown the item."""
+
 _traits: Final = msgspec.json.Decoder(dict[str, Any])
 _CHAMPION: Final = (
     "SELECT run, as_of, created_at FROM model_run WHERE model = ? AND status = 'champion'"
@@ -78,7 +81,8 @@ class Picker:
         run, is_stale, known, told = self._champion(connection, model, now=ask.at)
         rows = self._rows(playbook, model, told)
         may = _may_be_profiled(connection, int(ask.profile_id), learning)
-        bought = self._bought(connection, model, learning, ask)
+        # All that was ever bought, whatever the window that hides: reasons tell it by its name.
+        bought = purchased(connection, int(ask.profile_id), learning=learning, since=0, now=ask.at)
         why_not = _exclusion(playbook, model, ask, rows, bought)
         left_out: dict[str, str] = {}
 
@@ -113,9 +117,9 @@ class Picker:
         return Shown(shown, run, is_stale, known is not None and may and not is_stale, left_out)
 
     def still(
-        self, connection: Connection, playbook: Playbook, ask: PickAsk, ids: Collection[str]
+        self, connection: Connection, playbook: Playbook, ask: PickAsk, picks: Collection[Row]
     ) -> dict[str, str]:
-        """Of items that were picked before, those not to be shown any more, and why."""
+        """Of rows that were picked before, those not to be shown any more, and why, by id."""
         model = models_of(playbook.workspace).get(ask.model)
         if not isinstance(model, RecommenderModel):
             return {}
@@ -124,7 +128,11 @@ class Picker:
         rows = self._rows(playbook, model, told)
         bought = self._bought(connection, model, learning, ask)
         why_not = _exclusion(playbook, model, ask, rows, bought)
-        return {it: why for it in ids if (why := why_not(it))}
+        gone = {item: why for it in picks if (why := why_not(item := str(it["id"])))}
+        if not _may_be_profiled(connection, int(ask.profile_id), learning):
+            personal = [str(it["id"]) for it in picks if it.get("source") not in FOR_EVERYBODY]
+            gone |= dict.fromkeys(personal, "picked from what they did, which they refused since")
+        return gone
 
     def forget(self) -> None:
         """Start anew from what is kept."""

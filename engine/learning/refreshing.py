@@ -5,12 +5,14 @@ and is done once, however often it is begun. A refusal is a run, too: it says wh
 the last champion stays. Read next: `registry`, which decides; `training_*`, one a kind of model.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from threading import get_ident
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
@@ -45,7 +47,7 @@ class Refreshed(Struct, frozen=True):
 
     Attributes:
         status: champion, candidate or refused; `dry` where nothing was to be kept; `done` where
-            the same run was made before.
+            the same run, or one that knows more, was made before.
         metrics: How good it is; `notes` what whoever reads it should know.
     """
 
@@ -91,7 +93,8 @@ def refresh(
     """Train a model on what was known at an instant, and publish the run if it is better.
 
     Args:
-        is_once: Do nothing where a run of this definition as of this instant is there already.
+        is_once: Do nothing where a run of this definition as of this instant, or a later one, is
+            there already.
     Raises:
         UsageError: If there is no such model, or the instant is still to come.
         StoreError: If another run of the model was published meanwhile.
@@ -215,7 +218,8 @@ def _refreshed(kept: Kept, metrics: Mapping[str, Any], notes: tuple[str, ...]) -
 def _write_page(folder: Path, name: str, page: str) -> None:
     path = page_of(folder, name)
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
+    # A name of its own: two trainings of one model may write at once.
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}")
     unfinished.write_text(page, "utf-8")
     unfinished.replace(path)
 

@@ -19,6 +19,7 @@ from engine.core.errors import UsageError
 from engine.core.model.campaigns import Program
 from engine.core.model.instants import DAY, Instant
 from engine.learning.artifact import Artifact, pack, unpack
+from engine.learning.erasing import forget_by
 from engine.learning.lessons import Lesson
 from engine.scores import publish, sweep
 from engine.store import models, scores
@@ -75,7 +76,7 @@ class Registry:
         )
         run = self.write(lambda it: models.begin(it, model, about, now=now))
         if lesson.artifact is not None:
-            self._keep_artifact(model, run, pack(lesson.artifact))
+            self._keep_artifact(model, run, pack(lesson.artifact), now=now)
         if not is_better:
             self.write(lambda it: models.set_status(it, model, run, "candidate"))
             if lesson.instead is not None and champion is not None:
@@ -98,7 +99,7 @@ class Registry:
         )
         run = self.write(lambda it: models.begin(it, model, about, now=now))
         if lesson.artifact is not None:
-            self._keep_artifact(model, run, pack(lesson.artifact))
+            self._keep_artifact(model, run, pack(lesson.artifact), now=now)
         if champion.retrain_by is not None:
             by = champion.retrain_by
             self.write(lambda it: models.demand_retraining(it, [model], by=by))
@@ -133,7 +134,7 @@ class Registry:
         )  # fmt: skip
         run = self.write(lambda it: models.begin(it, model, about, now=now))
         if kept:
-            self._keep_artifact(model, run, kept)
+            self._keep_artifact(model, run, kept, now=now)
         if older.retrain_by is not None:
             by = older.retrain_by
             self.write(lambda it: models.demand_retraining(it, [model], by=by))
@@ -152,11 +153,16 @@ class Registry:
 
         self.write(withdrawn)
 
-    def _keep_artifact(self, model: str, run: int, data: bytes) -> None:
+    def _keep_artifact(self, model: str, run: int, data: bytes, *, now: Instant) -> None:
         for part, piece in zip(count(), models.parts_of(data), strict=False):
             self.write(
                 partial(models.keep_part, model=model, run=run, part=part, data=piece)
             )  # fmt: skip
+        # Asked once the pieces are there: an erasure from now on finds them by itself.
+        with self.database.read() as connection:
+            by = forget_by(connection, since=now)
+        if by is not None:
+            self.write(lambda it: models.demand_retraining(it, [model], by=by))
 
     def _crown(self, model: str, run: int, kind: str, lesson: Lesson, *, now: Instant) -> int:
         if lesson.values:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from threading import get_ident
 from typing import Any, Final
 
 from engine.core.clocktime import iso
@@ -21,7 +22,7 @@ def said(done: Refreshed) -> str:
         case "refused":
             return f"{done.model} learnt nothing (run {done.run}): {done.verdict}"
         case "done":
-            return f"{done.model}: run {done.run} was made of the same before"
+            return f"{done.model}: run {done.run} knows as much already"
         case "dry":
             return f"{done.model}: nothing is kept; it would be judged: {done.verdict}"
         case "candidate":
@@ -100,7 +101,7 @@ def write_pages(learner: Learner, *, now: Instant) -> list[Standing]:
         return found
     path = learner.folder / REPORTS / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}")
     unfinished.write_text(page(found, now=now), "utf-8")
     unfinished.replace(path)
     return found

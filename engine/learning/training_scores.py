@@ -17,6 +17,7 @@ from engine.learning.history import history, reading_of
 from engine.learning.lessons import Lesson, data_hash
 from engine.learning.material import Material
 from engine.learning.matrix import Matrix
+from engine.learning.newcomers import newcomers
 from engine.learning.preparing import KEPT, Reader
 from engine.learning.refusals import Refused
 from engine.learning.scores import Fold, Promotion, Trained, drift, train
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 REASONED: Final = 20_000
 """Of whom it is kept why: those who score highest. Each costs a prediction a feature."""
 ALARMS_KEPT: Final = 8
+GUESSED: Final = json.dumps({"is_low_confidence": True})
 
 
 def learn(material: Material, model: ScoreModel) -> Lesson:
@@ -56,12 +58,17 @@ def learn(material: Material, model: ScoreModel) -> Lesson:
     verdict = trained.verdict(champion.get("model") if champion else None)
     today = _table(material, model, material.as_of, is_imported=is_imported)
     hashed = data_hash(*(part for it in folds for part in (it.train.values, it.y_train)))
+    latest, y = cutting.labelled(tables[0].ids, *outcomes[0])
+    strangers = newcomers(today, tables[0].rows(latest), y)
     notes = tuple(trained.metrics.get("notes", ()))
     if is_imported:
         notes += ("the past was imported: what had happened by a cut-off counts as known then",)
+    instead = None
+    if not verdict.is_better:
+        instead = _by_champion(material, today, strangers, verdict, hashed)
     return _scored(
-        reader, trained, today, verdict=verdict, hashed=hashed, notes=notes, model=model,
-        instead=None if verdict.is_better else _by_champion(material, today, verdict, hashed),
+        reader, trained, today, strangers, verdict=verdict, hashed=hashed, notes=notes,
+        model=model, instead=instead,
     )  # fmt: skip
 
 
@@ -120,6 +127,7 @@ def _scored(
     reader: Reader,
     trained: Trained,
     today: FeatureTable,
+    strangers: Mapping[int, float],
     *,
     verdict: Promotion,
     hashed: str,
@@ -136,8 +144,8 @@ def _scored(
         verdict=verdict.why,
         metrics=_metrics(trained.metrics, moved),
         data_hash=hashed,
-        values=_values(matrix, predicted),
-        details=_reasons(trained, matrix, predicted),
+        values=_values(matrix, predicted, strangers),
+        details=_reasons(trained, matrix, predicted, strangers),
         page=page(trained.metrics, verdict, name=model.title or model.name, drift=moved),
         notes=notes,
         instead=instead,
@@ -145,7 +153,11 @@ def _scored(
 
 
 def _by_champion(
-    material: Material, today: FeatureTable, verdict: Promotion, hashed: str
+    material: Material,
+    today: FeatureTable,
+    strangers: Mapping[int, float],
+    verdict: Promotion,
+    hashed: str,
 ) -> Lesson | None:
     """Everybody scored anew by the champion's model; None where there is none to ask."""
     kept = material.before()
@@ -165,8 +177,8 @@ def _by_champion(
         f"{verdict.why}",
         metrics=_metrics(trained.metrics, moved),
         data_hash=hashed,
-        values=_values(matrix, predicted),
-        details=_reasons(trained, matrix, predicted),
+        values=_values(matrix, predicted, strangers),
+        details=_reasons(trained, matrix, predicted, strangers),
     )
 
 
@@ -193,21 +205,29 @@ def _metrics(told: Mapping[str, Any], moved: "Drift") -> dict[str, Any]:
     }
 
 
-def _values(matrix: Matrix, predicted: "NDArray[np.float64]") -> dict[int, tuple[float, str]]:
+def _values(
+    matrix: Matrix, predicted: "NDArray[np.float64]", strangers: Mapping[int, float]
+) -> dict[int, tuple[float, str]]:
     pairs = zip(matrix.ids.tolist(), predicted.tolist(), strict=True)
-    return {profile: (value, "") for profile, value in pairs}
+    return {profile: (strangers.get(profile, value), "") for profile, value in pairs}
 
 
-def _reasons(trained: Trained, matrix: Matrix, predicted: "NDArray[np.float64]") -> dict[int, str]:
-    """Why those who score highest do, as JSON: [[feature, effect], …]."""
+def _reasons(
+    trained: Trained,
+    matrix: Matrix,
+    predicted: "NDArray[np.float64]",
+    strangers: Mapping[int, float],
+) -> dict[int, str]:
+    """As JSON why those who score highest do, [[feature, effect], …]; who is a newcomer."""
     import numpy as np
 
     places = np.sort(np.argsort(-predicted, kind="stable")[:REASONED])
     some = Matrix(matrix.ids[places], matrix.names, matrix.values[places])
-    return {
+    known = {
         profile: json.dumps({"why": [[it.feature, round(it.effect, 6)] for it in found]})
         for profile, found in zip(some.ids.tolist(), trained.reasons(some), strict=True)
     }
+    return known | dict.fromkeys(strangers, GUESSED)
 
 
 def _lifetime(material: Material, model: ScoreModel) -> Lesson:

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from campaigns.metrics import WarehouseMetric
 from engine.core.model.instants import DAY, Instant
@@ -24,6 +25,7 @@ from engine.readout.studies import Study
 from engine.release.experiment_orders import Explanation
 from engine.store.connection import Connection
 from experiments.analysis.collected import RECEIVED, Collected, hash_of
+from experiments.analysis.few_clusters import randomized
 from experiments.metrics import Metric
 from experiments.sums.aggregates import Aggregates
 
@@ -34,6 +36,8 @@ LEVELS_MAX: Final = 20
 OTHER: Final = "(other)"
 """Levels of a dimension beyond the most common ones are one level together."""
 BOUNCED: Final = ("bounced", "undelivered", "rejected", "failed")
+RANDOMIZED_BY: Final = 1
+"""Seed of the lots that assign few clusters anew: the same data give the same report."""
 _DAY, _REACHED = "day countable", "reached by the message"
 
 _object: Final = msgspec.json.Decoder(dict[str, Any])
@@ -88,6 +92,9 @@ def collected(
         populations=_populations(study, population),
         dimensions=dimensions,
         clusters=sums.clusters,
+        randomized=randomized(
+            reading.plan, sums.few_clusters, rng=np.random.default_rng(RANDOMIZED_BY)
+        ),
         quantiles=sums.quantiles,
         ages=ages,
         age_days=age_days,

@@ -19,6 +19,7 @@ from engine.core.errors import UsageError
 from engine.readout.datafile_faults import Faults
 from engine.readout.datafile_format import Source, explained, open_source, quoted
 from engine.readout.datafile_layout import Layout
+from engine.readout.datafile_predicting import predicted_metrics, with_predictions
 from engine.readout.datafile_repair import repair
 from engine.readout.datafile_rows import rows_of_units
 from engine.readout.datafile_timing import crossovers, refuse_late_covariates
@@ -110,7 +111,7 @@ class _Reading:
                 self.faults.refuse_empty(outcomes[column], column, n)
         gaps = {column: n for column, n in nulls.items() if column not in outcomes}
         try:
-            found = sum_units(self.connection, self._table(rolled), self.metrics, gaps=gaps)
+            found = self._summed(rolled, gaps)
         except BrokenRows as error:
             self.faults.refuse(error, self.metrics)
             raise
@@ -120,6 +121,20 @@ class _Reading:
             excluded=(*self.excluded, *found.excluded),
             rows=self._rows(rolled),
         )
+
+    def _summed(self, rolled: Rolled, gaps: dict[str, int]) -> UnitSums:
+        table = self._table(rolled)
+        if not self.layout.predicting:
+            return sum_units(self.connection, table, self.metrics, gaps=gaps)
+        made = with_predictions(
+            self.connection,
+            rolled.sql,
+            metrics=self.metrics,
+            columns=table.columns,
+            features=self.layout.predicting,
+        )
+        table = replace(table, sql="predicted", columns={**table.columns, **made})
+        return sum_units(self.connection, table, predicted_metrics(self.metrics), gaps=gaps)
 
     def _rows(self, rolled: Rolled) -> UnitRows | None:
         if not self.layout.explored:
@@ -176,6 +191,7 @@ class _Reading:
             chosen.append(f"{self._text(layout.stratum)} AS stratum")
         chosen += [f"{self._text(name)} AS d{i}" for i, name in enumerate(layout.dimensions)]
         chosen += [f"{self._text(name)} AS x{i}" for i, name in enumerate(layout.explored)]
+        chosen += [f"{self._text(name)} AS f{i}" for i, name in enumerate(layout.predicting)]
         if layout.received:
             chosen.append(f"{self._text(layout.received)} AS received")
         if layout.exposed_at:
@@ -248,6 +264,7 @@ class _Reading:
         """What a unit brings along beside its values: column of `taken` -> its name."""
         carried = {f"d{i}": name for i, name in enumerate(self.layout.dimensions)}
         carried |= {f"x{i}": name for i, name in enumerate(self.layout.explored)}
+        carried |= {f"f{i}": name for i, name in enumerate(self.layout.predicting)}
         if self.layout.stratum:
             carried["stratum"] = self.layout.stratum
         if self.layout.cluster:

@@ -21,6 +21,7 @@ class Layout:
         cluster: What units were randomized by, where that is more than a unit.
         explored: Known before the experiment, numbers or texts, among which a tree may look for
             differing effects.
+        predicting: The same kinds of columns, from which outcomes are predicted (CUPAC).
         received: What the unit in truth received, such as the page it was shown; most units of a
             variant receive the same.
         exposed_at: When the unit was exposed.
@@ -36,6 +37,7 @@ class Layout:
     dimensions: tuple[str, ...] = ()
     cluster: str | None = None
     explored: tuple[str, ...] = ()
+    predicting: tuple[str, ...] = ()
     received: str | None = None
     exposed_at: str | None = None
     measured_at: Mapping[str, str] = field(default_factory=dict)
@@ -44,5 +46,6 @@ class Layout:
     def columns(self) -> list[str]:
         """Every column it names, in order."""
         found = [self.variant, self.unit, self.stratum, *self.dimensions, self.cluster]
-        found += [*self.explored, self.received, self.exposed_at, *self.measured_at.values()]
+        found += [*self.explored, *self.predicting, self.received, self.exposed_at]
+        found += self.measured_at.values()
         return [column for column in found if column is not None]

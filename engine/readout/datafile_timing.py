@@ -23,7 +23,11 @@ def refuse_late_covariates(
             raise UsageError(
                 f'"{covariate}" has a time, but no column says when units were exposed; name it too'
             )
-        value = f"v{columns.index(covariate)}"
+        value = (
+            f"v{columns.index(covariate)}"
+            if covariate in columns
+            else f"f{layout.predicting.index(covariate)}"
+        )
         ((late, unknown),) = connection.execute(
             f"SELECT count_if(m{i} > exposed_at), count_if({value} IS NOT NULL AND"
             f" (m{i} IS NULL OR exposed_at IS NULL)) FROM taken"

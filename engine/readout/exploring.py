@@ -58,7 +58,7 @@ def explored(
     rows = UnitRows(
         variant=np.array([it.unit.variant for it in mature], dtype=str),
         outcomes={source: np.array([outcome for outcome, _ in found], dtype=float)},
-        known=_known(connection, mature, paths),
+        known=known_traits(connection, [it.unit.profile_id for it in mature], paths),
     )
     try:
         return trees(reading.plan, rows, rng=np.random.default_rng(SEED))
@@ -66,11 +66,10 @@ def explored(
         raise UsageError(f"--explore: {error}") from error
 
 
-def _known(
-    connection: Connection, mature: Sequence[Exposed], paths: Sequence[str]
+def known_traits(
+    connection: Connection, ids: Sequence[int], paths: Sequence[str]
 ) -> dict[str, Any]:
-    """Each trait of each unit: numbers where all are numbers, or else texts."""
-    ids = [it.unit.profile_id for it in mature]
+    """Each trait of each profile: numbers where all are numbers, or else texts."""
     traits: dict[int, dict[str, Any]] = {}
     unique = list(dict.fromkeys(ids))
     for start in range(0, len(unique), IDS_PER_READ):

@@ -105,8 +105,11 @@ def read_out(
         found_trees = explored(connection, reading, population.mature, explore, as_of=as_of)
         beside = replace(beside, trees=found_trees)
         notes.append("Explored by what is known of people today; declare what you believe of it.")
-    touched = touched_by_others(connection, study, units, as_of=as_of)
-    notes.append(f"Messages of other campaigns after the exposure: {touched.reading}")
+    if study.kind == "cap":
+        notes.append(_OF_A_CAP)
+    else:
+        touched = touched_by_others(connection, study, units, as_of=as_of)
+        notes.append(f"Messages of other campaigns after the exposure: {touched.reading}")
     if study.bandit is not None:
         if experiment is None:
             return replace(empty, why_not="the bandit's phase is not in the program")
@@ -203,6 +206,12 @@ def _of_bandit(
         "",
         said,
     )  # fmt: skip
+
+
+_OF_A_CAP: Final = (
+    "What a limit does it does by every message after the exposure, of whichever campaign. Who is "
+    "held out of campaigns drew one, too, and pulls the differences towards none."
+)
 
 
 def _notes(study: Study, reading: Reading, population: Population, *, as_of: Instant) -> list[str]:

@@ -37,7 +37,8 @@ class Column:
 
     Attributes:
         sources: Lists of events; a funnel has one a step, everything else one.
-        how: Which aggregate of them: a key of `_AGGREGATES`, or `funnel`.
+        how: Which aggregate of them: a key of `_AGGREGATES`, or `funnel`. `recency` alone may be
+            NULL: the days since the last event, of those who have one.
         since, until: Microseconds around the exposure, (since, until]; None: up to the report.
     """
 
@@ -115,6 +116,7 @@ _AGGREGATES = {
     "number": "CAST(count(amount) FILTER (WHERE {which}) AS DOUBLE)",
     "last": "coalesce(arg_max(amount, (moment, seq)) FILTER (WHERE {which}"
     " AND amount IS NOT NULL), 0.0)",
+    "recency": "(any_value(exposed) - max(moment) FILTER (WHERE {which})) / 86400e6",
     "distinct": "CAST(count(DISTINCT word) FILTER (WHERE {which}) AS DOUBLE)",
 }
 

@@ -14,11 +14,12 @@ from typing import Final
 import duckdb
 import numpy as np
 
-from campaigns.metrics import MetricDefinition, WarehouseMetric
+from campaigns.metrics import MetricDefinition, PredictedMetric, WarehouseMetric
 from engine.core.errors import UsageError
 from engine.core.model.instants import Instant
 from engine.readout.metric_columns import Column, columns_of, covariate_names, measure
 from engine.readout.metric_events import Poured, pour
+from engine.readout.predicting import add_predictions, past_columns, predicted_names
 from engine.store.connection import Connection
 from experiments.metrics import Kind, Metric, Role
 from experiments.sums.duckdb_statement import Table
@@ -101,12 +102,13 @@ def sum_metrics(
     """
     definitions = [definition for definition, _ in metrics]
     with duckdb.connect() as lake:
-        columns = columns_of(definitions)
+        columns = [*columns_of(definitions), *past_columns(definitions)]
         _create(lake, units, keys)
         poured = pour(connection, lake, _people(units), columns, as_of=as_of)
         measure(lake, columns, as_of=as_of)
+        predicted = add_predictions(lake, definitions, columns)
         translated = tuple(analysed_metric(definition, role) for definition, role in metrics)
-        sums = sum_units(lake, _table(columns, keys), translated, gaps={})
+        sums = sum_units(lake, _table(columns, keys, predicted), translated, gaps={})
     notes = (*sums.notes, *_cautions(poured))
     return MetricSums(
         translated, replace(sums, notes=notes), poured.n_unreadable, sum(poured.n_negative.values())
@@ -215,11 +217,11 @@ def _create(lake: duckdb.DuckDBPyConnection, units: Sequence[Unit], keys: Keys) 
     lake.unregister("given")
 
 
-def _table(columns: Sequence[Column], keys: Keys) -> Table:
+def _table(columns: Sequence[Column], keys: Keys, predicted: Mapping[str, str]) -> Table:
     return Table(
         sql="(SELECT * FROM units JOIN exposed USING (place))",
         variant="variant",
-        columns={column.name: f"v{i}" for i, column in enumerate(columns)},
+        columns={column.name: f"v{i}" for i, column in enumerate(columns)} | dict(predicted),
         stratum="stratum" if keys.stratum is not None else None,
         dimensions={name: f"d{i}" for i, name in enumerate(keys.dimensions)},
         cluster="cluster" if keys.cluster is not None else None,
@@ -238,7 +240,7 @@ def analysed_metric(it: MetricDefinition, role: Role) -> Metric:
         column=names[0] if kind != "ratio" else None,
         numerator=names[0] if kind == "ratio" else None,
         denominator=names[1] if kind == "ratio" else None,
-        covariates=covariate_names(it) if it.covariate is not None else (),
+        covariates=_covariates(it),
         cap_share=it.winsorize,
         q=it.quantile,
         better=it.better,
@@ -246,6 +248,12 @@ def analysed_metric(it: MetricDefinition, role: Role) -> Metric:
         title=it.title,
         unit=it.currency if _is_money(it) else None,
     )
+
+
+def _covariates(it: MetricDefinition) -> tuple[str, ...]:
+    if isinstance(it, PredictedMetric):
+        return predicted_names(it)
+    return covariate_names(it) if it.covariate is not None else ()
 
 
 def _is_money(it: MetricDefinition) -> bool:

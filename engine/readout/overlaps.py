@@ -39,7 +39,9 @@ def interaction_findings(
         definition: One metric for every pair; None for the primary metrics of both.
     """
     looked = [
-        it for it in studies if it.kind in ("A/B test", "campaign holdout") and it.bandit is None
+        it
+        for it in studies
+        if it.kind in ("A/B test", "cap", "campaign holdout") and it.bandit is None
     ]
     units = {
         it.name: {unit.profile_id: unit for unit in exposed_units(connection, it, as_of=as_of)}

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from campaigns.metrics import MetricDefinition, WarehouseMetric
+from campaigns.metrics import MetricDefinition, PredictedMetric, WarehouseMetric
 from engine.core.clocktime import iso
 from engine.core.model.instants import Instant
 from engine.readout.metric_sums import analysed_metric
@@ -156,8 +156,9 @@ def _as_planned(planned: Mapping[str, Any], current: MetricDefinition | None) ->
         now = json.loads(canonical_json({"it": msgspec.to_builtins(current)}))["it"]
         if now == planned:
             return current
-    # A metric from SQL was kept with its query.
-    return msgspec.convert(planned, WarehouseMetric if "source" in planned else MetricDefinition)
+    # A metric from SQL was kept with its query, one that predicts with its spans.
+    kind = WarehouseMetric if "source" in planned else MetricDefinition
+    return msgspec.convert(planned, PredictedMetric if "predicted_from" in planned else kind)
 
 
 def _method(content: Mapping[str, Any]) -> Method:

@@ -18,7 +18,7 @@ from engine.core.journeys.holdouts import HELD_OUT, TREATED, exposure_name
 from engine.core.model.campaigns import Bandit, Campaign, Experiment, Holdout, Program
 from experiments.metrics import Role
 
-Kind = Literal["A/B test", "campaign holdout", "programme holdout", "global holdout"]
+Kind = Literal["A/B test", "cap", "campaign holdout", "programme holdout", "global holdout"]
 
 SHARES: Final = 10_000
 """Holdout shares become integer weights of so many parts."""
@@ -131,7 +131,7 @@ def _experiment_study(
     experiment: Experiment,
     sends: Mapping[str, frozenset[str]],
 ) -> list[Study]:
-    """An experiment in its current phase, in a journey or served to clients."""
+    """An experiment in its current phase: of a journey, served to clients, or of a cap."""
     metrics = _with_roles(known, experiment.metrics)
     if not metrics or program.phases.get(experiment.name, 1) != experiment.phase:
         return []
@@ -139,9 +139,10 @@ def _experiment_study(
     title = str(form.title) if form and form.title else experiment.name
     weights = {it.name: it.weight for it in experiment.variants}
     given = experiment.analysis
+    kind: Kind = "cap" if experiment.is_cap else "A/B test"
     return [
         Study(
-            experiment.name, title, "A/B test", experiment.phase, experiment.control, weights,
+            experiment.name, title, kind, experiment.phase, experiment.control, weights,
             metrics, campaign=experiment.campaign, unit=experiment.unit, bandit=experiment.bandit,
             sends=sends.get(experiment.name, frozenset()), analysis=given,
             allows_opens=bool(given.get("opens_may_decide")), **_method(given),

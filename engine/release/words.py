@@ -23,9 +23,10 @@ def rendered(plan: Plan) -> str:
     for entering in plan.entering:
         notes["campaign", entering.campaign].append(_entering(entering))
     for experiment, n_people in plan.exposed.items():
-        notes["experiment", experiment].append(
-            f"{_count(n_people)} saw the phase that ends; they keep their variant"
-        )
+        for construct in ("experiment", "cap"):  # of one name there is only one of the two
+            notes[construct, experiment].append(
+                f"{_count(n_people)} saw the phase that ends; they keep their variant"
+            )
     for segment in plan.built:
         notes["segment", segment].append(
             f"its features are built from the history of {_count(plan.n_profiles, 'profile')}"

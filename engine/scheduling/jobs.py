@@ -20,6 +20,7 @@ from engine.scheduling.means import Means
 from engine.scheduling.rows import Run
 from engine.settings import DIRECTORY
 from engine.steady import elapsed
+from engine.store import models
 from engine.store.connection import Connection
 
 log = logging.getLogger("antiphon.schedules")
@@ -112,8 +113,10 @@ def model_refresh(means: Means, run: Run) -> Outcome:
     with TRAINING:
         done = refresh(learner, run.plan.model, as_of=run.fire_at, now=means.now(), is_once=True)
     for standing in write_pages(learner, now=means.now()):
-        for warning in standing.warnings():
-            log.warning("%s", warning)
+        # Of other models only what no run of theirs would say: that none has come for long.
+        if standing.model == run.plan.model or standing.is_stale:
+            for warning in standing.warnings():
+                log.warning("%s", warning)
     return Outcome(said(done), {run.plan.model: as_markdown(done)})
 
 
@@ -135,6 +138,9 @@ def retention(means: Means, run: Run) -> Outcome:
         while n == DELETED_AT_ONCE:
             n = means.write(delete)
             counted[table] = counted.get(table, 0) + n
+    counted["what models had learnt"] = means.write(
+        lambda connection: models.drop_overdue(connection, now=means.now())
+    )
     words = [f"{n:,} of {table}" for table, n in counted.items() if n]
     return Outcome(f"deleted {', '.join(words)}" if words else "nothing was old enough")
 

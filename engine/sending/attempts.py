@@ -13,6 +13,7 @@ import msgspec
 from channels.base import Provider
 from channels.mailboxes import domain_of, label_of
 from channels.warm_up import WarmUp
+from engine.core.errors import StoreError
 from engine.core.journeys.recommend import NOTES
 from engine.core.model.gates import Allow, Defer, Drop
 from engine.core.model.instants import HOUR, MINUTE, Instant
@@ -137,14 +138,6 @@ class Beginning:
             if plan is not None:
                 allowed = self._ceilings.within(connection, route, plan, allowed, verdicts, now=now)
             queue.decide(connection, verdicts)
-            queue.set_contexts(
-                connection,
-                {
-                    it.queued.id: contexts[it.queued.id]
-                    for it in allowed
-                    if it.queued.id in contexts
-                },
-            )
             if channel == WEBHOOK:
                 self._tell(connection, [it[0] for it in verdicts], now=now)
             numbers = queue.begin_attempts(
@@ -162,6 +155,9 @@ class Beginning:
                     for it in allowed
                 ],
             )
+            # Only of those that are ours to send: another's words stay as they went out.
+            changed = {it: contexts[it] for it in numbers if it in contexts}
+            queue.set_contexts(connection, changed)
             return [
                 replace(it, address_hash=it.went_to, number=numbers[it.queued.id])
                 for it in allowed
@@ -205,6 +201,13 @@ class Beginning:
                 context = repicked(connection, playbook, row, picker=self._picker, now=at[row.id])
             except Lacking as why:
                 verdicts.append((row.id, "dropped", str(why), row.due_at))
+                continue
+            except StoreError:
+                raise  # the database's trouble is no message's
+            except Exception as error:
+                # A model that cannot be read must hold up nobody else's message.
+                why_not = f"its picks cannot be looked at: {type(error).__name__}: {error}"
+                verdicts.append((row.id, "failed", why_not, row.due_at))
                 continue
             if context != row.context:
                 changed[row.id] = context

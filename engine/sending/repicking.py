@@ -1,9 +1,9 @@
 """Looks again at what a recommender picked, when the message that shows it is made at last.
 
 It may have waited for hours: what has sold out since, or was bought, gives way to the spares that
-were kept with it, or to what the recommender says now. What is shown is written back to the
-message, whose links are looked up in it later. A message that may have arrived already stays as it
-was.
+were kept with it, or to what the recommender says now, and each has the price that its feed has by
+then. What is shown is written back to the message, whose links are looked up in it later. A message
+that may have arrived already stays as it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from campaigns.recommender_forms import RecommenderFile
 from engine.core.journeys.recommend import NOTES
 from engine.core.model.effects import PickAsk
 from engine.core.model.instants import MINUTE, Instant, ProfileId
@@ -20,6 +21,8 @@ from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from engine.store.queue import Queued
 
+OWN: Final = frozenset({"id", "source", "reason", "because", "score", "run"})
+"""What a pick says of itself; the rest is its feed's."""
 FRESH_FOR: Final = MINUTE
 """What was picked so lately is not looked at again."""
 
@@ -43,8 +46,12 @@ def repicked(
         return it.context
     context = _object.decode(it.context)
     notes: Mapping[str, Any] = context.get(NOTES) or {}
+    template = playbook.templates.get((it.channel, it.template))
     is_changed = False
     for name, note in notes.items():
+        # What another message of the journey shows is no reason to leave this one out.
+        if template is None or name not in template.shows:
+            continue
         shown = context.get(name)
         # What a test gave instead of a recommender has no run, and stays.
         if not isinstance(shown, list) or not any("run" in row for row in shown):
@@ -52,17 +59,20 @@ def repicked(
         if _is_fresh(note, now):
             continue
         ask = _ask(it, note, now)
-        ids = [str(row["id"]) for row in (*shown, *note.get("spares", ()))]
-        gone = picker.still(connection, playbook, ask, ids)
-        if not any(str(row["id"]) in gone for row in shown):
-            continue
-        left = _left(shown, note.get("spares", ()), gone, ask.n)
-        if len(left) < ask.n:
-            left = _filled(left, picker.pick(connection, playbook, ask), ask.n)
-        if len(left) < ask.n and note.get("if_fewer") == "skip":
-            raise Lacking(f"fewer than {ask.n} picks of {ask.model} can still be had")
-        context[name] = [] if len(left) < ask.n and note.get("if_fewer") == "hide" else left
-        is_changed = True
+        gone = picker.still(connection, playbook, ask, (*shown, *note.get("spares", ())))
+        left = shown
+        if any(str(row["id"]) in gone for row in shown):
+            left = _left(shown, note.get("spares", ()), gone, ask.n)
+            if len(left) < ask.n:
+                left = _filled(left, picker.pick(connection, playbook, ask), ask.n)
+            if len(left) < ask.n and note.get("if_fewer") == "skip":
+                raise Lacking(f"fewer than {ask.n} picks of {ask.model} can still be had")
+            if len(left) < ask.n and note.get("if_fewer") == "hide":
+                left = []
+        left = [_as_listed(playbook, ask.model, row) for row in left]
+        if left != shown:
+            context[name] = left
+            is_changed = True
     return _encode(context).decode() if is_changed else it.context
 
 
@@ -93,6 +103,20 @@ def _filled(
 ) -> list[dict[str, Any]]:
     have = {str(row["id"]) for row in left}
     return (left + [row for row in fresh if str(row["id"]) not in have])[:n]
+
+
+def _as_listed(playbook: Playbook, model: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A pick with what its feed says now, so that nobody is shown yesterday's price.
+
+    What the feed does not say any more goes, too; items that events tell of stay as they were.
+    """
+    form = playbook.workspace.models.get(model)
+    items = form.items if isinstance(form, RecommenderFile) else None
+    feed = playbook.workspace.catalog.get(str(items.catalog)) if items is not None else None
+    listed = feed.by_id.get(str(row["id"])) if feed is not None else None
+    if listed is None:
+        return row
+    return {**listed, **{key: value for key, value in row.items() if key in OWN}}
 
 
 def _is_fresh(note: Mapping[str, Any], now: Instant) -> bool:

@@ -153,10 +153,14 @@ def champions(connection: Connection) -> dict[str, int]:
 def trained_as_of(
     connection: Connection, model: str, *, as_of: Instant, config_hash: str
 ) -> ModelRun | None:
-    """The run that was made of this definition as of this instant, if it was ever finished."""
+    """The newest finished run of this definition that knows all up to this instant, or more.
+
+    A run of a schedule that was broken off may be begun again after the next one: it has nothing
+    to add, and what it would learn is older than what is read.
+    """
     found = _read(
         connection,
-        "WHERE r.model = ? AND r.as_of = ? AND r.config_hash = ? AND r.status <> 'loading' "
+        "WHERE r.model = ? AND r.as_of >= ? AND r.config_hash = ? AND r.status <> 'loading' "
         "ORDER BY r.run DESC",
         (model, as_of, config_hash),
     )
@@ -173,6 +177,24 @@ def demand_retraining(connection: Connection, models: Sequence[str], *, by: Inst
             "AND a.run = model_run.run)",
             (by, model, by),
         )
+
+
+def drop_overdue(connection: Connection, *, now: Instant) -> int:
+    """Forget what runs past their `retrain_by` have learnt, and read none of them; how many.
+
+    Refreshes see to it in time. What is left are runs kept to go back to, and models that are
+    paused or that no file declares any more.
+    """
+    connection.execute(
+        "UPDATE model_run SET status = 'retired' WHERE status = 'champion' AND retrain_by <= ?",
+        (now,),
+    )
+    dropped = connection.execute(
+        "DELETE FROM model_artifact WHERE (model, run) IN "
+        "(SELECT model, run FROM model_run WHERE retrain_by <= ?) RETURNING model, run",
+        (now,),
+    )
+    return len({(row[0], row[1]) for row in dropped})
 
 
 def _read(connection: Connection, where: str, params: Sequence[Any]) -> list[ModelRun]:

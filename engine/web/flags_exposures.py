@@ -128,6 +128,10 @@ def _arms(item: dict[str, Any], catalog: Catalog) -> Arms:
             f"experiment: {name!r} is exposed by its journey, and by nobody else",
             field="experiment",
         )
+    if arms.experiment.is_cap:
+        raise InvalidEvent(
+            f"experiment: {name!r} is exposed by its cap, and by nobody else", field="experiment"
+        )
     if arms.experiment.state != "live":
         raise InvalidEvent(
             f"experiment: {name!r} is {arms.experiment.state}, so nobody is exposed to it",

@@ -49,6 +49,7 @@ class Collected:
         trees: Per variant, a search for units with differing effects on the deciding metric.
         strata: Per variant and stratum, for post-stratification.
         clusters: Per variant, aggregates over clusters' sums; if given, they are compared.
+        randomized: Where clusters are few: the randomization test's p per (metric, variant).
         quantiles: Per metric and variant, for metrics of kind quantile.
         ages: Per variant, one column per age since exposure of the deciding metric, over a fixed
             cohort; `age_days` gives each column its age.
@@ -81,6 +82,7 @@ class Collected:
     trees: Mapping[str, HonestTree] = field(default_factory=dict)
     strata: Mapping[str, Mapping[str, Aggregates]] = field(default_factory=dict)
     clusters: Arms = field(default_factory=dict)
+    randomized: Mapping[tuple[str, str], float] = field(default_factory=dict)
     quantiles: Mapping[str, Mapping[str, QuantileSums]] = field(default_factory=dict)
     ages: Arms = field(default_factory=dict)
     age_days: Mapping[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from experiments.analysis.believing import believed
 from experiments.analysis.collected import Arms, Collected
+from experiments.analysis.few_clusters import with_randomization
 from experiments.analysis.few_units import is_too_few, waits
 from experiments.analysis.looking import between_looks
 from experiments.analysis.plan import ExperimentPlan
@@ -105,6 +106,9 @@ def compare(
         uncapped=_uncapped(plan, metric, variant, arms, collected),
         visible_lift=_visible(main, test),
     )
+    if collected.randomized:
+        pair = collected.clusters[plan.control].n, collected.clusters[variant].n
+        return with_randomization(draft, collected.randomized, pair)
     if found.cuped.applied or found.how:
         return draft
     if metric.kind == "count":

@@ -102,6 +102,8 @@ class Comparison:
         final: Under `group_sequential`, once its test has stopped or ended: the estimate that is
             too high as often as too low.
         diluted: Of a triggered comparison whose other units are known: its effect on everybody.
+        randomization_pvalue: Of few clusters; the effect's own is then the larger of it and the
+            t-test's.
     """
 
     metric: Metric
@@ -123,6 +125,7 @@ class Comparison:
     one_sided: Effect | None = None
     final: FinalEstimate | None = None
     diluted: Diluted | None = None
+    randomization_pvalue: float | None = None
 
 
 @dataclass(frozen=True)

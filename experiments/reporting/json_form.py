@@ -98,6 +98,7 @@ def _comparison(entry: Comparison) -> dict[str, Any]:
         "uncapped": None if entry.uncapped is None else _effect(entry.uncapped),
         "final": None if entry.final is None else _final(entry.final),
         "diluted": None if entry.diluted is None else _diluted(entry.diluted),
+        "randomization_pvalue": entry.randomization_pvalue,
         "bayes": (
             {
                 "p_better": posterior.p_better,

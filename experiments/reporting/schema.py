@@ -110,6 +110,7 @@ def _nouns() -> Schema:
                     ),
                     "Of a triggered comparison: its effect on everybody.",
                 ),
+                "randomization_pvalue": _maybe(SHARE, "Of few clusters, assigned anew."),
                 "bayes": _maybe(
                     _object(
                         {

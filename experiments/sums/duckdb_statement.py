@@ -124,19 +124,34 @@ def clusters_statement(
         a moment per pair, one of each column with the size, one of the size with itself.
     """
     size = len(needs.columns)
-    none = Shifts((0.0,) * size)
-    chosen = terms(table, needs, shifts=none, limits=limits, stand_ins=means)
-    inner = "".join(f", sum({term}) AS x{i}" for i, term in enumerate(chosen))
     pairs = [*needs.pairs, *((i, size) for i in range(size)), (size, size)]
     means_sql = [f"favg(x{i})" for i in range(size + 1)]
     moments = [
         f"count(*) * var_pop(x{i})" if i == j else f"count(*) * covar_pop(x{i}, x{j})"
         for i, j in pairs
     ]
+    each = cluster_rows_statement(table, needs, limits=limits, means=means)
     return (
-        f"SELECT CAST(variant AS VARCHAR), count(*), {', '.join(means_sql + moments)} FROM (SELECT"
-        f" {table.variant} AS variant, {table.cluster} AS cluster{inner},"
-        f" CAST(count(*) AS DOUBLE) AS x{size} FROM {table.sql} GROUP BY 1, 2) GROUP BY 1"
+        f"SELECT CAST(variant AS VARCHAR), count(*), {', '.join(means_sql + moments)}"
+        f" FROM ({each}) GROUP BY variant"
+    )
+
+
+def cluster_rows_statement(
+    table: Table, needs: Needs, *, limits: Mapping[str, float], means: Mapping[str, float]
+) -> str:
+    """Per cluster of a variant: variant, cluster, a sum per column x0, x1, … and at last its size.
+
+    Args:
+        means: What stands in for an empty covariate.
+    """
+    size = len(needs.columns)
+    none = Shifts((0.0,) * size)
+    chosen = terms(table, needs, shifts=none, limits=limits, stand_ins=means)
+    inner = "".join(f", sum({term}) AS x{i}" for i, term in enumerate(chosen))
+    return (
+        f"SELECT {table.variant} AS variant, {table.cluster} AS cluster{inner},"
+        f" CAST(count(*) AS DOUBLE) AS x{size} FROM {table.sql} GROUP BY 1, 2"
     )
 
 

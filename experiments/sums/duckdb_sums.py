@@ -22,6 +22,7 @@ from experiments.sums.duckdb_statement import (
     clusters_statement,
     sums_statement,
 )
+from experiments.sums.few_clusters import rows_of_few
 from experiments.sums.gaps import moved, pooled_mean
 from experiments.sums.needs import Needs, needs_of
 from experiments.sums.quantiles import CLUSTER_UNITS
@@ -93,13 +94,17 @@ def sum_units(
         for place, cap in enumerate(needs.caps)
         if cap.column in limits
     )
+    clusters = _clusters(connection, table, needs, limits, stand_ins) if table.cluster else {}
     return UnitSums(
         aggregates=aggregates,
         covariates_with_gaps=needs.gaps,
         notes=(*map(_cap_note, caps), *(_gap_note(name, n) for name, n in present.items())),
         strata=strata,
         dimensions=dimensions,
-        clusters=_clusters(connection, table, needs, limits, stand_ins) if table.cluster else {},
+        clusters=clusters,
+        few_clusters=rows_of_few(
+            connection, table, needs, limits=limits, means=stand_ins, clusters=clusters
+        ),
         quantiles=quantiles_of(connection, table, metrics),
         caps=caps,
     )

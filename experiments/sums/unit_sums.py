@@ -8,6 +8,7 @@ reads `aggregates` first, then what else was asked for:
     strata        variant -> stratum -> Aggregates             where a stratum column was declared
     dimensions    dimension -> level -> variant -> Aggregates  each alone, no cross product
     clusters      variant -> Aggregates over clusters' sums    the same columns and CLUSTER_UNITS
+    few_clusters  variant -> column -> each cluster's sum      where a variant has fewer than 20
     quantiles     metric -> variant -> QuantileSums            for metrics of kind quantile
     caps          what was cut, with both numbers to show      for metrics with cap_share
     excluded      who was left out, why, how many per variant  never silent
@@ -97,6 +98,7 @@ class UnitSums:
     strata: Mapping[str, Mapping[str, Aggregates]] = field(default_factory=dict)
     dimensions: Mapping[str, Mapping[str, Mapping[str, Aggregates]]] = field(default_factory=dict)
     clusters: Mapping[str, Aggregates] = field(default_factory=dict)
+    few_clusters: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
     quantiles: Mapping[str, Mapping[str, QuantileSums]] = field(default_factory=dict)
     caps: tuple[Cap, ...] = ()
     excluded: tuple[Excluded, ...] = ()

@@ -65,6 +65,11 @@ SLIPS: dict[str, str] = {
     "score: spend\ntarget: {count: true, event: Order Completed, within: 6d}\n"
     "algorithm: logistic": "logistic foretells whether something happens, not how much.",
     f"score: churn\n{TARGET}\nalgorithm: lifetime": "lifetime foretells purchases",
+    "score: orders\ntarget: {event: Order Completed, within: 6d}\nalgorithm: lifetime": "lifetime "
+    "foretells purchases",
+    "score: carts\ntarget: {count: true, event: Product Added, within: 6d}\nalgorithm: lifetime": (
+        '2: lifetime foretells purchases, which here are "Order Completed", not "Product Added".'
+    ),
     "score: orders\ntarget: {count: true, event: Order Completed, within: 6d}\n"
     "algorithm: lifetime\nimpute: median": "lifetime reads purchases alone. Delete impute.",
     f"score: churn\n{TARGET}\nbudget: 2d": "3: budget: a search for settings takes 1s to 6h.",
@@ -142,6 +147,15 @@ def test_a_model_in_another_folder_is_sent_home() -> None:
     assert problems_of({"segments/x.yaml": "cluster: shoppers"}) == [
         "segments/x.yaml:1: this file declares a cluster; move it to models/."
     ]
+
+
+def test_a_feed_that_is_there_but_broken_is_not_called_missing() -> None:
+    broken = "id,title,link\npot,Pot,https://shop.example/pot\n"
+    text = "recommender: liked\nitems: wares\nfallback: [editorial]\neditorial: wares\n"
+
+    (found,) = problems_of({"catalog/wares.csv": broken, "models/m.yaml": text})
+
+    assert found.startswith('catalog/wares.csv:1: there is no column "url".')
 
 
 def test_a_metric_that_only_many_people_have_together_says_so() -> None:

@@ -296,6 +296,19 @@ def test_a_value_with_a_default_may_be_one_that_is_never_brought() -> None:
     assert compiled(workspace).program.campaigns
 
 
+def test_a_template_may_need_picks_only_where_its_campaign_recommends() -> None:
+    files = {
+        "models/liked.yaml": "recommender: liked",
+        "templates/email/remind.html": "---\nsubject: Hi\n---\n<p>{{ picks[0].id }}</p>",
+    }
+    asks = f"  - recommend: {{model: liked}}\n    id: ask\n  - {SEND}"
+
+    assert compiled(a_workspace({**files, "campaigns/nudge.yaml": a_campaign(asks)}))
+    for steps in (f"  - {SEND}", asks.replace("liked}", "liked, as: others}")):
+        with pytest.raises(InvalidWorkspace, match="no step of this campaign recommends anything"):
+            compiled(a_workspace({**files, "campaigns/nudge.yaml": a_campaign(steps)}))
+
+
 def test_a_template_may_read_an_answer_only_where_a_webhook_of_its_campaign_saves_it() -> None:
     template = {"templates/email/remind.html": "---\nsubject: Hi\n---\n<p>{{ reply.code }}</p>"}
     asks = (

@@ -227,6 +227,10 @@ def test_a_tenth_of_the_households_plays_to_a_report_that_keeps_its_word(tmp_pat
     html = path.read_text()
     assert path == tmp_path / "shop" / REPORT
     assert "Why this much was planted" in html
+    # Too few people for a score: the page says so instead of leaving it out.
+    assert "What the models learnt" in html
+    assert "refused: too little to learn from" in html
+    assert played.learnt.latest["also-bought"].done.status == "champion"
     assert "http://" not in html.replace("http://www.w3.org/2000/svg", "")
 
 
@@ -256,6 +260,8 @@ def test_demo_says_where_to_look_and_leaves_a_workspace_that_answers(
     shown = capsys.readouterr().out
     assert str(folder / "reports" / "index.html") in shown
     assert "PLANTED AGAINST FOUND" in shown
+    assert "WHAT THE MODELS LEARNT" in shown
+    assert "churn (score, as of 2017-10-01) refused" in shown
     end = "2018-01-01T05:00:00Z"
     code = main(["experiment", "report", EXPERIMENT, str(folder), "--json", "--as-of", end])
     assert code == 0

@@ -267,7 +267,9 @@ def test_a_sample_ratio_is_acknowledged_with_its_cause_for_its_phase_alone(
     assert standing.explanation(2).cause == ""
     order(house, "stop")
     with house.process.database.read() as connection:
-        assert experiment_standings(connection)["button"].explanation(1).cause, "a stop keeps what was said"
+        assert experiment_standings(connection)["button"].explanation(1).cause, (
+            "a stop keeps what was said"
+        )
 
 
 @pytest.mark.parametrize(

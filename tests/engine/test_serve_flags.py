@@ -109,7 +109,8 @@ def test_what_was_seen_first_stays_through_an_edit_and_says_its_phase(flags: Fla
     assert "sticky" not in found[-1]["metadata"]
 
 
-def test_holdouts_keep_profiles_out_and_name_their_level(flags: Flags) -> None:
+def test_holdouts_keep_units_out_by_their_own_hash_and_name_their_level(flags: Flags) -> None:
+    """Known or not: the hash of the unit that the experiment draws decides."""
     settings = with_experiments()["antiphon.yaml"]
     held = settings + "global_holdout: {share: 30%, period: 2026-H1}\n"
     held += "programmes: {web: {holdout: 30%}}\n"
@@ -119,31 +120,60 @@ def test_holdouts_keep_profiles_out_and_name_their_level(flags: Flags) -> None:
     for number in range(80):
         flags.house.identify(f"u{number}")
     flags.house.settle()
+    program = flags.house.process.playbook.program
+    assert program.global_holdout is not None
+    seed = f"{program.global_holdout.seed}@2026-H1"
 
-    told = [flags.flag("button", targetingKey=f"u{number}") for number in range(80)]
-    strangers = [flags.flag("button", targetingKey=f"s{number}") for number in range(80)]
-
-    levels = Counter(it["metadata"].get("holdout") for it in told)
-    assert levels.keys() == {None, "global", "programme:web"}
-    assert 10 < levels["global"] < 40
-    assert all(it["value"] == "blue" for it in told if it["metadata"].get("holdout"))
-    assert all("holdout" not in it["metadata"] for it in strangers), "holdouts are of profiles"
+    for kind in ("u", "s"):
+        units = [f"{kind}{number}" for number in range(80)]
+        told = [flags.flag("button", targetingKey=unit) for unit in units]
+        levels = Counter(it["metadata"].get("holdout") for it in told)
+        assert levels.keys() == {None, "global", "programme:web"}
+        assert [it["metadata"].get("holdout") == "global" for it in told] == [
+            is_held_out(unit, seed=seed, share=0.3) for unit in units
+        ]
+        assert all(it["value"] == "blue" for it in told if it["metadata"].get("holdout"))
 
 
 def test_strangers_are_not_all_of_one_holdout(flags: Flags) -> None:
     """They have no profile, and "no profile" must not be hashed as if it were one."""
-    held = with_experiments()["antiphon.yaml"] + "global_holdout: {share: 95%, period: 2026-H1}\n"
+    held = with_experiments()["antiphon.yaml"] + "global_holdout: {share: 50%, period: 2026-H1}\n"
     flags.house.apply(with_experiments(an_experiment(unit="user"), settings=held))
-    flags.house.identify("u1")
+
+    found = [flags.flag("button", targetingKey=f"s{number}") for number in range(20)]
+
+    assert {it["reason"] for it in found} == {"SPLIT", "DEFAULT"}
+
+
+def test_a_stranger_who_becomes_a_profile_stays_on_their_side_of_the_holdout(flags: Flags) -> None:
+    """From the first request, through the exposure that makes them a profile, to whatever follows;
+    and a larger holdout takes nothing from whoever was shown a variant."""
+    settings = with_experiments()["antiphon.yaml"]
+    with_holdout = settings + "global_holdout: {share: 40%, period: 2026-H1}\n"
+    flags.house.apply(with_experiments(an_experiment(unit="user"), settings=with_holdout))
+    people = [f"s{number}" for number in range(40)]
+    first = {it: flags.flag("button", targetingKey=it) for it in people}
+    held = {it for it, told in first.items() if told["metadata"].get("holdout")}
+    assert 8 < len(held) < 32
+
+    for it in people:
+        if it in held:
+            flags.house.identify(it)
+        else:
+            flags.saw("button", first[it]["variant"], userId=it)
     flags.house.settle()
-    program = flags.house.process.playbook.program
-    assert program.global_holdout is not None
-    seed = f"{program.global_holdout.seed}@2026-H1"
-    assert is_held_out("0", seed=seed, share=0.95), "else this proves nothing"
 
-    found = [flags.flag("button", targetingKey=f"s{number}") for number in range(5)]
+    after = {it: flags.flag("button", targetingKey=it) for it in people}
+    assert {it: told["variant"] for it, told in after.items() if it not in held} == {
+        it: told["variant"] for it, told in first.items() if it not in held
+    }
+    assert {it for it, told in after.items() if told["metadata"].get("holdout")} == held
+    assert {row[3] for row in flags.exposures()} == {""}, "each is analysed"
 
-    assert {it["reason"] for it in found} == {"SPLIT"}
+    larger = settings + "global_holdout: {share: 90%, period: 2026-H1}\n"
+    flags.house.apply(with_experiments(an_experiment(unit="user"), settings=larger))
+    kept = {it: flags.flag("button", targetingKey=it)["variant"] for it in people if it not in held}
+    assert kept == {it: first[it]["variant"] for it in kept}
 
 
 def test_segments_of_the_profile_decide_and_a_stranger_is_in_none(flags: Flags) -> None:

@@ -5,7 +5,8 @@ import pytest
 
 from engine.learning.lifetime.bg_nbd import fit_bg_nbd
 from engine.learning.lifetime.gamma_gamma import fit_gamma_gamma
-from engine.learning.lifetime.repeats import repeats_of
+from engine.learning.lifetime.proving import prove
+from engine.learning.lifetime.repeats import WEEK, repeats_of
 from engine.learning.refusals import Refused
 
 
@@ -30,6 +31,17 @@ def test_nobody_at_all_is_refused() -> None:
         fit_bg_nbd(none, none, none)
     with pytest.raises(Refused, match="nobody has bought"):
         repeats_of(none, none, none, as_of=5)
+
+
+@pytest.mark.parametrize("amount", [np.inf, -np.inf])
+def test_an_infinite_amount_is_refused_and_never_read_as_a_return(amount: float) -> None:
+    ids, times = np.repeat(np.arange(50), 2), np.tile([0, 2 * WEEK], 50)
+    amounts = np.append(np.full(99, 20.0), amount)
+
+    with pytest.raises(Refused, match="1 amounts are infinite"):
+        repeats_of(ids, times, amounts, as_of=9 * WEEK)
+    with pytest.raises(Refused, match="1 amounts are infinite"):
+        prove(ids, times, amounts, as_of=9 * WEEK, within=4 * WEEK, has_value=True)
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def test_a_person_is_recommended_items_with_reasons_and_what_was_left_out(
     plain = antiphon("recommend", "also-bought", "u1", "-n", "3", "--json", "--dir", built).json()
 
     assert shown.code == 0, shown.error
-    assert "because you looked at" in shown.out
+    assert "because you bought" in shown.out
     assert [row["source"] for row in plain["picks"]] == ["collaborative"] * 3
     assert plain["is_personal"] is True
 

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,14 @@ from engine.core.model.instants import DAY, HOUR, ProfileId
 from engine.erasing import erase
 from engine.learning.ordering import OPERATIONS
 from engine.learning.picking import Picker, Shown
-from engine.learning.refreshing import Learner, Refreshed, refresh, rehearse
+from engine.learning.refreshing import (
+    Learner,
+    Refreshed,
+    _write_page,
+    page_of,
+    refresh,
+    rehearse,
+)
 from engine.learning.shown import table
 from engine.learning.watching import standings
 from engine.scheduling.jobs import JOBS
@@ -130,6 +138,22 @@ def test_a_run_of_a_schedule_is_done_once(shop: Published) -> None:
     assert shop.rows("SELECT count(*) FROM model_run WHERE model = 'hour'") == [(1,)]
 
 
+def test_a_scheduled_run_that_comes_after_a_later_one_does_not_take_its_place(
+    shop: Published,
+) -> None:
+    # Broken off and begun again, when the next refresh was done already.
+    early = shop.now
+    shop.now += HOUR
+    later = refreshed(shop, "hour", is_once=True)
+
+    belated = refresh(a_learner(shop), "hour", as_of=early, now=shop.now, is_once=True)
+
+    assert (later.status, belated.status, belated.run) == ("champion", "done", later.run)
+    assert shop.rows("SELECT run, as_of FROM model_run WHERE status = 'champion'") == [
+        (later.run, shop.now)
+    ]
+
+
 def test_a_rehearsal_keeps_nothing(shop: Published) -> None:
     found = rehearse(a_learner(shop), "hour", as_of=shop.now, now=shop.now)
 
@@ -180,6 +204,38 @@ def test_what_was_just_bought_is_not_shown(shop: Published) -> None:
 
     assert first not in [row["id"] for row in found.rows]
     assert found.why_not[first] == "bought lately"
+
+
+def test_a_reason_that_was_bought_is_called_so_whatever_may_be_shown_again(
+    shop: Published,
+) -> None:
+    refreshed(shop, "also-bought")
+    shop.now += 11 * DAY  # By now nothing is hidden for having been bought.
+
+    found = asked(shop, 1)
+
+    with shop.process.database.read() as connection:
+        lately = connection.execute(
+            "SELECT count(*) FROM event WHERE profile_id = 1 AND name = 'Order Completed' "
+            "AND at > ?", (shop.now - 10 * DAY,),
+        )  # fmt: skip
+    assert lately == [(0,)]
+    assert found.is_personal
+    assert {row["reason"].rsplit(" ", 2)[0] for row in found.rows} == {"because you bought"}
+
+
+def test_two_trainings_may_write_the_report_of_one_model_at_once(tmp_path: Path) -> None:
+    pages = [str(number) * 200_000 for number in range(4)]
+
+    def write(page: str) -> None:
+        for _ in range(30):
+            _write_page(tmp_path, "churn", page)
+
+    with ThreadPoolExecutor(len(pages)) as threads:
+        list(threads.map(write, pages))
+
+    assert page_of(tmp_path, "churn").read_text() in pages
+    assert [it.name for it in (tmp_path / "reports").iterdir()] == ["model-churn.html"]
 
 
 def test_who_refuses_profiling_has_no_score_and_sees_what_everybody_sees(shop: Published) -> None:
@@ -283,7 +339,7 @@ def test_every_model_is_a_schedule_whose_run_trains_it_once_and_leaves_its_repor
     again = JOBS["model-refresh"](means, run)
 
     assert "hour: run 1 is what is read now" in first.said
-    assert again.said == "hour: run 1 was made of the same before"
+    assert again.said == "hour: run 1 knows as much already"
     assert "hour" in (tmp_path / DIRECTORY / "reports" / "models.html").read_text()
 
 

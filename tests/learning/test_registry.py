@@ -9,7 +9,9 @@ import pytest
 from engine.asof import members_at
 from engine.core.errors import StoreError, UsageError
 from engine.core.model.instants import DAY, HOUR
+from engine.erasing import erase
 from engine.learning.artifact import Artifact
+from engine.learning.erasing import RETRAIN_WITHIN
 from engine.learning.lessons import Lesson
 from engine.learning.registry import Registry, learnt
 from engine.store import models, scores
@@ -286,3 +288,42 @@ def test_who_is_erased_while_a_run_is_made_is_not_in_it(stage: Published) -> Non
 
     rows = stage.rows("SELECT profile_id FROM model_score ORDER BY 1")
     assert rows == [(1,), (3,), (4,), (5,), (6,)]
+
+
+def test_a_run_that_may_have_read_somebody_erased_since_must_be_trained_again_in_time(
+    stage: Published,
+) -> None:
+    about = About(kind="score", as_of=stage.now)
+    began = stage.now
+    stage.now += HOUR  # The training takes an hour, and somebody is erased in the midst of it.
+    done = stage.process.write(lambda it: erase(it, 2, now=stage.now))
+
+    a_registry(stage).keep("churn", about, a_lesson(1, 2), now=began)
+    later = stage.now + HOUR
+    a_registry(stage).keep("hour", About(kind="score", as_of=later), a_lesson(1), now=later)
+
+    assert done.models == [], "no run was kept yet"
+    assert stage.rows("SELECT model, retrain_by FROM model_run ORDER BY run, model") == [
+        ("churn", stage.now + RETRAIN_WITHIN),
+        ("hour", None),
+    ]
+
+
+def test_past_the_deadline_nothing_that_holds_the_erased_is_kept_to_go_back_to(
+    stage: Published,
+) -> None:
+    kept(stage, a_lesson(1, 2))
+    a_registry(stage).keep("gone", About("score", stage.now), a_lesson(1), now=stage.now)
+    stage.now += HOUR
+    stage.process.write(lambda it: erase(it, 2, now=stage.now))
+    stage.now += HOUR
+    kept(stage, a_lesson(3))  # The first model is trained again; of the other no file is left.
+    stage.now += RETRAIN_WITHIN
+
+    dropped = stage.process.write(lambda it: models.drop_overdue(it, now=stage.now))
+
+    assert dropped == 2
+    assert stage.rows("SELECT model, run FROM model_artifact") == [("churn", 2)]
+    assert stage.rows("SELECT model, run FROM model_run WHERE status = 'champion'") == [
+        ("churn", 2)
+    ]

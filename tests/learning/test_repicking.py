@@ -98,6 +98,20 @@ def test_what_was_bought_meanwhile_is_not_offered_again(shop: Published) -> None
     assert second in picks(shop)
 
 
+def test_who_refused_profiling_meanwhile_is_shown_what_everybody_is(shop: Published) -> None:
+    before = context(shop)["picks"]
+    assert all(row["reason"].startswith("because you ") for row in before)
+    shop.identify("u1", profiling=False)
+    shop.settle()
+
+    shop.drain()
+
+    (sent,) = shop.email.calls
+    shown = context(shop)["picks"]
+    assert [(row["source"], row["reason"]) for row in shown] == [("popular", "")] * 2
+    assert sent.text.startswith(f"{shown[0]['id']}, {shown[1]['id']}, ")
+
+
 def test_a_message_of_which_too_few_are_left_is_dropped_with_its_words(shop: Published) -> None:
     header, *rows = CATALOG.splitlines()
     few = "\n".join([header, *(row.replace(",true", ",false") for row in rows[1:]), rows[0]])
@@ -109,3 +123,46 @@ def test_a_message_of_which_too_few_are_left_is_dropped_with_its_words(shop: Pub
     assert shop.messages("soft") == [
         ("dropped", "fewer than 2 picks of also-bought can still be had")
     ]
+
+
+def test_a_price_that_changed_while_the_message_waited_is_the_new_one(shop: Published) -> None:
+    first, second = picks(shop)
+    prices = {row["id"]: row["price"] for row in context(shop)["picks"]}
+    dearer = CATALOG.replace(f",{prices[first]},", ",77.5,")
+    assert dearer != CATALOG
+    shop.apply({**SHOP, "catalog/goods.csv": dearer})
+
+    shop.drain()
+
+    shown = context(shop)["picks"]
+    assert [row["id"] for row in shown] == [first, second]
+    assert shown[0]["price"] == 77.5
+    assert shown[0]["run"], "what the pick says of itself is kept"
+
+
+def test_a_message_that_shows_no_picks_is_sent_though_none_is_left(shop: Published) -> None:
+    header, *rows = CATALOG.splitlines()
+    none = "\n".join([header, *(row.replace(",true", ",false") for row in rows)])
+    plain = "---\nsubject: For you\n---\nThank you. {{ unsubscribe_url }}\n"
+    shop.apply({**SHOP, "catalog/goods.csv": none + "\n", "templates/email/soft.txt": plain})
+
+    shop.drain()
+
+    (sent,) = shop.email.calls
+    assert sent.text.startswith("Thank you.")
+
+
+def test_a_recommender_that_breaks_fails_its_messages_and_holds_up_no_others(
+    shop: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object) -> None:
+        raise ValueError("its arrays do not fit")
+
+    monkeypatch.setattr(Picker, "still", breaks)
+
+    shop.drain()
+
+    assert shop.messages("soft") == [
+        ("failed", "its picks cannot be looked at: ValueError: its arrays do not fit")
+    ]
+    assert shop.email.calls == []

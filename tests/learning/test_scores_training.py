@@ -144,7 +144,9 @@ def test_a_champion_known_by_its_figures_only_is_compared_by_both_intervals() ->
 
 
 def test_errors_of_another_season_are_compared_by_what_they_take_off_knowing_nothing() -> None:
-    it = trained(seed=10, n=2_000, measure="sum")
+    rng = np.random.default_rng(10)
+    folds = some_folds(rng, 2_000, k=2, measure="sum")
+    it = train(folds, a_score("logistic", measure="sum"), rng=rng, clock=ticking())
 
     def champion(times: float, gained: float) -> dict[str, object]:
         """The same model in a season in which everybody spends so many times as much."""
@@ -169,9 +171,23 @@ def test_errors_of_another_season_are_compared_by_what_they_take_off_knowing_not
 
 def test_one_wild_row_does_not_calibrate_every_amount_to_nothing() -> None:
     rng = np.random.default_rng(31)
-    folds = some_folds(rng, 2_000, k=2, measure="sum")
-    wild = folds[0].test.values
-    wild[0, :4] = 1e-9, 0, 1e9, 1e12  # Its amount, log-linear, is beyond all others together.
+    folds = []
+    for at in (1, 2):
+        given = [rng.normal(size=(2_000, 1)) for _ in range(2)]
+        paid = [np.exp(1.5 * it[:, 0]) * rng.gamma(4, 5, 2_000) for it in given]
+        train_rows, test_rows = (Matrix(np.arange(2_000), ("frequency",), it) for it in given)
+        instant = at * 60 * DAY
+        folds.append(
+            Fold(
+                train=train_rows,
+                y_train=paid[0],
+                test=test_rows,
+                y_test=paid[1],
+                known_until=instant,
+                as_of=instant,
+            )
+        )
+    folds[0].test.values[0] = 100.0  # Its amount, log-linear, is beyond all others together.
 
     it = train(folds, a_score("logistic", measure="sum"), rng=rng, clock=ticking())
 

@@ -1,6 +1,7 @@
 """What each kind of model makes of a past, where one shop of habits does not show it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,8 @@ import pytest
 
 from engine.core.clocktime import iso
 from engine.core.model.instants import DAY, HOUR
+from engine.learning.features import FeatureTable
+from engine.learning.newcomers import newcomers
 from engine.learning.refreshing import Learner, refresh
 from engine.steady import elapsed
 from engine.store import migrate, models
@@ -25,6 +28,7 @@ HELD = {
     ),
 }
 N = 900
+LABELS = "SELECT profile_id, label FROM model_score WHERE run ="
 
 
 @pytest.fixture
@@ -115,9 +119,13 @@ def test_groups_are_published_with_labels_that_last_and_forgotten_with_the_perso
     learner = Learner(stage.process.database, stage.process.playbook, stage.process.write, elapsed)
 
     first = refresh(learner, "shoppers", as_of=stage.now, now=stage.now)
-    labels: dict[int, str] = dict(stage.rows("SELECT profile_id, label FROM model_score WHERE run = 1"))
+    labels: dict[int, str] = dict(
+        stage.rows("SELECT profile_id, label FROM model_score WHERE run = 1")
+    )
     second = refresh(learner, "shoppers", as_of=stage.now, now=stage.now)
-    again: dict[int, str] = dict(stage.rows("SELECT profile_id, label FROM model_score WHERE run = 2"))
+    again: dict[int, str] = dict(
+        stage.rows("SELECT profile_id, label FROM model_score WHERE run = 2")
+    )
     stage.close()
 
     assert (first.status, second.status) == ("champion", "champion")
@@ -187,3 +195,26 @@ def _order(user: str, at: int) -> dict[str, Any]:
         "type": "track", "userId": user, "event": "Order Completed", "timestamp": iso(at),
         "properties": {"revenue": 20, "products": [{"product_id": "p1"}]},
     }  # fmt: skip
+
+
+def test_who_did_next_to_nothing_is_given_what_others_like_them_did() -> None:
+    known = table(device=["mobile"] * 80 + ["desktop"] * 80, did=[5] * 160)
+    labels = np.array([1.0] * 60 + [0.0] * 20 + [0.0] * 80)
+    today = table(device=["mobile", "mobile", "desktop", "tv"], did=[9, 1, 0, 0])
+
+    guessed = newcomers(today, known, labels)
+
+    assert list(guessed) == [2, 3, 4], "the first is known by what they did"
+    assert guessed[2] > 0.5 > 0.2 > guessed[3] > 0
+    assert guessed[4] == pytest.approx(60 / 160), "nobody came from there: the mean of all"
+    assert newcomers(replace(today, texts={}), known, labels) == {}
+
+
+def table(*, device: list[str], did: list[int]) -> FeatureTable:
+    n = len(device)
+    return FeatureTable(
+        np.arange(1, n + 1),
+        0,
+        {"n_sessions": np.array(did, dtype=np.float64), "frequency": np.zeros(n)},
+        {"device": np.array(device), "country": np.array(["DE"] * n)},
+    )

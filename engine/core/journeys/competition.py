@@ -50,7 +50,7 @@ def make_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
         values: What the draft's template may read besides the profile.
     """
     ledger, program, now = scene.state.ledger, scene.program, scene.now
-    closed = closed_caps(draft, ledger, program=program, now=now)
+    closed = closed_caps(draft, scene.person, ledger, program=program, now=now)
     weaker = [
         entry
         for entry in ledger
@@ -67,7 +67,7 @@ def make_room(scene: Scene, draft: Draft, values: Mapping[str, Any]) -> bool:
     for taken in ([victim] for victim in victims), accumulate([[victim] for victim in victims]):
         for chosen in taken:
             rest = [entry for entry in ledger if entry not in chosen]
-            if not closed_caps(draft, rest, program=program, now=now):
+            if not closed_caps(draft, scene.person, rest, program=program, now=now):
                 _displace(scene, draft, chosen, rest)
                 return True
     return False

@@ -36,12 +36,20 @@ def holder_of(person: Person, campaign: Campaign, *, program: Program) -> str:
     return _holder(person, _levels(campaign, program))
 
 
-def holder_of_served(person: Person, experiment: Experiment, *, program: Program) -> str:
-    """The outermost holdout that keeps this person from a served experiment, or "" for none.
+def holder_of_served(person: Person, experiment: Experiment, unit: str, *, program: Program) -> str:
+    """The outermost holdout that keeps this unit from a served experiment, or "" for none.
 
-    Nobody is exposed to a holdout by it: of the held out no client would ever tell.
+    Profiles are held out as anywhere else. Any other unit is drawn by its own hash, known or not:
+    by the profile, a stranger would change sides on becoming one. Nobody is exposed to a holdout
+    by it: of the held out no client would ever tell.
+
+    Args:
+        unit: What the experiment draws, as text.
     """
-    return _holder(person, _shared_levels(experiment.programme, program))
+    levels = _shared_levels(experiment.programme, program)
+    if experiment.unit == "profile":
+        return _holder(person, levels)
+    return next((label for label, holdout in levels if _draws(unit, holdout)), "")
 
 
 def _holder(person: Person, levels: list[tuple[str, Holdout]]) -> str:
@@ -50,11 +58,15 @@ def _holder(person: Person, levels: list[tuple[str, Holdout]]) -> str:
         if known is not None:
             is_held = known.variant == HELD_OUT
         else:
-            seed = f"{holdout.seed}@{holdout.period}" if holdout.period else holdout.seed
-            is_held = is_held_out(str(person.profile.id), seed=seed, share=holdout.share)
+            is_held = _draws(str(person.profile.id), holdout)
         if is_held:
             return label
     return ""
+
+
+def _draws(unit: str, holdout: Holdout) -> bool:
+    seed = f"{holdout.seed}@{holdout.period}" if holdout.period else holdout.seed
+    return is_held_out(unit, seed=seed, share=holdout.share)
 
 
 def expose_to_holdouts(scene: Scene, enrollment: Enrollment, campaign: Campaign) -> None:

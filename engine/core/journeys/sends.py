@@ -10,6 +10,7 @@ Read next: `policy`, `holdouts`.
 from functools import partial
 from typing import Any, assert_never
 
+from engine.core.caps import expose_to_caps
 from engine.core.clocktime import iso
 from engine.core.journeys.competition import collects_until, make_room
 from engine.core.journeys.holdouts import expose_to_holdouts
@@ -20,7 +21,7 @@ from engine.core.model.gates import Allow, Decision, Defer, Draft, Drop
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Enrollment, LedgerEntry
 from engine.core.model.steps import Send
-from engine.core.policy import gate
+from engine.core.policy import gate, meets_caps
 from engine.core.scene import Onward, Outcome, Scene
 
 _UNKNOWN_TEMPLATE = TemplateFacts("")
@@ -40,6 +41,10 @@ def send(
         return Outcome.HOLD
     is_ghost = enrollment.is_held_out and not draft.topic.is_transactional
     context = context_of(scene, enrollment, campaign)
+    if scene.roster.has_tries and meets_caps(
+        draft, scene.person, program=scene.program, now=scene.now, values=context
+    ):
+        expose_to_caps(scene, enrollment, draft)
     decision = _asked(scene, draft, context, is_ghost)
     if not is_ghost and not isinstance(decision, Allow) and make_room(scene, draft, context):
         decision = _asked(scene, draft, context, is_ghost)

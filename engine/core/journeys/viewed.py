@@ -43,6 +43,7 @@ VARIANT_KEYS: Final = (
 UNKNOWN_EXPERIMENT: Final = "unknown experiment"
 UNKNOWN_VARIANT: Final = "unknown variant"
 NOT_SERVED: Final = "exposed by its journey"
+NOT_A_CLIENTS: Final = "exposed by its cap"
 NOT_LIVE: Final = "not live"
 NO_UNIT: Final = "no unit"
 ANOTHER_VARIANT: Final = "another variant than the first"
@@ -60,6 +61,9 @@ def take_exposure(scene: Scene, event: Event) -> None:
     it = arms.experiment
     if it.campaign:
         _misreport(scene, it.name, NOT_SERVED)
+        return
+    if it.is_cap:
+        _misreport(scene, it.name, NOT_A_CLIENTS)
         return
     variant = _variant_named(arms, event.properties)
     if variant is None:
@@ -95,7 +99,7 @@ def take_exposure(scene: Scene, event: Event) -> None:
         # Another profile of the same unit was first: this one shares its variant and its phase.
         variant, phase = known.variant, known.phase
     elif variant != given.variant:
-        # A stranger is in no holdout until this visit makes them a profile, which may be held out.
+        # A client of the payload, which knows no holdout, may show a variant to somebody held out.
         flag = "held_out" if given.reason.startswith(HELD_OUT_BY) else "off_plan"
         allocation = 0
         probability = arms.shares.get(variant, 0.0)

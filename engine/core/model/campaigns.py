@@ -151,7 +151,8 @@ class Allocation(Struct, frozen=True):
 class Experiment(Struct, frozen=True):
     """One phase of one experiment: its seed and weights never change.
 
-    A journey has its step, or, where `campaign` is "", it is served to clients that ask.
+    A journey has its step, or, where `campaign` is "", it is served to clients that ask, or is a
+    cap's (`is_cap`): its variants' values are limits, and the gate draws.
     `layer` is (layer seed, start, end) with the half-open range [start, end) in [0, 1]; `namespace`
     (name, start, end) is GrowthBook's, of an experiment that began there (`is_imported`).
     `unit` is what is drawn: profile, user, anonymous or `traits.PATH`. `audience` is a segment,
@@ -183,6 +184,7 @@ class Experiment(Struct, frozen=True):
     bandit: Bandit | None = None
     state: Literal["draft", "live", "stopped"] = "live"
     winner: str = ""
+    is_cap: bool = False
 
 
 class Topic(Struct, frozen=True):
@@ -198,12 +200,18 @@ class Topic(Struct, frozen=True):
 
 
 class Cap(Struct, frozen=True):
-    """At most `max` messages in any window of `per` microseconds; None means every one."""
+    """At most `max` messages in any window of `per` microseconds; None means every one.
+
+    One that `tries` several limits draws one for each profile, as the experiment of its name says;
+    `max` is then the control's.
+    """
 
     max: int
     per: int
     channel: str | None = None
     topic: str | None = None
+    name: str = ""
+    tries: tuple[int, ...] = ()
 
 
 class QuietHours(Struct, frozen=True):

@@ -112,7 +112,8 @@ def prove(
     import numpy as np
 
     ids, times = np.asarray(ids, dtype=np.int64), np.asarray(times, dtype=np.int64)
-    amounts = np.nan_to_num(np.asarray(amounts, dtype=np.float64))
+    amounts = np.asarray(amounts, dtype=np.float64)
+    amounts = np.where(np.isnan(amounts), 0.0, amounts)
     if not len(times) or not (times < as_of).any():
         raise Refused("nobody has bought anything yet", "wait for purchases, or import them")
     span = min(within, (as_of - int(times.min())) // 2)

@@ -51,9 +51,9 @@ def repeats_of(ids: Any, times: Any, amounts: Any, *, as_of: Instant) -> Repeats
     Args:
         ids: Profile of each row; rows of one person on one day are one already.
         times: Instants, microseconds; rows at or after `as_of` are not read.
-        amounts: Money of that day, net of returns.
+        amounts: Money of that day, net of returns; NaN is a day that brought nothing.
     Raises:
-        Refused: If nobody has bought before `as_of`.
+        Refused: If nobody has bought before `as_of`, or an amount is infinite.
     """
     import numpy as np
 
@@ -64,6 +64,8 @@ def repeats_of(ids: Any, times: Any, amounts: Any, *, as_of: Instant) -> Repeats
     ids, times, amounts = ids[known][order], times[known][order], amounts[known][order]
     if not len(ids):
         raise Refused("nobody has bought anything yet", "wait for purchases, or import them")
+    if n := int(np.isinf(amounts).sum()):
+        raise Refused(f"{n:,} amounts are infinite", "correct what they are made of")
     starts = np.flatnonzero(np.r_[True, ids[1:] != ids[:-1]])
     n_days = np.diff(np.r_[starts, len(ids)])
     first, last = times[starts], times[starts + n_days - 1]

@@ -6,22 +6,43 @@ leaf is the lowest bit left when the tables of all columns are and-ed.
 Source: Lucchese et al., "QuickScorer" (SIGIR 2015), with tables because thresholds are few.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from engine.learning.scores.trees import Trees
-
     Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
     Bits = NDArray[np.uint64]
 
 LEAVES_MAX: Final = 64
 THRESHOLDS_MAX: Final = 1_024
 """Of one column; with more the tables would leave the processor's cache."""
+
+
+class Nodes(Protocol):
+    """What the tables are made from: the nodes of many trees, as `trees.Trees` holds them."""
+
+    @property
+    def roots(self) -> "Ints": ...
+    @property
+    def feature(self) -> "Ints": ...
+    @property
+    def threshold(self) -> "Floats": ...
+    @property
+    def is_missing_left(self) -> "NDArray[np.bool_]": ...
+    @property
+    def left(self) -> "Ints": ...
+    @property
+    def right(self) -> "Ints": ...
+    @property
+    def value(self) -> "Floats": ...
+
+    def ends(self) -> "Iterator[tuple[int, int]]":
+        """Each tree's first node and the one after its last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +54,7 @@ class LeafMasks:
     leaves: "list[Floats]"
 
     @classmethod
-    def of(cls, trees: "Trees") -> "LeafMasks | None":
+    def of(cls, trees: Nodes) -> "LeafMasks | None":
         """The tables of these trees; None if one has too many leaves or thresholds."""
         import numpy as np
 
@@ -76,7 +97,7 @@ class LeafMasks:
 
 
 def _tree(
-    trees: "Trees", root: int, thresholds: "Mapping[int, Floats]"
+    trees: Nodes, root: int, thresholds: "Mapping[int, Floats]"
 ) -> "tuple[list[tuple[int, Bits]], Floats]":
     """One tree's tables and leaves, its leaves numbered from left to right."""
     import numpy as np

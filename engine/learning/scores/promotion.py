@@ -110,10 +110,9 @@ def _worth(metrics: Mapping[str, Any]) -> tuple[float, float] | None:
     told = metrics["values"][primary]
     if primary in LOWER_IS_BETTER:
         nothing = metrics.get("constant")
-        unit = nothing["values"][primary]["value"] if nothing else None
-        if not unit:
+        if not nothing or not nothing["values"][primary]["value"]:
             return None
-        told = nothing["gain"][primary]
+        unit, told = nothing["values"][primary]["value"], nothing["gain"][primary]
     if told["value"] is None or told["std_error"] is None:
         return None
     return told["value"] / unit, told["std_error"] / unit

@@ -1,0 +1,110 @@
+"""A file of a switchback: rows in time into periods, each with its outcome and its treatment."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import duckdb
+
+from engine.core.errors import UsageError
+from engine.readout.datafile_format import Source, explained, open_source, quoted
+from experiments.metrics import Metric
+
+PERIODS_MAX: Final = 100_000
+
+
+@dataclass(frozen=True)
+class Periods:
+    """One entry a period, in time: the mean outcome per metric, 1 where treated, rows."""
+
+    outcomes: dict[str, list[float]]
+    treated: list[int]
+    n_rows: list[int]
+
+
+def read_periods(
+    path: Path, *, time: str, seconds: int, variant: str, control: str, metrics: list[Metric]
+) -> Periods:
+    """Rows by period, counted from the earliest one's beginning.
+
+    Raises:
+        UsageError: Naming column and period, where a cell is empty, a period has no row or both
+            treatments, or there are more than two variants.
+    """
+    with duckdb.connect(config={"autoinstall_known_extensions": False}) as lake:
+        try:
+            source = open_source(lake, path)
+            _require(source, path, [time, variant, *(it.sources[0] for it in metrics)])
+            rows = lake.execute(_statement(source, time, seconds, variant, metrics)).fetchall()
+        except duckdb.Error as error:
+            raise UsageError(explained(path, error)) from error
+    return _checked(path, rows, time=time, variant=variant, control=control, metrics=metrics)
+
+
+def _statement(source: Source, time: str, seconds: int, variant: str, metrics: list[Metric]) -> str:
+    values = "".join(
+        f", avg(TRY_CAST({quoted(name)} AS DOUBLE)),"
+        f" count_if(NOT coalesce(isfinite(TRY_CAST({quoted(name)} AS DOUBLE)), false))"
+        for name in (it.sources[0] for it in metrics)
+    )
+    # A time of day without a zone is UTC.
+    moment = f"epoch(CAST(CAST({quoted(time)} AS VARCHAR) AS TIMESTAMP))"
+    return (
+        f"WITH r AS (SELECT *, floor({moment} / {seconds}) AS period FROM {source.sql}),"
+        f" first AS (SELECT min(period) AS p0 FROM r)"
+        f" SELECT period - p0, CAST({quoted(variant)} AS VARCHAR), count(*){values}"
+        " FROM r, first GROUP BY 1, 2 ORDER BY 1, 2"
+    )
+
+
+def _checked(
+    path: Path,
+    rows: list[Any],
+    *,
+    time: str,
+    variant: str,
+    control: str,
+    metrics: list[Metric],
+) -> Periods:
+    if not rows:
+        raise UsageError(f"{path}: the file has a header but no row")
+    names = sorted({str(row[1] or "") for row in rows})
+    if control not in names or len(names) != 2 or "" in names:
+        raise UsageError(
+            f'{path}: a switchback compares two variants, one of them "{control}"; column'
+            f' "{variant}" holds {", ".join(map(repr, names[:5]))}'
+        )
+    found = Periods({it.name: [] for it in metrics}, [], [])
+    for row in rows:
+        if row[0] is None:
+            raise UsageError(f'{path}: "{time}" is empty in {row[2]:,} rows')
+        at = int(row[0])
+        if at >= PERIODS_MAX:
+            raise UsageError(f"{path}: more than {PERIODS_MAX:,} periods; take longer ones")
+        if at < len(found.treated):
+            raise UsageError(
+                f"{path}: period {at} has rows of both variants; it is treated as a whole or not"
+                " at all. Is --period the length at which the coin was thrown?"
+            )
+        if at > len(found.treated):
+            raise UsageError(
+                f"{path}: period {len(found.treated)} has no row; a period without an outcome"
+                " cannot be read. Take longer periods, or write its rows"
+            )
+        for place, it in enumerate(metrics):
+            mean, n_bad = row[3 + 2 * place], row[4 + 2 * place]
+            if n_bad:
+                raise UsageError(f'{path}: "{it.sources[0]}" is no number in {n_bad:,} rows of'
+                                 f" period {at}")  # fmt: skip
+            found.outcomes[it.name].append(float(mean))
+        found.treated.append(int(row[1] != control))
+        found.n_rows.append(int(row[2]))
+    return found
+
+
+def _require(source: Source, path: Path, columns: list[str]) -> None:
+    for column in columns:
+        if column not in source.types:
+            raise UsageError(
+                f'{path}: there is no column "{column}"; columns are {", ".join(source.types)}'
+            )
