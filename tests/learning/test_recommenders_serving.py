@@ -10,11 +10,9 @@ from engine.core.errors import StoreError
 from engine.core.model.instants import DAY
 from engine.learning.artifact import Artifact, pack, unpack
 from engine.learning.recommenders import (
-    Pick,
     artifact_of,
     everybody,
     exclusion,
-    reason_words,
     recommender_of,
     train,
 )
@@ -243,19 +241,6 @@ def test_lists_for_everybody_are_those_of_one_at_a_time(kind: str) -> None:
         alone = known.recommend(history, n=5, exclude=set(rows.items[mine]), now=NOW)
         numbers = [it for it in all_of_them.lists.items[row].tolist() if it >= 0]
         assert [known.names[it] for it in numbers] == [it.item for it in alone]
-
-
-def test_reasons_are_told_in_words_that_name_what_is_still_there() -> None:
-    titles = {"a": "Green Tea", "b": "Teapot", "c": "Mug"}
-    three = tuple(Because(it, 1.0) for it in ("a", "gone", "b", "c"))
-
-    assert reason_words(Pick("x", 1.0, "collaborative", three), titles, bought={"a", "b"}) == (
-        "because you bought Green Tea and Teapot and liked Mug"
-    )
-    assert reason_words(Pick("x", 1.0, "hybrid", (Because("gone", 1.0),)), titles) == (
-        "picked for you"
-    )
-    assert reason_words(Pick("x", 1.0, "popular"), titles) == "popular now"
 
 
 def test_one_decision_over_five_thousand_items_takes_less_than_ten_milliseconds() -> None:

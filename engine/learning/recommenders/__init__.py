@@ -13,7 +13,6 @@ from engine.learning.recommenders.exclusions import Exclusion, exclusion
 from engine.learning.recommenders.judging import judge
 from engine.learning.recommenders.keeping import artifact_of, recommender_of
 from engine.learning.recommenders.likings import Interactions
-from engine.learning.recommenders.reasons import reason_words
 from engine.learning.recommenders.recommender import Because, Pick, Recommender
 from engine.learning.recommenders.reporting import page, text
 from engine.learning.recommenders.settling import Settled, settle
@@ -22,6 +21,6 @@ from engine.learning.recommenders.training import train
 
 __all__ = [
     "Because", "Deed", "Evaluation", "Exclusion", "Interactions", "Pick", "Recommender", "Settled",
-    "artifact_of", "evaluate", "everybody", "exclusion", "judge", "page", "reason_words",
-    "recommender_of", "settle", "text", "train",
+    "artifact_of", "evaluate", "everybody", "exclusion", "judge", "page", "recommender_of",
+    "settle", "text", "train",
 ]  # fmt: skip
