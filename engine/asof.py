@@ -67,14 +67,19 @@ def profiles_at(
     at: Instant,
     only: Sequence[int] | None = None,
     zones: Zones | None = None,
+    features: frozenset[str] | None = None,
 ) -> Iterator[Then]:
-    """Every profile with an event by then (or only these), in order of internal id."""
+    """Every profile with an event by then (or only these), in order of internal id.
+
+    Args:
+        features: Which to rebuild (`Segments.features_of`); None: all.
+    """
     if only is None:
         rows = connection.execute(_LOG.format(only=""), (at,))
     else:
         rows = connection.select_in(_LOG.format(only="AND e.profile_id IN (?)"), list(only), (at,))
     rebuilt = (
-        _rebuilt(profile_id, own, segments, zones, at=at)
+        _rebuilt(profile_id, own, segments, zones, features, at=at)
         for profile_id, own in groupby(rows, key=lambda row: int(row[1]))
     )
     while batch := list(islice(rebuilt, BATCH)):
@@ -94,7 +99,8 @@ def members_at(
 ) -> list[Member]:
     """Everyone inside a segment at an instant."""
     found: list[Member] = []
-    for then in profiles_at(connection, segments, at=at, zones=zones):
+    features = segments.features_of[name]
+    for then in profiles_at(connection, segments, at=at, zones=zones, features=features):
         matches, until = segments.evaluate(name, then.features, then.profile, now=at)
         if matches:
             found.append(Member(then, until))
@@ -106,6 +112,7 @@ def _rebuilt(
     own: Iterator[Row],
     segments: Segments,
     zones: Zones | None,
+    only: frozenset[str] | None,
     *,
     at: Instant,
 ) -> Then:
@@ -125,7 +132,7 @@ def _rebuilt(
             profile.consent.setdefault(channel, {}).update(topics)
         profile.traits.update(event.traits)
         # As if all had been accepted by then: a fold forgets what no later question can need.
-        segments.observe(features, replace(event, accepted_at=at))
+        segments.observe(features, replace(event, accepted_at=at), only=only)
     return Then(profile, features)
 
 

@@ -31,6 +31,7 @@ from engine.release.playbook import Playbook
 from engine.release.publish import Built
 from engine.release.safeguard import Safeguard
 from engine.reserve import Reserve
+from engine.same_secret import require_same_secret
 from engine.scheduling.process import schedules_of_engine
 from engine.sending.composing import Links, Unsendable, compose, data_keys
 from engine.sending.delivering import Delivering
@@ -141,7 +142,7 @@ class Running:
         """Load what is applied and begin. `every` is recurring work: id -> (seconds, function)."""
         self.commits.start()
         self.reserve.keep()
-        self.write(self._check_secret)
+        self.write(lambda connection: require_same_secret(connection, self.vault))
         self.write(lambda connection: bring_addresses_up(connection, self.vault))
         self.reload()
         loops = (
@@ -261,19 +262,6 @@ class Running:
             timers = connection.execute("SELECT min(due) FROM timer WHERE due <= ?", (now,))
         waiting = [int(row[0]) for row in (*events, *timers) if row[0] is not None]
         return max(0, now - min(waiting)) / SECOND if waiting else 0.0
-
-    def _check_secret(self, connection: Connection) -> None:
-        """Refuse to run under another secret than the data was sealed with."""
-        connection.execute(
-            "INSERT INTO setting (name, value) VALUES ('key_check', ?) ON CONFLICT DO NOTHING",
-            (self.vault.key_check,),
-        )
-        rows = connection.execute("SELECT value FROM setting WHERE name = 'key_check'")
-        if rows[0][0] != self.vault.key_check:
-            raise StoreError(
-                "this database was made under another ANTIPHON_SECRET_KEY: personal data in it "
-                "could not be read. Give the one it was made with (or its .antiphon/secret)"
-            )
 
     def _guarded(self, loop: Callable[[], None]) -> None:
         """Run a loop until it is stopped; trouble is logged and waited out, lost ownership ends

@@ -1,7 +1,7 @@
 """The learning part: the shop's models are trained a few times in the year, on the virtual clock.
 
-Live they are trained on their schedules. Here a few instants stand for them, so that a year takes
-a minute; what is trained, judged, refused and published is what `antiphon model train` would do.
+Live they are trained on their schedules. Here two instants stand for them, so that a year is soon
+over; what is trained, judged, refused and published is what `antiphon model train` would do.
 """
 
 from collections.abc import Callable, Iterator

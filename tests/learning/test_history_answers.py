@@ -137,6 +137,35 @@ def test_stars_outside_of_the_scale_are_none(database: Database) -> None:
     assert found.weights.tolist() == [5, 1]
 
 
+def test_every_line_of_an_order_tells_of_its_item(database: Database) -> None:
+    log = Log(database)
+    log.people(1)
+    lines: list[dict[str, object]] = [
+        {"product_id": "a", "title": "Tea", "price": 3},
+        {"product_id": 7, "title": "Pot"},
+        {"title": "nothing"},
+    ]
+    log.happened(
+        event(1, "Order Completed", day(1), {"products": lines, "shop": "north"}),
+        event(1, "Order Completed", day(2), {"products": [{"product_id": "a", "price": 4}]}),
+        event(1, "Order Completed", day(3), {"products": "none"}),
+    )
+    each = "properties.products.*"
+    paths = (
+        ("id", f"{each}.product_id"), ("title", f"{each}.title"), ("price", f"{each}.price"),
+        ("shop", "properties.shop"),
+    )  # fmt: skip
+
+    with log.history(AS_OF) as history:
+        found = history.items(RecommenderModel("x", items=ItemEvent("Order Completed", paths)))
+
+    assert found.rows == {
+        "a": {"id": "a", "title": "Tea", "price": 4, "shop": "north"},
+        "7": {"id": "7", "title": "Pot", "shop": "north"},
+    }
+    assert found.first_seen == {"a": day(1), "7": day(1)}
+
+
 def test_an_item_is_what_the_last_event_said_of_each_attribute(database: Database) -> None:
     log = Log(database)
     log.people(1)

@@ -23,6 +23,9 @@ _LIKED: Final = (
 )
 _RETURNED: Final = "profile_id BIGINT, happened BIGINT, item VARCHAR"
 
+EACH: Final = ".*."
+"""In a path: of each element of the list."""
+
 _TRADED: Final = (
     "SELECT profile_id, item, happened, seq, l.rowid FROM liked l "
     "SEMI JOIN returned r USING (profile_id, item) WHERE is_purchase UNION ALL "
@@ -80,18 +83,27 @@ def interactions(
 
 
 def told_items(connection: Connection, lake: "Lake", known: Known, told: ItemEvent) -> Items:
-    """Items as the last event that told of each described them; attributes it left out stay."""
+    """Items as the last event that told of each described them; attributes it left out stay.
+
+    Where the path of the id leads through a list (`properties.products.*.product_id`), every line
+    tells of an item, and paths through the same list are read in the same line.
+    """
     bind = Binding()
     lake.duck.execute(
         "CREATE OR REPLACE TABLE items (id VARCHAR, name VARCHAR, value JSON, happened BIGINT, "
         "seq BIGINT)"
     )
     paths = dict(told.attributes)
-    item = f"item_of({at_path(paths['id'], bind)})"
+    lines, is_lines, _ = paths["id"].partition(EACH)
+    source = "events"
+    if is_lines:
+        source = f"(SELECT *, unnest(listed({at_path(lines, bind)})) AS line FROM events)"
+    item = f"item_of({_told_at(paths['id'], lines + EACH, bind)})"
+    told_of = ((name, _told_at(path, lines + EACH, bind)) for name, path in paths.items())
     statements = [
-        f"INSERT INTO items SELECT {item}, {bind(name)}, {value}, happened, seq FROM events "
+        f"INSERT INTO items SELECT {item}, {bind(name)}, {value}, happened, seq FROM {source} "
         f"WHERE {item} IS NOT NULL AND {value} IS NOT NULL AND json_type({value}) <> 'NULL'"
-        for name, value in ((name, at_path(path, bind)) for name, path in paths.items())
+        for name, value in told_of
     ]
     pour_log(connection, lake, known, statements, bind, where="name = ?", params=[told.event])
     rows: dict[str, dict[str, Any]] = {}
@@ -118,6 +130,13 @@ def without_sensitive(items: Items, category: str, sensitive: Sequence[str]) -> 
     hidden = set(sensitive)
     rows = {it: row for it, row in items.rows.items() if row.get(category) not in hidden}
     return Items(rows, {it: at for it, at in items.first_seen.items() if it in rows})
+
+
+def _told_at(path: str, lines: str, bind: Binding) -> str:
+    """The value at a path of the event, or of the line that is told of."""
+    if path.startswith(lines):
+        return follow("line", path.removeprefix(lines).split("."), bind)
+    return at_path(path, bind)
 
 
 def _taken_back(traded: Iterable[Row]) -> Iterator[int]:
