@@ -1,6 +1,7 @@
 """The YAML reader: text stays text, and no hostile file costs more than a tenth of a second."""
 
-from time import process_time
+import gc
+from time import thread_time
 
 import pytest
 
@@ -44,10 +45,11 @@ def test_hostile_yaml_is_refused_with_its_file_in_under_100_ms(name: str) -> Non
     source = HOSTILE[name]
     data = source if isinstance(source, bytes) else source.encode()
 
-    started = process_time()
+    gc.collect()  # or what tests before have left behind is counted
+    started = thread_time()
     with pytest.raises(Unreadable) as refusal:
         read_yaml("campaigns/x.yaml", data)
-    took = process_time() - started
+    took = thread_time() - started
 
     assert str(refusal.value).startswith("campaigns/x.yaml")
     assert took < 0.1, f"{name} took {took:.3f} s"

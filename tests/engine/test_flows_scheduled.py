@@ -21,6 +21,7 @@ import pytest
 
 from engine.core.clocktime import iso
 from engine.core.model.instants import MINUTE, SECOND
+from engine.scheduling.jobs import JOBS
 from engine.steady import present
 from engine.store.database import Database
 from tests.engine.publishing import CART, FILES, SETTINGS
@@ -195,7 +196,7 @@ def test_prefects_clock_and_our_leader_begin_scheduled_runs_that_a_worker_carrie
     assert any(it["auto_scheduled"] and it["state_type"] == "SCHEDULED" for it in flow_runs)
     assert not [it for it in flow_runs if it["state_type"] in ("FAILED", "CRASHED")]
     assert {it["global_concurrency_limit"]["limit"] for it in deployments} == {1}
-    assert len(deployments) == 5
+    assert len(deployments) == len(JOBS)
     assert [it["key"] for it in artifacts] == ["experiment-holdout-cart"]
     assert artifacts[0]["type"] == "markdown"
     assert {it["name"] for it in json.loads(listed.stdout)["schedules"]} == {

@@ -83,12 +83,14 @@ def dedupe_forgets_closed_parts() -> AbstractContextManager[Any]:
 def position_before_the_effects() -> AbstractContextManager[Any]:
     """P3: the place in the log is committed on its own, before what the events caused."""
 
-    def commit(self: Ticker, lease: Any, batch: Any, items: Any, *, now: Instant) -> None:
+    def commit(
+        self: Ticker, lease: Any, batch: Any, items: Any, *, now: Instant, **more: Any
+    ) -> None:
         if items.events:
             last = items.events[-1][0]
             self._write(lambda it: claims.advance(it, lease, position=last, attempts=0))
         hit("step commit")
-        honest(self, lease, batch, items, now=now)
+        honest(self, lease, batch, items, now=now, **more)
 
     honest = Ticker._commit
     return replaced((Ticker, "_commit", commit))
@@ -97,11 +99,13 @@ def position_before_the_effects() -> AbstractContextManager[Any]:
 def state_before_the_timers() -> AbstractContextManager[Any]:
     """P3: people are saved in one transaction, their messages and timers in the next."""
 
-    def commit(self: Ticker, lease: Any, batch: Any, items: Any, *, now: Instant) -> None:
+    def commit(
+        self: Ticker, lease: Any, batch: Any, items: Any, *, now: Instant, **more: Any
+    ) -> None:
         self._write(lambda it: people.save(it, batch.people, now=now))
         hit("step commit")
         batch.people = people.Changes()
-        honest(self, lease, batch, items, now=now)
+        honest(self, lease, batch, items, now=now, **more)
 
     honest = Ticker._commit
     return replaced((Ticker, "_commit", commit))
