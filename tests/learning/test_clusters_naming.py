@@ -175,6 +175,23 @@ def test_groups_alike_in_words_are_told_apart_by_figures() -> None:
     assert len(set(titles)) == 3
 
 
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [
+        (1.0, "bought on 1 day; last bought 1 day ago"),
+        (27.1, "bought on 27.1 days; last bought 27.1 days ago"),
+        (0.1, "bought on 0.10 days; last bought 0.10 days ago"),
+        (1_001.0, "bought on 1,001 days; last bought 1,001 days ago"),
+    ],
+)
+def test_one_day_is_a_day_and_any_other_number_are_days(days: float, told: str) -> None:
+    both = {"frequency": days, "recency_days": days}
+
+    group = Group(1, "", "", 10, 0.5, medians=both, z={"frequency": 2.0, "recency_days": 1.0})
+
+    assert group.description == f"10 people (50 %). Typically: {told}."
+
+
 def test_flags_are_told_as_shares() -> None:
     values = np.column_stack([np.repeat([0.0, 1.0], 50), np.arange(100.0)])
 

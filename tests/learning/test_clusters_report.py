@@ -1,7 +1,9 @@
 """The clusters' report says who is who, escaped, whole, and without a script."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
+from math import nan
 
 import numpy as np
 
@@ -80,6 +82,16 @@ def test_text_and_markdown_tell_the_same_groups() -> None:
         assert f"`{group.label}`" in marked
     widths = [line.count("|") for line in marked.splitlines() if line.startswith("| ---")]
     assert len(widths) == 4
+
+
+def test_a_number_of_groups_that_was_not_tried_to_the_end_has_no_stability_to_tell() -> None:
+    clusters, _ = two_runs()
+    untried = replace(clusters.trials[0], seeds=nan, bootstraps=nan, why="not needed")
+
+    told = text(replace(clusters, trials=(untried,)))
+
+    assert "stability" not in told
+    assert re.search(r"silhouette [\d.]+: not needed", told)
 
 
 def test_a_past_group_is_still_called_by_its_label_in_the_moves() -> None:

@@ -103,3 +103,26 @@ def test_purchases_at_or_after_the_instant_are_not_read() -> None:
 
     assert found.ids.tolist() == [1]
     assert (found.x.tolist(), found.spend.tolist()) == ([1.0], [6.0])
+
+
+def test_a_span_in_which_nobody_bought_judges_nothing() -> None:
+    """Whichever foretold least would win there: on the model of a dead shop."""
+    rng = np.random.default_rng(5)
+    ids = np.repeat(np.arange(80), 5)
+    times = (rng.uniform(0, 12, len(ids)) * WEEK).astype(np.int64)
+    amounts = rng.uniform(1, 90, len(ids))
+
+    with pytest.raises(Refused, match=r"never happens: none of 80 people .* the last 3 days"):
+        prove(ids, times, amounts, as_of=16 * WEEK, within=3 * WEEK // 7, has_value=True)
+
+
+def test_a_span_of_days_is_told_in_days() -> None:
+    rng = np.random.default_rng(5)
+    ids = np.repeat(np.arange(80), 5)
+    times = (rng.uniform(0, 12, len(ids)) * WEEK).astype(np.int64)
+
+    proof = prove(
+        ids, times, np.ones(len(ids)), as_of=12 * WEEK, within=3 * WEEK // 7, has_value=False
+    )
+
+    assert "over 3 days that it had not seen" in proof.why

@@ -114,7 +114,8 @@ class Group:
         if name in self.flags:
             return f"{_percent(value)} {word(name, 1.0)}"
         told = MEDIANS.get(name, plain(name) + " {}").format(amount(value))
-        return re.sub(r"\b(1 \w+)s\b", r"\1", told)
+        # "1 day", and yet "27.1 days".
+        return re.sub(r"(?<![\d.,])(1 \w+)s\b", r"\1", told)
 
 
 def described(

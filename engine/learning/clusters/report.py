@@ -99,9 +99,10 @@ def text(clusters: Clusters, *, moves: Moves | None = None, title: str = "") -> 
                 lines.append(f"    {n:>7,}  {names(start)} -> {names(end)}")
     lines += ["", "Numbers of groups tried:"]
     for trial in clusters.trials:
+        stable = "" if isnan(trial.stability) else f", stability {_two(trial.stability)}"
         lines.append(
-            f"    {trial.k:>2}  silhouette {_two(trial.silhouette)}, stability "
-            f"{_two(trial.stability)}: {trial.why or 'chosen'}"
+            f"    {trial.k:>2}  silhouette {_two(trial.silhouette)}{stable}: "
+            f"{trial.why or 'chosen'}"
         )
     lines += [f"note: {note}" for note in clusters.notes]
     return "\n".join(lines) + "\n"

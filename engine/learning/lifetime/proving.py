@@ -83,7 +83,7 @@ class Proof:
         words = {"own_pace": "everybody's own pace so far", "average": "the average of all"}
         found = "beats" if self.is_better else "is not surely better than"
         return (
-            f"RMSE {self.rmse:.3g} over {self.within:.0f} weeks that it had not seen {found}"
+            f"RMSE {self.rmse:.3g} over {_spoken(self.within)} that it had not seen {found}"
             f" {words[self.rival]} ({self.rivals[self.rival]:.3g})"
         )
 
@@ -122,6 +122,13 @@ def prove(
     model = fit(before, has_value=has_value)
     weeks = span / WEEK
     came = (times >= cut) & (times < as_of) & np.isin(ids, before.ids)
+    if not came.any():
+        # Otherwise whichever foretells least would win, and a dead shop's model be published.
+        raise Refused(
+            f"the target never happens: none of {before.n} people who had bought bought again"
+            f" in the last {_spoken(weeks)}, which are kept to judge by",
+            "check that purchases still come in, or choose a longer span for the target",
+        )
     rows = np.searchsorted(before.ids, ids[came])
     worth = amounts[came] if has_value else None
     actual = np.bincount(rows, weights=worth, minlength=before.n).astype(np.float64)
@@ -135,6 +142,11 @@ def prove(
         * float(each.mean()),
     }
     return _judged(before, told, actual, rivals, weeks)
+
+
+def _spoken(weeks: float) -> str:
+    """`39 weeks`, and below two of them `3 days`, for "0 weeks" says nothing."""
+    return f"{weeks:.0f} weeks" if weeks >= 2 else f"{7 * weeks:.3g} days"
 
 
 def _spend(repeats: Repeats) -> "Floats":
