@@ -111,8 +111,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         if not page.exists():
             raise UsageError(
-                f'"{arguments.name}" has no report yet. Train it: antiphon model train '
-                f"{arguments.name}"
+                f'"{arguments.name}" has no page: clusters, scores and recommenders have one once '
+                f"they were trained (antiphon model train {arguments.name}). What is known of its "
+                "runs is shown without --html"
             )
         arguments.html.write_text(page.read_text("utf-8"), "utf-8")
     if arguments.json:

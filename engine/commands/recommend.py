@@ -92,7 +92,7 @@ def _lines(profile: str, model: str, found: "Shown", is_explained: bool) -> list
         why = f"  {row['reason']}" if row["reason"] else ""
         lines.append(f"{rank:>3}  {row['id']:<{width}}{title}  [{row['source']}]{why}")
     if not found.rows:
-        lines.append("nothing would be shown")
+        lines.append("nothing would be shown" + ("" if is_explained else "; --explain says why"))
     if is_explained:
         lines += [f"  left out: {item} ({why})" for item, why in sorted(found.why_not.items())]
     return lines

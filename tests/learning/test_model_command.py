@@ -73,7 +73,7 @@ def test_what_is_mistyped_is_answered_with_the_nearest(built: Path, antiphon: An
     for words, expected in (
         (("model", "train", "chrun"), 'no model "chrun"'),
         (("model", "rollback", "hour"), '"hour" has no run before the one that is read'),
-        (("model", "evaluate", "hour", "--html", "x.html"), '"hour" has no report yet'),
+        (("model", "evaluate", "hour", "--html", "x.html"), '"hour" has no page'),
         (("recommend", "churn", "u1"), '"churn" is a score, not a recommender'),
         (("recommend", "also-bought", "nobody"), 'no profile with the id "nobody"'),
         (("recommend", "also-bought", "u1", "-n", "0"), "-n 0: write a number from 1 to 100"),

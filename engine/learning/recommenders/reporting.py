@@ -111,7 +111,7 @@ def _known(found: Evaluation) -> Table:
         heading="By how much was known of the person",
         columns=("Known before", "People", *map(_name, found.systems)),
         rows=_broken_down(
-            groups, found.n_by_known, found.systems, lambda it: it.by_known, "{:.4f}"
+            groups, found.n_by_known, found.systems, lambda it: it.by_known, "{:.4f}".format
         ),
         caption=f"{WORDS[PRIMARY]} of each group of people.",
     )
@@ -122,19 +122,19 @@ def _aged(found: Evaluation) -> Table:
     return Table(
         heading="By the age of the item",
         columns=("First acted on", "Taken", *map(_name, found.systems)),
-        rows=_broken_down(groups, found.n_by_age, found.systems, lambda it: it.by_age, "{:.1%}"),
+        rows=_broken_down(groups, found.n_by_age, found.systems, lambda it: it.by_age, _share),
         caption="Share of what people took that was in their list.",
     )
 
 
 def _broken_down(groups: Sequence[str], n: Mapping[str, int], systems: Mapping[str, System],
-                 of: Callable[[System], Mapping[str, float]], form: str,
+                 of: Callable[[System], Mapping[str, float]], shown: Callable[[float], str],
                  ) -> tuple[tuple[str, ...], ...]:  # fmt: skip
     return tuple(
         (
             group.capitalize(),
             f"{n[group]:,}",
-            *(form.format(of(it)[group]) for it in systems.values()),
+            *(shown(of(it)[group]) for it in systems.values()),
         )
         for group in groups
     )
@@ -171,7 +171,7 @@ def _name(system: str) -> str:
 
 
 def _share(value: float) -> str:
-    return f"{value:.1%}"
+    return f"{100 * value:.1f} %"
 
 
 def _interval(it: Mean, *, signed: bool = False) -> str:
