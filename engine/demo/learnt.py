@@ -9,7 +9,7 @@ from typing import Any, Final
 from engine.core.clocktime import iso
 from engine.core.model.instants import Instant
 from engine.demo.learning import Taught
-from engine.learning.clusters.describing import MEDIANS
+from engine.learning.clusters.describing import MEDIANS, typical
 from engine.learning.shown import metric_words
 from engine.store.connection import Connection
 from experiments.reporting.report import Note, Table
@@ -150,8 +150,8 @@ def _rows(done: Any) -> list[tuple[str, int, str, str]]:
             it["size"],
             "" if it["revenue"] is None else f"{it['revenue']:.0%}",
             ", ".join(
-                words.format(f"{it['medians'][key]:,.0f}")
-                for key, words in MEDIANS.items()
+                typical(key, it["medians"][key])
+                for key in MEDIANS
                 if it["medians"].get(key) is not None
             ),
         )

@@ -113,9 +113,17 @@ class Group:
             return f"{plain(name)} unknown"
         if name in self.flags:
             return f"{_percent(value)} {word(name, 1.0)}"
-        told = MEDIANS.get(name, plain(name) + " {}").format(amount(value))
-        # "1 day", and yet "27.1 days".
-        return re.sub(r"(?<![\d.,])(1 \w+)s\b", r"\1", told)
+        return typical(name, value)
+
+
+def typical(name: str, value: float) -> str:
+    """A median in words: `bought on 9 days`.
+
+    >>> typical("frequency", 1.0), typical("recency_days", 27.1)
+    ('bought on 1 day', 'last bought 27.1 days ago')
+    """
+    told = MEDIANS.get(name, plain(name) + " {}").format(amount(value))
+    return re.sub(r"(?<![\d.,])(1 \w+)s\b", r"\1", told)
 
 
 def described(
