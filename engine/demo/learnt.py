@@ -150,7 +150,7 @@ def _rows(done: Any) -> list[tuple[str, int, str, str]]:
             it["size"],
             "" if it["revenue"] is None else f"{it['revenue']:.0%}",
             ", ".join(
-                typical(key, it["medians"][key])
+                typical(key, round(it["medians"][key]))
                 for key in MEDIANS
                 if it["medians"].get(key) is not None
             ),
