@@ -14,7 +14,7 @@ class Refused(Exception):
     """
 
     def __init__(self, why: str, mend: str = "") -> None:
-        super().__init__(f"{why}. {mend}" if mend else why)
+        super().__init__(f"{why}. {mend[0].upper()}{mend[1:]}" if mend else why)
         self.why = why
         self.mend = mend
 

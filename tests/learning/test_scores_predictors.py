@@ -26,9 +26,8 @@ from engine.learning.scores.leaf_masks import LeafMasks
 from engine.learning.scores.linear import Linear
 from engine.learning.scores.links import logistic, logit
 from engine.learning.scores.network import Network
-from engine.learning.scores.predictors import fit, kept, restored
+from engine.learning.scores.predictors import TwoPart, fit, kept, restored
 from engine.learning.scores.training import one_thread
-from engine.learning.scores.two_part import TwoPart
 
 
 @pytest.fixture(autouse=True)

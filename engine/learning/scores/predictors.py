@@ -1,13 +1,13 @@
 """Every kind of model behind one face: rows in, raw predictions out, arrays to keep."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from engine.learning.scores.boosting import Boosting
 from engine.learning.scores.forest import Forest
 from engine.learning.scores.linear import Linear
 from engine.learning.scores.network import Network
-from engine.learning.scores.two_part import ZEROS_FROM, TwoPart
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +28,36 @@ class Predictor(Protocol):
 
     def arrays(self) -> "dict[str, NDArray[Any]]":
         """What `read` of its class makes it anew from."""
+
+
+ZEROS_FROM: Final = 0.2
+"""Share of zeros from which a target is learnt in two parts."""
+
+
+@dataclass(frozen=True, eq=False)
+class TwoPart:
+    """How many or how much, where most have none: the chance of any, times the amount if any.
+
+    One model of both would split the difference between nothing and a basket, and be wrong of each.
+    Source: Cragg (1971); Mullahy (1986).
+    """
+
+    kind: ClassVar[str] = "two_part"
+    happens: Predictor
+    amount: Predictor
+
+    def predict(self, values: "Floats") -> "Floats":
+        """Expected amounts, shape (n,)."""
+        return self.happens.predict(values) * self.amount.predict(values)
+
+    def arrays(self) -> "dict[str, NDArray[Any]]":
+        """As arrays by name."""
+        return kept(self.happens, "happens") | kept(self.amount, "amount")
+
+    @classmethod
+    def read(cls, arrays: "Mapping[str, NDArray[Any]]") -> "TwoPart":
+        """What `arrays` gave."""
+        return cls(restored(arrays, "happens"), restored(arrays, "amount"))
 
 
 KINDS: "dict[str, Any]" = {
