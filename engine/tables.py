@@ -793,8 +793,9 @@ class ExperimentPhase(SQLModel, table=True):
 class BanditWeights(SQLModel, table=True):
     """What a bandit gave its arms from `since` on, until its next version; never changed.
 
-    `weights` is a JSON object of whole numbers by variant; `trained` a JSON object of what they
-    were learnt from. Version 1 is the first that was learnt; before it the planned weights hold.
+    `weights` is a JSON object of whole numbers by variant, `contexts` one of such objects by the
+    name of a context; `trained` is a JSON object of what they were learnt from. Version 1 is the
+    first that was learnt; before it the planned weights hold.
     """
 
     __tablename__ = "bandit_weights"
@@ -804,6 +805,7 @@ class BanditWeights(SQLModel, table=True):
     since: int = _instant()
     weights: str = _text()
     trained: str = _text()
+    contexts: str = Field(sa_column=Column(Text, nullable=False, server_default="{}"))
 
 
 class Exposure(SQLModel, table=True):
@@ -811,9 +813,10 @@ class Exposure(SQLModel, table=True):
 
     `unit` is "" where the unit is the profile, else its value: an account has a row for each of its
     people. `allocation` is the version of `bandit_weights` that `probability` comes from, 0 for the
-    planned weights. `source` is who saw it: journey, event or api. `flag` keeps a row out of the
-    analysis: forced (a variant somebody chose by hand), held_out (shown all the same, by a client
-    that could not know), off_plan (another variant than the assignment).
+    planned weights, and `context` the context that decided which of them. `source` is who saw it:
+    journey, event or api. `flag` keeps a row out of the analysis: forced (a variant somebody chose
+    by hand), held_out (shown all the same, by a client that could not know), off_plan (another
+    variant than the assignment).
     """
 
     __tablename__ = "exposure"
@@ -840,3 +843,4 @@ class Exposure(SQLModel, table=True):
     allocation: int = Field(sa_column=Column(BigInteger, nullable=False, server_default="0"))
     source: str = Field(sa_column=Column(Text, nullable=False, server_default="journey"))
     flag: str = Field(sa_column=Column(Text, nullable=False, server_default=""))
+    context: str = Field(sa_column=Column(Text, nullable=False, server_default=""))

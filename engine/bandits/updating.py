@@ -4,8 +4,8 @@ A version holds from its instant on, for units that are drawn after it: nobody m
 second with one writes nothing. Read next: `engine.readout.bandits`, what is learnt from.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
@@ -17,12 +17,20 @@ from engine.core.clocktime import iso
 from engine.core.errors import UsageError
 from engine.core.model.campaigns import Allocation, Experiment
 from engine.core.model.instants import DAY, Instant
-from engine.readout.bandits import bandit_log, cohorts_of, require_readable
+from engine.readout.bandits import (
+    BanditLog,
+    bandit_log,
+    cells_of,
+    cohorts_of,
+    require_readable,
+)
 from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from engine.store.database import Database
 from experiments.bandits.beliefs import p_best
+from experiments.bandits.borrowing import Beliefs, beliefs_by_context
 from experiments.bandits.learning import WARM_UP, beliefs_from
+from experiments.bandits.log import Batch
 from experiments.bandits.policies import Policy, next_vector
 from experiments.errors import ExperimentsError
 
@@ -35,6 +43,7 @@ class Update:
         version: Of the weights in force afterwards; 0 for the planned ones.
         is_new: Whether this turn has written it.
         weights: In force from now on, outside the explored slice.
+        contexts: Those of each context that has its own; others have `weights`.
         n: Units per arm that were learnt from.
         why: Why nothing was learnt, or "".
     """
@@ -46,6 +55,7 @@ class Update:
     weights: Mapping[str, int]
     n: Mapping[str, int]
     why: str
+    contexts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 def update_bandit(
@@ -77,7 +87,7 @@ def update_bandit(
         if is_new:
             return Update(
                 experiment.name, experiment.phase, allocation.version, True, allocation.weights,
-                n, "",
+                n, "", allocation.contexts,
             )  # fmt: skip
         why = "another process has just learnt it"
     return _unchanged(experiment, kept, n=n, why=why)
@@ -121,6 +131,7 @@ def update_payload(
                 "version": done.version,
                 "is_new": done.is_new,
                 "weights": dict(done.weights),
+                "contexts": {name: dict(its) for name, its in done.contexts.items()},
                 "units": dict(done.n),
                 "why": done.why,
             }
@@ -160,7 +171,7 @@ def _learnt(
     cohorts = cohorts_of(connection, mature, metric, as_of=now, for_training=True)
     n = {arm: sum(it.of(arm).n for it in cohorts) for arm in mature.arms}
     trained: dict[str, Any] = {"metric": metric.name, "as_of": now, "units": n}
-    beliefs = beliefs_from(cohorts, mature.arms)
+    beliefs, own = _beliefs(mature, cohorts)
     if beliefs is None:
         days = (metric.within or 0) / DAY
         return None, trained, (
@@ -178,10 +189,32 @@ def _learnt(
         "variances": {arm: it.variance for arm, it in zip(mature.arms, beliefs, strict=True)},
         "p_best": dict(zip(mature.arms, best, strict=True)),
     }
-    weights = {it.name: 0 for it in experiment.variants} | dict(
-        zip(mature.arms, points, strict=True)
-    )
-    return Allocation(number, now, weights), trained, ""
+    nobody = {it.name: 0 for it in experiment.variants}
+    weights = nobody | dict(zip(mature.arms, points, strict=True))
+    contexts = {
+        name: nobody | dict(zip(mature.arms, next_vector(its, policy, update=number), strict=True))
+        for name, its in own.items()
+    }
+    if mature.contexts:
+        trained |= {
+            "contexts": {
+                name: {"means": [it.mean for it in its], "variances": [it.variance for it in its]}
+                for name, its in own.items()
+            }
+        }
+    return Allocation(number, now, weights, contexts), trained, ""
+
+
+def _beliefs(
+    log: BanditLog, cohorts: Sequence[Batch]
+) -> tuple[Beliefs | None, Mapping[str, Beliefs]]:
+    """Of everybody, and of each context that has enough units of its own."""
+    if not log.contexts:
+        return beliefs_from(cohorts, log.arms), {}
+    by_context: dict[str, list[Batch]] = {name: [] for name in log.contexts}
+    for cell in cells_of(log, cohorts):
+        by_context[cell.context].append(cell.batch)
+    return beliefs_by_context(by_context, log.arms)
 
 
 def _unchanged(
@@ -190,7 +223,8 @@ def _unchanged(
     planned = {it.name: it.weight for it in experiment.variants}
     weights = kept[-1].weights if kept else planned
     version = kept[-1].version if kept else 0
-    return Update(experiment.name, experiment.phase, version, False, weights, n, why)
+    contexts = kept[-1].contexts if kept else {}
+    return Update(experiment.name, experiment.phase, version, False, weights, n, why, contexts)
 
 
 def _append(

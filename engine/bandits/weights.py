@@ -14,19 +14,24 @@ from engine.core.model.instants import Instant
 from engine.store.connection import Connection
 
 _weights: Final = msgspec.json.Decoder(dict[str, int])
+_contexts: Final = msgspec.json.Decoder(dict[str, dict[str, int]])
+
+
+def allocation_of(version: Any, since: Any, weights: str, contexts: str) -> Allocation:
+    """A kept version as it is played by."""
+    return Allocation(
+        int(version), int(since), _weights.decode(weights), _contexts.decode(contexts)
+    )
 
 
 def versions(connection: Connection, experiment: str, phase: int) -> tuple[Allocation, ...]:
     """What one bandit has learnt in one phase, oldest first."""
     rows = connection.execute(
-        "SELECT version, since, weights FROM bandit_weights "
+        "SELECT version, since, weights, contexts FROM bandit_weights "
         "WHERE experiment = ? AND phase = ? ORDER BY version",
         (experiment, phase),
     )
-    return tuple(
-        Allocation(int(version), int(since), _weights.decode(weights))
-        for version, since, weights in rows
-    )
+    return tuple(allocation_of(*row) for row in rows)
 
 
 def append(
@@ -39,8 +44,9 @@ def append(
 ) -> bool:
     """Keep a new version; False if another process has kept one of its number."""
     written = connection.execute(
-        "INSERT INTO bandit_weights (experiment, phase, version, since, weights, trained) "
-        "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING version",
+        "INSERT INTO bandit_weights "
+        "(experiment, phase, version, since, weights, trained, contexts) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING version",
         (
             experiment,
             phase,
@@ -48,6 +54,7 @@ def append(
             allocation.since,
             msgspec.json.encode(allocation.weights).decode(),
             msgspec.json.encode(trained).decode(),
+            msgspec.json.encode(allocation.contexts).decode(),
         ),
     )
     return bool(written)

@@ -17,7 +17,7 @@ from engine.commands.analyze_columns import (
     predicting_columns,
 )
 from engine.commands.analyze_policy import add_policy, run_policy
-from engine.commands.analyze_switchback import add_switchback, run_switchback
+from engine.commands.analyze_switchback import DESIGNED, add_switchback, run_switchback
 from engine.core.errors import AntiphonError, UsageError
 from engine.readout.metric_spec import KEYS, Spec, nearest, parsed
 from experiments.analysis.analyze import ExperimentPlan, Method, analyze
@@ -156,9 +156,17 @@ def run(arguments: argparse.Namespace) -> int:
             )
         if arguments.switchback is not None:
             specs = [parsed(text) for text in arguments.metric]
-            return run_switchback(arguments, [it.metric for it in specs])
-        if arguments.propensity:
-            raise UsageError("--propensity belongs to --policy, a policy to be judged by the log")
+            return run_switchback(arguments, [it.metric for it in specs], show=_show)
+        for name in DESIGNED:
+            if getattr(arguments, name):
+                raise UsageError(f"--{name.replace('_', '-')} belongs to --switchback")
+        for name in ("propensity", "weights_by", "weights_version", "context", "against"):
+            if getattr(arguments, name):
+                option = name.removeprefix("weights_" if name == "weights_version" else "")
+                raise UsageError(
+                    f"--{option.replace('_', '-')} belongs to --policy, a policy to be judged by"
+                    " the log"
+                )
         readout = _readout(arguments)
         _show(readout, arguments)
     except (AntiphonError, ExperimentsError) as error:

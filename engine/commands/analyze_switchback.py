@@ -3,12 +3,18 @@
 import argparse
 import json
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
 
 from engine.core.errors import UsageError
+from experiments.analysis.readout import Readout
 from experiments.metrics import Metric
 
+DESIGNED: Final = (
+    "region", "regions", "periods", "starts_at", "level", "seed", "schedule", "freeze", "frozen",
+)  # fmt: skip
+"""Options of an experiment that was planned, and is reported as one."""
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -27,20 +33,68 @@ def add_switchback(parser: argparse.ArgumentParser) -> None:
         "--switch-every", type=int, default=1, metavar="N",
         help="of --switchback: a coin was thrown every N periods; default 1",
     )  # fmt: skip
+    parser.add_argument(
+        "--region", metavar="COL",
+        help="of --switchback: column of regions that have coins of their own",
+    )  # fmt: skip
+    parser.add_argument(
+        "--regions", metavar="NAME,…", help="of --switchback: the regions, as planned"
+    )
+    parser.add_argument(
+        "--periods", type=int, metavar="N",
+        help="of --switchback: how many are planned; nothing is told before, nothing read after",
+    )  # fmt: skip
+    parser.add_argument(
+        "--starts-at", metavar="TIME", help="of --switchback: the first period's beginning"
+    )
+    parser.add_argument(
+        "--level", metavar="METRIC=NUMBER", action="append", default=[],
+        help="of --switchback: about what it is in a period, known beforehand (last month's mean);"
+        " the estimate varies with its distance from it",
+    )  # fmt: skip
+    parser.add_argument(
+        "--seed", metavar="TEXT",
+        help="of --switchback: a hash of region and period decided; as assigned counts",
+    )  # fmt: skip
+    parser.add_argument(
+        "--schedule", action="store_true",
+        help="of --switchback: print which period of which region is treated, by --seed",
+    )  # fmt: skip
+    parser.add_argument(
+        "--freeze", type=Path, metavar="FILE",
+        help="of --switchback: write the plan and its hash, and read no data",
+    )  # fmt: skip
+    parser.add_argument(
+        "--frozen", type=Path, metavar="FILE",
+        help="of --switchback: read by the plan that --freeze wrote, whatever else is said",
+    )  # fmt: skip
 
 
-def run_switchback(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> int:
-    """Print the effect on each metric."""
+def run_switchback(
+    arguments: argparse.Namespace,
+    metrics: Sequence[Metric],
+    *,
+    show: Callable[[Readout, argparse.Namespace], None],
+) -> int:
+    """Print the effect on each metric; where more was planned, all that a report has."""
+    _refuse_odd(arguments, metrics)
+    if any(getattr(arguments, name) for name in DESIGNED) or arguments.format == "html":
+        from engine.commands.switchback_design import run_design
+
+        return run_design(arguments, metrics, seconds=_seconds(arguments.period), show=show)
+    return _run_plain(arguments, metrics)
+
+
+def _run_plain(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> int:
     import numpy as np
 
     from engine.readout.datafile_periods import read_periods
     from experiments.estimation.switchback import switchback
 
-    _refuse_odd(arguments, metrics)
     read = read_periods(
         arguments.data, time=arguments.switchback, seconds=_seconds(arguments.period),
         variant=arguments.variant, control=arguments.control, metrics=list(metrics),
-    )  # fmt: skip
+    )[""]  # fmt: skip
     n = len(read.treated)
     starts = tuple(range(0, n, arguments.switch_every))
     objects: list[dict[str, Any]] = []
@@ -111,8 +165,6 @@ def _seconds(span: str | None) -> int:
 def _refuse_odd(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> None:
     if arguments.connection is not None:
         raise UsageError("--switchback reads a data file, not a --connection")
-    if arguments.format == "html":
-        raise UsageError("--switchback is shown as text, md or json")
     if arguments.switch_every < 1:
         raise UsageError(f"--switch-every {arguments.switch_every}: a coin falls every 1 or more")
     for name in ("cluster", "stratum", "cupac", "policy", "weights", "unit"):

@@ -48,13 +48,18 @@ def _here(directory: Path, payload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _lines(it: dict[str, Any]) -> list[str]:
-    total = sum(it["weights"].values())
-    shares = ", ".join(f"{arm} {weight / total:.1%}" for arm, weight in it["weights"].items())
+    shares = _shares(it["weights"])
     version = f"version {it['version']}" if it["version"] else "the planned weights"
     lines = [f"{it['experiment']}: {version}{' (new)' if it['is_new'] else ''}: {shares}"]
+    lines += [f"  {name}: {_shares(weights)}" for name, weights in it["contexts"].items()]
     if it["why"]:
         lines.append(f"  {it['why']}")
     if it["units"]:
         counts = ", ".join(f"{arm} {n:,}" for arm, n in it["units"].items())
         lines.append(f"  units learnt from: {counts}")
     return lines
+
+
+def _shares(weights: dict[str, int]) -> str:
+    total = sum(weights.values())
+    return ", ".join(f"{arm} {weight / total:.1%}" for arm, weight in weights.items())

@@ -16,7 +16,7 @@ from engine.core.assigning import (
     first_exposure,
     unit_of,
 )
-from engine.core.model.campaigns import Experiment
+from engine.core.model.campaigns import Experiment, Program
 from experiments.assignment import N_BUCKETS, HashVersion, bucket
 
 Reason = Literal["SPLIT", "TARGETING_MATCH", "STATIC", "DISABLED", "DEFAULT"]
@@ -37,6 +37,8 @@ class Answer(NamedTuple):
         bucket: The hash as a share in [0, 1); None where none was taken.
         why: The reason in our words, "" for a variant that was drawn.
         is_missing: The unit is not known, so nothing was asked.
+        allocation, context: Of a bandit: the version of its weights, and the context they are of.
+        chances: With a context, of every variant in order, as they were used.
     """
 
     experiment: Experiment
@@ -51,6 +53,8 @@ class Answer(NamedTuple):
     is_sticky: bool = False
     is_missing: bool = False
     allocation: int = 0
+    context: str = ""
+    chances: tuple[float, ...] = ()
 
     @property
     def position(self) -> int:
@@ -76,8 +80,10 @@ class Answer(NamedTuple):
             told["probability"] = self.probability
         if self.is_sticky:
             told["sticky"] = True
-        if self.allocation:
+        if self.allocation or self.context:
             told["allocation"] = self.allocation
+        if self.context:
+            told["bandit_context"] = self.context
         if self.why.startswith(HELD_OUT):
             told["holdout"] = self.why.removeprefix(HELD_OUT)
         if self.why:
@@ -110,6 +116,8 @@ def answer(asked: Asked, name: str) -> Answer:
         is_sticky=is_sticky,
         is_missing=not unit and reason == "DEFAULT",
         allocation=given.allocation,
+        context=given.context,
+        chances=_chances(asked.program, given) if given.context else (),
     )
 
 
@@ -138,6 +146,16 @@ def _reason(given: Allotment) -> Reason:
         case _:
             assert given.variant == OUTSIDE
             return "DEFAULT"
+
+
+def _chances(program: Program, given: Allotment) -> tuple[float, ...]:
+    it = given.experiment
+    weights = {each.name: each.weight for each in it.variants}
+    for version in program.allocations.get(it.name, ()):
+        if version.version == given.allocation:
+            weights = version.contexts.get(given.context, version.weights)
+    total = sum(weights.values())
+    return tuple(weights.get(each.name, 0) / total for each in it.variants)
 
 
 def _share(it: Experiment, unit: str) -> float:

@@ -7,14 +7,21 @@ people, no SHA-256. What needs one of those is evaluated here (OFREP, remote eva
 from collections.abc import Mapping
 from typing import Any, Final
 
-from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.campaigns import OTHERWISE, Allocation, Experiment, Program
 from engine.core.model.conditions import ListCondition
 from engine.flagging.answering import value_of
 from engine.flagging.conditions import sdk_condition
 from engine.store.keys import KeyKind
 from experiments.assignment import HashVersion
 from experiments.errors import AssignmentError
-from experiments.flags import LayerSlice, Requirement, ServedExperiment, ServedVariant
+from experiments.flags import (
+    LayerSlice,
+    Requirement,
+    ServedBandit,
+    ServedContext,
+    ServedExperiment,
+    ServedVariant,
+)
 
 ATTRIBUTES: Final[Mapping[str, str]] = {"user": "userId", "anonymous": "anonymousId"}
 """What clients call these units among their attributes: as the tracking API does."""
@@ -43,7 +50,7 @@ def published(
     if experiment.audience:
         condition = {"$and": [condition, {"userId": {"$inGroup": experiment.audience}}]}
     try:
-        return _served(experiment, condition), ""
+        return _served(experiment, condition, _bandit(experiment, program)), ""
     except AssignmentError as error:
         return None, str(error)
 
@@ -60,8 +67,13 @@ def _why_not(it: Experiment, program: Program, kind: KeyKind) -> str:
         return _ONLY_PROFILE
     if "." in attribute_of(it.unit):
         return "its unit lies within another attribute"
-    if it.bandit is not None:
+    if it.bandit is not None and it.bandit.contexts is None:
         return "its weights move, and who is in its permanent slice is decided by SHA-256"
+    for context in (it.bandit and it.bandit.contexts) or ():
+        if context.condition is not None:
+            return f"only the server knows who is in its context {context.name!r}"
+        if sdk_condition(context.where) is None:
+            return f"its context {context.name!r} asks what SDKs read differently"
     if program.global_holdout is not None and program.global_holdout.share > 0:
         return "the global holdout is drawn by our server, and no client could tell"
     holdout = program.programme_holdouts.get(it.programme)
@@ -104,7 +116,34 @@ def _members(program: Program, segment: str) -> frozenset[str] | None:
     return found.values if found is not None and not found.trait else None
 
 
-def _served(it: Experiment, condition: dict[str, Any]) -> ServedExperiment:
+def _bandit(it: Experiment, program: Program) -> ServedBandit | None:
+    """The weights in force, for each context, in the order of the variants."""
+    if it.bandit is None or it.bandit.contexts is None or it.state != "live":
+        return None
+    planned = {each.name: each.weight for each in it.variants}
+    learnt = program.allocations.get(it.name, ())
+    last = learnt[-1] if learnt else Allocation(0, 0, planned)
+
+    def ordered(weights: Mapping[str, int]) -> tuple[int, ...]:
+        return tuple(weights.get(each.name, 0) for each in it.variants)
+
+    return ServedBandit(
+        version=last.version,
+        explore=it.bandit.explore,
+        weights=ordered(last.contexts.get(OTHERWISE, last.weights)),
+        contexts=tuple(
+            ServedContext(
+                sdk_condition(each.where) or {},
+                ordered(last.contexts.get(each.name, last.weights)),
+            )
+            for each in it.bandit.contexts
+        ),
+    )
+
+
+def _served(
+    it: Experiment, condition: dict[str, Any], bandit: ServedBandit | None
+) -> ServedExperiment:
     return ServedExperiment(
         name=it.name,
         seed=it.seed,
@@ -123,6 +162,7 @@ def _served(it: Experiment, condition: dict[str, Any]) -> ServedExperiment:
         version=_VERSIONS[it.hash_version],
         imported=it.is_imported,
         namespace=it.namespace,
+        bandit=bandit,
         state=it.state,
         winner=it.winner or None,
     )

@@ -1,15 +1,16 @@
 """A bandit's exposures and events -> cohorts -> effects without the bias of moving weights.
 
-A cohort is the units drawn by one version of the weights in one span of `every`; it is read once
-every unit's window has closed. Whose logged probability is not that of the version it names is set
-aside and counted: without the chances of a decision nothing can be read from it. Everybody reads
-from here, the policy too, which leaves out the slice that is explored for ever.
+A cohort is the units drawn by one version of the weights (in one context, where there are any) in
+one span of `every`; it is read once every unit's window has closed. Whose logged probability is
+not that of the version it names is set aside and counted: without the chances of a decision nothing
+can be read from it. Everybody reads from here, the policy too, which leaves out the slice that is
+explored for ever.
 Read next: `experiments.bandits`, whose functions do the reading; `engine.bandits.updating`.
 """
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from campaigns.metric_forms import NOT_OF_ONE_UNIT
@@ -23,6 +24,7 @@ from engine.readout.metric_sums import Unit, outcomes
 from engine.readout.torn import torn_people
 from engine.store.connection import Connection
 from experiments.bandits.batched import batched_estimates, compare_batches
+from experiments.bandits.cells import Cell, always, contrast
 from experiments.bandits.columns import cohorts_of_columns
 from experiments.bandits.log import WHY_NOT_POOLED, Batch
 from experiments.bandits.ratios import bandit_sample_ratio
@@ -40,13 +42,19 @@ ROUNDING: Final = 2e-4
 
 @dataclass(frozen=True)
 class Drawn:
-    """One unit: whom it reached, when, by which version."""
+    """One unit: whom it reached, when, by which version, and in which context.
+
+    Attributes:
+        stratum: Of the version and context together: what `BanditLog.vectors` are kept by.
+    """
 
     exposed: tuple[Unit, ...]
     variant: str
     version: int
     at: Instant
     is_explored: bool
+    stratum: int
+    context: str = ""
 
 
 @dataclass(frozen=True)
@@ -54,7 +62,7 @@ class BanditLog:
     """The mature units of one phase of a bandit.
 
     Attributes:
-        vectors: Chances of all arms by version.
+        vectors: Chances of all arms by stratum; without contexts, that is the version.
         n_open: Units whose cohort is not mature yet.
         n_unexplained: Units whose logged probability is not that of their version.
         n_torn: Units of which a merge found somebody under two variants.
@@ -68,6 +76,12 @@ class BanditLog:
     n_open: int
     n_unexplained: int
     n_torn: int
+
+    @property
+    def contexts(self) -> tuple[str, ...]:
+        """Their names, the rest last; none where everybody has the same chances."""
+        assert self.experiment.bandit is not None
+        return self.experiment.bandit.context_names
 
 
 @dataclass(frozen=True)
@@ -163,7 +177,9 @@ def bandit_estimates(
             ratio = _ratio(cohorts)
         for treatment in treatments:
             try:
-                findings.append(_compared(cohorts, experiment.control, treatment, metric, role))
+                findings.append(
+                    _compared(log, cohorts, experiment.control, treatment, metric, role)
+                )
             except DataError as error:
                 why_not = why_not or str(error)
     return BanditFindings(
@@ -194,19 +210,25 @@ def bandit_log(
     every = experiment.bandit.every
     planned = {it.name: it.weight for it in experiment.variants if it.weight}
     learnt = versions(connection, experiment.name, experiment.phase)
-    vectors = {PLANNED: _shares(planned)}
-    vectors.update({it.version: _shares(it.weights) for it in learnt})
+    contexts = experiment.bandit.context_names or ("",)
+    place = {name: i for i, name in enumerate(contexts)}
+    vectors = dict.fromkeys(place.values(), _shares(planned))
+    for it in learnt:
+        for name, i in place.items():
+            weights = it.contexts.get(name, it.weights)
+            vectors[it.version * len(contexts) + i] = _shares(weights)
     learning_since = learnt[0].since if learnt else as_of + 1
     closed = (as_of - window) // every * every
     kept: list[Drawn] = []
     torn = torn_people(connection, experiment.name)
     n_open = n_unexplained = n_torn = 0
     for unit, rows in _units(connection, experiment, as_of=as_of).items():
-        _, variant, at, probability, version = rows[0]
+        _, variant, at, probability, version, context = rows[0]
         if torn and any(row[0] in torn for row in rows):
             n_torn += 1
             continue
-        chance = vectors.get(version, {}).get(variant)
+        stratum = version * len(contexts) + place.get(context, -1)
+        chance = vectors[stratum].get(variant) if context in place and stratum in vectors else None
         if chance is None or abs(chance - probability) > ROUNDING:
             n_unexplained += 1
         elif at >= closed:
@@ -217,7 +239,7 @@ def bandit_log(
             )
             people = {row[0]: None for row in rows}
             exposed = tuple(Unit(each, variant, at) for each in people)
-            kept.append(Drawn(exposed, variant, version, at, explored))
+            kept.append(Drawn(exposed, variant, version, at, explored, stratum, context))
     return BanditLog(
         experiment, tuple(planned), tuple(kept), vectors, learnt, n_open, n_unexplained, n_torn
     )
@@ -231,24 +253,37 @@ def cohorts_of(
     as_of: Instant,
     for_training: bool = False,
 ) -> tuple[Batch, ...]:
-    """The log's outcomes on one metric, summed by version and span.
+    """The log's outcomes on one metric, summed by stratum and span; a batch's version is its
+    stratum.
 
     Args:
         for_training: Without the explored slice.
     """
-    assert log.experiment.bandit is not None
     drawn = [it for it in log.drawn if not (for_training and it.is_explored)]
+    return summed(log, drawn, values_of(connection, drawn, metric, as_of=as_of))
+
+
+def values_of(
+    connection: Connection, drawn: Sequence[Drawn], metric: MetricDefinition, *, as_of: Instant
+) -> list[float]:
+    """What each unit did, capped as the metric says by all of them."""
     exposed = [unit for it in drawn for unit in it.exposed]
     measured = iter(outcomes(connection, exposed, metric, as_of=as_of) if exposed else ())
     values = [_together([next(measured)[0] for _ in it.exposed], metric) for it in drawn]
     if metric.winsorize is not None:
         cap = nonzero_cap(values, share=metric.winsorize)
         values = values if cap is None else [min(value, cap) for value in values]
+    return values
+
+
+def summed(log: BanditLog, drawn: Sequence[Drawn], values: Sequence[float]) -> tuple[Batch, ...]:
+    """Units into cohorts."""
+    assert log.experiment.bandit is not None
     place = {arm: i for i, arm in enumerate(log.arms)}
     return cohorts_of_columns(
         arms=log.arms,
         chosen=[place[it.variant] for it in drawn],
-        version=[it.version for it in drawn],
+        version=[it.stratum for it in drawn],
         period=[it.at // log.experiment.bandit.every for it in drawn],
         outcomes=values,
         vectors=log.vectors,
@@ -274,7 +309,7 @@ def require_readable(metric: MetricDefinition) -> None:
         )
 
 
-_Row = tuple[int, str, Instant, float, int]
+_Row = tuple[int, str, Instant, float, int, str]
 
 
 def _units(
@@ -282,28 +317,48 @@ def _units(
 ) -> dict[str, list[_Row]]:
     """Exposures by unit as assignment names it, each unit's first exposure first."""
     rows = connection.execute(
-        "SELECT profile_id, unit, variant, at, probability, allocation FROM exposure "
+        "SELECT profile_id, unit, variant, at, probability, allocation, context FROM exposure "
         "WHERE experiment = ? AND phase = ? AND flag = '' AND at <= ? ORDER BY at, profile_id",
         (experiment.name, experiment.phase, as_of),
     )
     found: dict[str, list[_Row]] = {}
-    for profile, unit, variant, at, probability, allocation in rows:
-        row = (int(profile), str(variant), int(at), float(probability), int(allocation))
+    for profile, unit, variant, at, probability, version, context in rows:
+        row = (int(profile), str(variant), int(at), float(probability), int(version), str(context))
         found.setdefault(unit or str(profile), []).append(row)
     return found
 
 
 def _compared(
-    cohorts: Sequence[Batch], control: str, treatment: str, metric: MetricDefinition, role: Role
+    log: BanditLog,
+    cohorts: Sequence[Batch],
+    control: str,
+    treatment: str,
+    metric: MetricDefinition,
+    role: Role,
 ) -> BanditComparison:
+    """Where chances follow contexts, everybody counts by the contexts they truly have."""
+    if log.contexts:
+        cells = cells_of(log, cohorts)
+        weighted = contrast(cells, always(treatment, cells), against=always(control, cells))
+    else:
+        weighted = weighted_estimates(cohorts, control=control, treatment=treatment)
     return BanditComparison(
         metric=metric,
         role=role,
         treatment=treatment,
-        weighted=weighted_estimates(cohorts, control=control, treatment=treatment),
-        batched=batched_estimates(cohorts, control=control, treatment=treatment),
+        weighted=weighted,
+        batched=batched_estimates(
+            cohorts, control=control, treatment=treatment, by_everyone=bool(log.contexts)
+        ),
         n_left_out=compare_batches(cohorts, control=control, treatment=treatment).n_left_out,
     )
+
+
+def cells_of(log: BanditLog, cohorts: Sequence[Batch]) -> list[Cell]:
+    """Cohorts by their contexts: a stratum is a version in a context."""
+    n = len(log.contexts)
+    return [Cell(log.contexts[it.version % n], replace(it, version=it.version // n))
+            for it in cohorts]  # fmt: skip
 
 
 def _ratio(cohorts: Sequence[Batch]) -> SampleRatio | None:

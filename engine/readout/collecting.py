@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from campaigns.metrics import WarehouseMetric
+from engine.core.errors import UsageError
 from engine.core.model.instants import DAY, Instant
 from engine.readout.ages import age_sums
 from engine.readout.assigned import ADDS_UP
@@ -26,6 +26,7 @@ from engine.release.experiment_orders import Explanation
 from engine.store.connection import Connection
 from experiments.analysis.collected import RECEIVED, Collected, hash_of
 from experiments.analysis.few_clusters import randomized
+from experiments.errors import DataError
 from experiments.metrics import Metric
 from experiments.sums.aggregates import Aggregates
 
@@ -219,15 +220,16 @@ def _ages(
     """The deciding metric by quarters of its window, of the units that have lived it all."""
     definition = next(it for it, _ in reading.metrics if it.name == reading.plan.deciding.name)
     length = (definition.within or 0) // 4 // DAY * DAY
-    if isinstance(definition, WarehouseMetric):
-        return {}, {}  # A unit's ages would be rows of people; only sums of its window come.
     if length < DAY or definition.measure not in ADDS_UP or study.unit != "profile":
         return {}, {}
     units = [it.unit for it in population.mature if it.unit.at + window <= as_of]
-    return age_sums(
-        connection, study, units, replace(definition, covariate=None), as_of=as_of, ages=4,
-        length=length,
-    )  # fmt: skip
+    try:
+        return age_sums(
+            connection, study, units, replace(definition, covariate=None), as_of=as_of, ages=4,
+            length=length,
+        )  # fmt: skip
+    except (UsageError, DataError):
+        return {}, {}  # Of a warehouse that does not answer: the metric itself says why.
 
 
 def _populations(study: Study, population: Population) -> dict[str, dict[str, dict[str, int]]]:

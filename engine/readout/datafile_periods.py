@@ -23,10 +23,21 @@ class Periods:
 
 
 def read_periods(
-    path: Path, *, time: str, seconds: int, variant: str, control: str, metrics: list[Metric]
-) -> Periods:
-    """Rows by period, counted from the earliest one's beginning.
+    path: Path,
+    *,
+    time: str,
+    seconds: int,
+    variant: str,
+    control: str,
+    metrics: list[Metric],
+    region: str | None = None,
+    first: int | None = None,
+) -> dict[str, Periods]:
+    """Rows by region and period.
 
+    Args:
+        region: Column of what has coins of its own; None for one market, whose name is "".
+        first: Second since 1970 in the first period; None for that of the earliest row.
     Raises:
         UsageError: Naming column and period, where a cell is empty, a period has no row or both
             treatments, or there are more than two variants.
@@ -34,42 +45,87 @@ def read_periods(
     with duckdb.connect(config={"autoinstall_known_extensions": False}) as lake:
         try:
             source = open_source(lake, path)
-            _require(source, path, [time, variant, *(it.sources[0] for it in metrics)])
-            rows = lake.execute(_statement(source, time, seconds, variant, metrics)).fetchall()
+            named = [time, variant, *(it.sources[0] for it in metrics)]
+            _require(source, path, [*named, *filter(None, [region])])
+            rows = lake.execute(
+                _statement(source, time, seconds, variant, metrics, region, first)
+            ).fetchall()
         except duckdb.Error as error:
             raise UsageError(explained(path, error)) from error
-    return _checked(path, rows, time=time, variant=variant, control=control, metrics=metrics)
+    if not rows:
+        raise UsageError(f"{path}: the file has a header but no row")
+    arms = sorted({str(row[2] or "") for row in rows})
+    if len(arms) > 2:
+        raise UsageError(
+            f'{path}: a switchback compares two variants, one of them "{control}"; column'
+            f' "{variant}" holds {", ".join(map(repr, arms[:5]))}'
+        )
+    by_region: dict[str, list[Any]] = {}
+    for name, *rest in rows:
+        if region is not None and not name:
+            raise UsageError(f'{path}: "{region}" is empty in {rest[2]:,} rows')
+        by_region.setdefault(name, []).append(rest)
+    found = {
+        name: _checked(
+            path if not name else f'{path}: region "{name}"', its, time=time, variant=variant,
+            control=control, metrics=metrics, is_alone=region is None,
+        )
+        for name, its in by_region.items()
+    }  # fmt: skip
+    _refuse_ragged(path, found)
+    return found
 
 
-def _statement(source: Source, time: str, seconds: int, variant: str, metrics: list[Metric]) -> str:
+def _refuse_ragged(path: Path, found: dict[str, Periods]) -> None:
+    longest = max(len(it.treated) for it in found.values())
+    for name, it in found.items():
+        if len(it.treated) < longest:
+            raise UsageError(
+                f'{path}: region "{name}" has no row in period {len(it.treated)}; every region'
+                f" needs all {longest:,} periods"
+            )
+
+
+def _statement(
+    source: Source,
+    time: str,
+    seconds: int,
+    variant: str,
+    metrics: list[Metric],
+    region: str | None,
+    first: int | None,
+) -> str:
     values = "".join(
         f", avg(TRY_CAST({quoted(name)} AS DOUBLE)),"
         f" count_if(NOT coalesce(isfinite(TRY_CAST({quoted(name)} AS DOUBLE)), false))"
         for name in (it.sources[0] for it in metrics)
     )
+    begin = "min(period)" if first is None else f"any_value({first // seconds})"
+    place = "''" if region is None else f"CAST({quoted(region)} AS VARCHAR)"
     # A time of day without a zone is UTC.
     moment = f"epoch(CAST(CAST({quoted(time)} AS VARCHAR) AS TIMESTAMP))"
     return (
         f"WITH r AS (SELECT *, floor({moment} / {seconds}) AS period FROM {source.sql}),"
-        f" first AS (SELECT min(period) AS p0 FROM r)"
-        f" SELECT period - p0, CAST({quoted(variant)} AS VARCHAR), count(*){values}"
-        " FROM r, first GROUP BY 1, 2 ORDER BY 1, 2"
+        f" first AS (SELECT {begin} AS p0 FROM r)"
+        f" SELECT {place} AS region, period - p0 AS at, CAST({quoted(variant)} AS VARCHAR) AS arm,"
+        f" count(*){values} FROM r, first GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
     )
 
 
 def _checked(
-    path: Path,
+    path: Path | str,
     rows: list[Any],
     *,
     time: str,
     variant: str,
     control: str,
     metrics: list[Metric],
+    is_alone: bool,
 ) -> Periods:
-    if not rows:
-        raise UsageError(f"{path}: the file has a header but no row")
     names = sorted({str(row[1] or "") for row in rows})
-    if control not in names or len(names) != 2 or "" in names:
+    is_one_sided = not is_alone and len(names) == 1  # A region's few coins may all say the same.
+    is_a_pair = len(names) == 2 and control in names
+    if "" in names or not (is_a_pair or is_one_sided):
         raise UsageError(
             f'{path}: a switchback compares two variants, one of them "{control}"; column'
             f' "{variant}" holds {", ".join(map(repr, names[:5]))}'
@@ -79,6 +135,10 @@ def _checked(
         if row[0] is None:
             raise UsageError(f'{path}: "{time}" is empty in {row[2]:,} rows')
         at = int(row[0])
+        if at < 0:
+            raise UsageError(
+                f"{path}: {row[2]:,} rows lie before the first period that was planned"
+            )
         if at >= PERIODS_MAX:
             raise UsageError(f"{path}: more than {PERIODS_MAX:,} periods; take longer ones")
         if at < len(found.treated):

@@ -10,7 +10,7 @@ Source: `facts` 2.11; Johnson, Lewis, Nubbemeyer (JMR 2017) for ghosts.
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
@@ -18,6 +18,7 @@ from engine.core.model.campaigns import Experiment
 from engine.core.model.instants import DAY, Instant
 from engine.readout.bandits import bandit_estimates
 from engine.readout.collecting import collected, keys_of, variants_of
+from engine.readout.contexts import context_findings
 from engine.readout.exploring import explored
 from engine.readout.exposures import Exposed, Population, population_of
 from engine.readout.metric_sums import NO_KEYS, Keys, MetricSums, Unit
@@ -36,6 +37,7 @@ from experiments.analysis.analyze import analyze
 from experiments.analysis.collected import Collected, Estimated
 from experiments.analysis.readout import Readout
 from experiments.errors import DataError
+from experiments.estimation.estimates import Estimates
 
 UNITS_MIN: Final = 2
 """Per variant; with fewer there is no variance to speak of."""
@@ -110,14 +112,18 @@ def read_out(
     else:
         touched = touched_by_others(connection, study, units, as_of=as_of)
         notes.append(f"Messages of other campaigns after the exposure: {touched.reading}")
+    once_shown: tuple[str, ...] = ()
     if study.bandit is not None:
         if experiment is None:
             return replace(empty, why_not="the bandit's phase is not in the program")
-        beside, why_not, said = _of_bandit(connection, study, reading, experiment, beside, as_of)
-        if why_not:
-            return replace(empty, why_not=why_not)
-        notes += said
+        found_arms = _of_bandit(connection, reading, experiment, beside, as_of)
+        if found_arms.why_not:
+            return replace(empty, why_not=found_arms.why_not)
+        beside, notes = found_arms.beside, [*notes, *found_arms.notes]
+        once_shown = found_arms.once_shown
     readout = held_back(_analyzed(reading, measured, notes=notes, beside=beside), missing)
+    if once_shown and not (readout.awaited or readout.is_withheld):
+        readout = replace(readout, notes=(*readout.notes, *once_shown))
     triggered: tuple[Readout, ...] = ()
     if not readout.awaited:
         found = _triggered(connection, study, reading, population, as_of)
@@ -174,18 +180,26 @@ def _acknowledged(connection: Connection, study: Study) -> Explanation:
     return standing.explanation(study.phase)
 
 
+class _OfBandit(NamedTuple):
+    """What a bandit's log adds; `once_shown` are effects in words, for when effects may be seen."""
+
+    beside: Collected
+    why_not: str = ""
+    notes: Sequence[str] = ()
+    once_shown: tuple[str, ...] = ()
+
+
 def _of_bandit(
     connection: Connection,
-    study: Study,
     reading: Reading,
     experiment: Experiment,
     beside: Collected,
     as_of: Instant,
-) -> tuple[Collected, str, list[str]]:
+) -> _OfBandit:
     """A bandit's arms are compared by the chances they were drawn with, never by their means."""
     found = bandit_estimates(connection, experiment, reading.metrics, as_of=as_of)
     if found.why_not and not found.comparisons:
-        return beside, found.why_not, []
+        return _OfBandit(beside, found.why_not)
     weighted = {
         (it.metric.name, it.treatment): Estimated(it.weighted, "adaptively weighted AIPW")
         for it in found.comparisons
@@ -198,14 +212,17 @@ def _of_bandit(
             f" difference is {both.treatment - both.control:.4g},"
             f" standard error {both.difference_variance**0.5:.2g}."
         )
+    within: Mapping[str, Mapping[str, Estimates]] = {}
+    once_shown: tuple[str, ...] = ()
+    if found.log.contexts:
+        deciding = next(it for it, _ in reading.metrics if it.name == reading.plan.deciding.name)
+        by = context_findings(connection, found.log, deciding, reading=reading, as_of=as_of)
+        within, once_shown = by.within, by.effects
+        said += by.described
     drawn = found.sample_ratio
-    return (
-        replace(beside, estimated=weighted, days={}, dimensions={}, populations={}, ages={},
-                received={},
-                sample_ratio=drawn),
-        "",
-        said,
-    )  # fmt: skip
+    told = replace(beside, estimated=weighted, days={}, dimensions={}, populations={}, ages={},
+                   received={}, sample_ratio=drawn, contexts=within)  # fmt: skip
+    return _OfBandit(told, "", said, once_shown)
 
 
 _OF_A_CAP: Final = (

@@ -12,17 +12,9 @@ from typing import Final
 from campaigns.metrics import MetricDefinition
 from engine.core.clocktime import iso
 from engine.core.model.instants import DAY, Instant
-from engine.readout.assigned import (
-    BEFORE,
-    OUTCOME,
-    as_metric,
-    exposed_units,
-    measured,
-    measured_with_past,
-    span,
-    sums_by_variant,
-)
+from engine.readout.assigned import as_metric, exposed_units, span
 from engine.readout.metric_sums import Unit
+from engine.readout.span_sums import span_sums
 from engine.readout.studies import Study
 from engine.store.connection import Connection
 from experiments.programme.holdout import (
@@ -73,10 +65,10 @@ def impact_of(
     n = Counter(unit.variant for unit in chosen)
     if min(n[name] for name in pair) < UNITS_MIN:
         return None
-    values, past = measured_with_past(connection, chosen, definition, as_of=as_of)
-    columns = {OUTCOME: values, **({} if past is None else {BEFORE: past})}
-    sums = sums_by_variant(chosen, columns, pair)
-    metric = as_metric(definition, has_past=past is not None)
+    sums = span_sums(
+        connection, chosen, definition, pair, addresses=study.addresses, as_of=as_of, is_whole=True
+    )
+    metric = as_metric(definition, has_past=definition.covariate is not None)
     estimates = holdout_estimates(sums[study.control], sums[treatment], metric)
     return total_impact(estimates, alpha=alpha)
 
@@ -106,8 +98,10 @@ def by_period(
             for unit in units
             if unit.at < end
         ]
-        values = measured(connection, there, span(definition, None), as_of=end)
-        sums = sums_by_variant(there, {OUTCOME: values}, (study.control, treatment))
+        sums = span_sums(
+            connection, there, span(definition, None), (study.control, treatment),
+            addresses=study.addresses, as_of=end,
+        )  # fmt: skip
         slices.append(
             (f"{iso(start)[:10]} to {iso(end)[:10]}", sums[study.control], sums[treatment])
         )
@@ -133,8 +127,10 @@ def by_tenure(
             for unit in units
             if unit.at + (number + 1) * PERIOD <= as_of
         ]
-        values = measured(connection, lived, span(definition, PERIOD), as_of=as_of)
-        sums = sums_by_variant(lived, {OUTCOME: values}, (study.control, treatment))
+        sums = span_sums(
+            connection, lived, span(definition, PERIOD), (study.control, treatment),
+            addresses=study.addresses, as_of=as_of,
+        )  # fmt: skip
         first = number * PERIOD // DAY
         label = f"days {first + 1} to {first + PERIOD // DAY}"
         slices.append((label, sums[study.control], sums[treatment]))

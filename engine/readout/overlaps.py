@@ -4,16 +4,19 @@ A unit counts for a pair if it was exposed to both. Its clock starts at the late
 both had begun to matter, and it counts once the metric's window has closed.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from campaigns.metrics import MetricDefinition, WarehouseMetric
+from engine.core.errors import UsageError
 from engine.core.model.instants import Instant
-from engine.readout.assigned import OUTCOME, exposed_units, measured
+from engine.readout.assigned import ADDS_UP, OUTCOME, exposed_units
 from engine.readout.metric_sums import Unit
+from engine.readout.span_sums import span_sums
 from engine.readout.studies import Study
 from engine.store.connection import Connection
+from experiments.errors import DataError
 from experiments.metrics import Metric
 from experiments.programme.interactions import Interaction, Pair, interactions
 from experiments.sums.aggregates import Aggregates
@@ -71,11 +74,12 @@ def _is_nested(first: Study, second: Study) -> bool:
 
 
 def _primaries(first: Study, second: Study) -> list[MetricDefinition]:
-    """The primary metrics of both whose outcome is known of each unit, as those of SQL are not."""
+    """The primary metrics of both; of warehouses those that add up, as only sums come."""
     found: dict[str, MetricDefinition] = {}
     for study in (first, second):
         for definition, role in study.metrics:
-            if role == "primary" and not isinstance(definition, WarehouseMetric):
+            is_summed = not isinstance(definition, WarehouseMetric) or definition.measure in ADDS_UP
+            if role == "primary" and is_summed:
                 found.setdefault(definition.name, definition)
     return list(found.values())
 
@@ -90,23 +94,30 @@ def _pair(
     as_of: Instant,
 ) -> Pair:
     window = definition.within or 0
-    arms: list[tuple[str, str]] = []
+    cells: dict[tuple[str, str], str] = {}
     units: list[Unit] = []
     for one, other in shared:
         begin = max(one.at, other.at)
         if begin + window <= as_of:
-            arms.append((one.variant, other.variant))
-            units.append(Unit(one.profile_id, one.variant, begin))
-    values = measured(connection, units, definition, as_of=as_of) if units else []
-    cells: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for cell, value in zip(arms, values, strict=True):
-        cells[cell].append(value)
+            cell = cells.setdefault((one.variant, other.variant), str(len(cells)))
+            units.append(Unit(one.profile_id, cell, begin))
+    read = replace(definition, covariate=None)
+    sums: dict[str, Aggregates] = {}
+    why_not = ""
+    try:
+        sums = span_sums(
+            connection, units, read, tuple(cells.values()), addresses=first.addresses, as_of=as_of,
+            is_whole=True,
+        )  # fmt: skip
+    except (UsageError, DataError) as error:
+        if not isinstance(definition, WarehouseMetric):
+            raise
+        why_not = str(error)  # One warehouse that is down does not hide the other pairs.
     return Pair(
         first=first.name,
         second=second.name,
         controls=(first.control, second.control),
         metric=Metric(name=definition.name, column=OUTCOME, better=definition.better),
-        cells={
-            cell: Aggregates.from_columns({OUTCOME: numbers}) for cell, numbers in cells.items()
-        },
+        cells={} if why_not else {cell: sums[name] for cell, name in cells.items()},
+        why_not=why_not,
     )

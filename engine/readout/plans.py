@@ -14,6 +14,7 @@ import msgspec
 
 from campaigns.metrics import MetricDefinition, PredictedMetric, WarehouseMetric
 from engine.core.clocktime import iso
+from engine.core.model.campaigns import Bandit
 from engine.core.model.instants import Instant
 from engine.readout.metric_sums import analysed_metric
 from engine.readout.studies import Study
@@ -111,7 +112,7 @@ def _today(study: Study, started_at: Instant | None) -> dict[str, Any]:
         "control": study.control,
         "weights": dict(study.weights),
         "unit": study.unit,
-        "bandit": None if study.bandit is None else msgspec.to_builtins(study.bandit),
+        "bandit": None if study.bandit is None else _bandit(study.bandit),
         "roles": roles,
         "metrics": {it.name: msgspec.to_builtins(it) for it, _ in study.metrics},
         "method": study.method,
@@ -121,6 +122,12 @@ def _today(study: Study, started_at: Instant | None) -> dict[str, Any]:
     }
     plain: dict[str, Any] = json.loads(canonical_json(content))
     return plain
+
+
+def _bandit(bandit: Bandit) -> dict[str, Any]:
+    """How it learns; without contexts as before there were any, or every plan would seem edited."""
+    said: dict[str, Any] = msgspec.to_builtins(bandit)
+    return {key: value for key, value in said.items() if key != "contexts" or value is not None}
 
 
 def _measured(study: Study, kept: Mapping[str, Any] | None) -> tuple[Measured, tuple[str, ...]]:

@@ -26,6 +26,8 @@ from engine.web.problem import Refusal
 from engine.web.services import Services, committed, services_of
 
 _PASSED: Final = ("userId", "anonymousId", "timestamp", "context")
+_OF_BANDITS: Final = ("allocation", "bandit_context")
+"""By which weights it was drawn, as the answer's metadata said."""
 _decode: Final = msgspec.json.Decoder(dict[str, Any]).decode
 
 
@@ -106,6 +108,7 @@ def _call(item: Any, catalog: Catalog, now: Instant) -> dict[str, Any]:
         "variation_id": variant,
         "variation_name": variant,
         "phase": int(phase),
+        **{name: item[name] for name in _OF_BANDITS if item.get(name) is not None},
     }
     return {
         "type": "track",

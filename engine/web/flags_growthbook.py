@@ -139,6 +139,9 @@ def _track(it: Answer, attributes: Mapping[str, Any]) -> dict[str, Any]:
         bucket=it.bucket,
         sticky_used=it.is_sticky,
         name=it.variant,
+        leaf_id=_leaf(it),
+        variation_weights=it.chances or None,
+        bandit_version=it.allocation if it.context else None,
     )
     variations = [
         it.value if index == it.position else {} for index in range(len(experiment.variants))
@@ -154,6 +157,14 @@ def _track(it: Answer, attributes: Mapping[str, Any]) -> dict[str, Any]:
         },
         "result": result.as_json(),
     }
+
+
+def _leaf(it: Answer) -> int | None:
+    """The place of the answer's context among those of its bandit, -1 for the rest."""
+    if not it.context or it.experiment.bandit is None:
+        return None
+    place = it.experiment.bandit.context_names.index(it.context)
+    return place if place < len(it.experiment.bandit.contexts or ()) else -1
 
 
 def _place(it: Answer, by_hand: Mapping[str, Any], url: str) -> int | None:

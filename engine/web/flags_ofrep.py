@@ -73,6 +73,7 @@ async def one_flag(request: Request) -> Response:
     body = await read_object(request)
     visitor = visitor_of(body.get("context"), caller, services, field="context")
     key = str(request.path_params["key"])
+    await Pulse.of(request, services).reached(request.query_params.get("flagConfigEtag", ""))
     catalog = catalog_now(services)
     if key not in catalog.roster.served:
         raise _unknown(key, is_journeys=key in catalog.roster.arms)

@@ -28,7 +28,7 @@ def flag_paths(problem: dict[str, Any]) -> dict[str, Any]:
     exposure = {
         "experiment": _TEXT, "variant": _TEXT, "phase": {"type": "integer"}, "userId": _TEXT,
         "anonymousId": _TEXT, "timestamp": {"type": "string", "format": "date-time"},
-        "context": _OBJECT,
+        "context": _OBJECT, "allocation": {"type": "integer"}, "bandit_context": _TEXT,
     }  # fmt: skip
     many = {"type": "array", "items": {"type": "object", "properties": exposure}}
     audience = {
@@ -43,7 +43,8 @@ def flag_paths(problem: dict[str, Any]) -> dict[str, Any]:
         "/ofrep/v1/evaluate/flags/{key}": {
             "post": _operation(
                 "OpenFeature remote evaluation: one served experiment.",
-                context, _json(_FLAG), problem, (400, 401, 404, 413, 429, 503), [_in_path("key")],
+                context, _json(_FLAG), problem, (400, 401, 404, 413, 429, 503),
+                [_in_path("key"), _in_query("flagConfigEtag"), _in_query("flagConfigLastModified")],
             )
         },
         "/ofrep/v1/evaluate/flags": {

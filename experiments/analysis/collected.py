@@ -29,10 +29,14 @@ class Estimated:
 
     Attributes:
         method: For people: "adaptively weighted AIPW".
+        randomization_pvalue: Of assigning anew, where that can be done; the larger p decides.
+        notes: What to know before believing it.
     """
 
     estimates: Estimates
     method: str
+    randomization_pvalue: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +62,7 @@ class Collected:
         untriggered: Where the aggregates are of triggered units alone: per variant, those of the
             others.
         estimated: Per (metric, variant), two means that replace those of the aggregates.
+        contexts: Per variant and context of a bandit, the deciding metric's two means within it.
         excluded: Who was left out.
         n_unreadable: Events whose value was no number; they add nothing.
         caps: What was cut.
@@ -89,6 +94,7 @@ class Collected:
     received: Arms = field(default_factory=dict)
     untriggered: Arms = field(default_factory=dict)
     estimated: Mapping[tuple[str, str], Estimated] = field(default_factory=dict)
+    contexts: Mapping[str, Mapping[str, Estimates]] = field(default_factory=dict)
     excluded: tuple[Excluded, ...] = ()
     n_unreadable: int = 0
     caps: tuple[Cap, ...] = ()

@@ -11,7 +11,7 @@ from typing import Literal
 
 from experiments.analysis.believing import believed
 from experiments.analysis.collected import Arms, Collected
-from experiments.analysis.few_clusters import with_randomization
+from experiments.analysis.few_clusters import no_surer_than, with_randomization
 from experiments.analysis.few_units import is_too_few, waits
 from experiments.analysis.looking import between_looks
 from experiments.analysis.plan import ExperimentPlan
@@ -26,7 +26,7 @@ from experiments.estimation.estimates import Estimates
 from experiments.estimation.ratio import moments
 from experiments.estimation.strata import post_stratified
 from experiments.evidence.bayes import posterior
-from experiments.evidence.compare import Test, absolute_lift, normal, relative_lift, welch
+from experiments.evidence.compare import Test, absolute_lift, relative_lift, welch
 from experiments.evidence.conversions import FEW_CONVERSIONS, exact_conversions
 from experiments.evidence.group_sequential import GroupSequentialPlan, group_sequential
 from experiments.evidence.sequential import always_valid
@@ -106,6 +106,9 @@ def compare(
         uncapped=_uncapped(plan, metric, variant, arms, collected),
         visible_lift=_visible(main, test),
     )
+    given = collected.estimated.get((metric.name, variant))
+    if given is not None and given.randomization_pvalue is not None:
+        return no_surer_than(draft, given.randomization_pvalue)
     if collected.randomized:
         pair = collected.clusters[plan.control].n, collected.clusters[variant].n
         return with_randomization(draft, collected.randomized, pair)
@@ -170,7 +173,7 @@ def _test_of(
         case "fixed":
             return welch(estimates, alpha=plan.alpha)
         case "bayesian":
-            return replace(normal(estimates, alpha=plan.alpha), method="posterior")
+            return replace(welch(estimates, alpha=plan.alpha), method="posterior")
         case "sequential":
             sample = planned_pair(plan, variant)
             return always_valid(
@@ -209,8 +212,9 @@ def _found(
         both = given.estimates
         nothing = Cuped(False, 0.0, "not adjusted")
         return Means(
-            both.control, both.treatment, both, both, nothing, how=f" of {given.method} estimates"
-        )
+            both.control, both.treatment, both, both, nothing, how=f" of {given.method} estimates",
+            notes=given.notes,
+        )  # fmt: skip
     if collected.estimated:
         # Where some means were estimated apart, those of the sums are biased (a bandit's).
         raise DataError(f"metric {metric.name!r}: there is no estimate for {variant!r}")

@@ -28,7 +28,7 @@ Pvalues = Mapping[tuple[str, str], float]
 
 LEAST_WORTH_SAYING: Final = 0.001
 """Of p-values that so few clusters can have: a smallest one above this is told to the reader."""
-METHODS: Final = ("fixed",)
+METHODS: Final = ("fixed", "bayesian")
 """Read once, at the planned end: looked at again and again it would be a test at each look."""
 
 
@@ -78,22 +78,30 @@ def with_randomization(draft: Comparison, pvalues: Pvalues, counts: tuple[int, i
     if found is None:
         return draft
     by_t = draft.effect.pvalue
-    judged_by = found if by_t is None else max(found, by_t)
+    by_method = f"Student's t {p_is(by_t)}; the larger decides"
+    if not draft.effect.lift_abs.is_bounded:
+        by_method = "and this method waits for more"
     said = (
         f"{counts[0]} against {counts[1]} clusters: the randomization test says {p_is(found)},"
-        f" Student's t {p_is(by_t)}; the larger decides"
+        f" {by_method}"
     )
     ways = comb(sum(counts), counts[1])
     least = (2 if counts[0] == counts[1] else 1) / ways
     notes = [*draft.notes, said]
     if least > LEAST_WORTH_SAYING:
         notes.append(f"with {ways} ways to assign so few clusters no p is below {least:.2g}")
+    return replace(no_surer_than(draft, found), notes=tuple(notes))
+
+
+def no_surer_than(draft: Comparison, found: float) -> Comparison:
+    """The comparison with the larger of its own p-value and that of assigning anew."""
+    own = draft.effect.pvalue
+    judged_by = found if own is None else max(found, own)
     return replace(
         draft,
         effect=replace(draft.effect, pvalue=judged_by),
         unadjusted=replace(draft.unadjusted, pvalue=judged_by),
         randomization_pvalue=found,
-        notes=tuple(notes),
     )
 
 

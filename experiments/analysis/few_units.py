@@ -29,5 +29,11 @@ def waits(plan: ExperimentPlan, estimates: Estimates) -> tuple[str, ...]:
         return ()
     least = min(estimates.n_control, estimates.n_treatment)
     if least >= FEW_UNITS:
-        return ("too few independent units or clusters for this method: no effect is told yet",)
+        said = "too few independent units or clusters for this method: no effect is told yet"
+        if plan.method in ("sequential", "group_sequential"):
+            said += (
+                ". What so few can tell, only one look can: the randomization test of the fixed"
+                " method"
+            )
+        return (said,)
     return (f"only {least} units in a variant: no effect is told from under {FEW_UNITS}",)

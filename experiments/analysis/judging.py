@@ -18,7 +18,6 @@ from experiments.evidence.compare import (
     Alternative,
     Interval,
     Test,
-    normal_one_sided,
     relative_lift,
     ruled_out_beyond,
     welch_one_sided,
@@ -243,7 +242,7 @@ def _one_sided(plan: ExperimentPlan, variant: str) -> OneSidedTest:
         # Guardrails are watched at every refresh, also between the looks that spend alpha.
         "sequential": watched,
         "group_sequential": watched,
-        "bayesian": normal_one_sided,
+        "bayesian": welch_one_sided,
         "fixed": welch_one_sided,
     }
 

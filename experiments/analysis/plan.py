@@ -72,6 +72,8 @@ class ExperimentPlan:
         dimensions: By which units may be told apart in the report; all others are exploratory.
         prior: For `bayesian`; None is flat.
         horizon_weeks: How long a shipped change is taken to last.
+        design: What else was decided of how units come to be, in words and numbers, such as the
+            periods and the carry-over of a switchback.
     """
 
     name: str
@@ -92,6 +94,7 @@ class ExperimentPlan:
     dimensions: tuple[str, ...] = ()
     prior: PriorBelief | None = None
     horizon_weeks: int = HORIZON_WEEKS
+    design: Mapping[str, str | int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.control not in self.weights:
@@ -287,6 +290,7 @@ def _settings(content: Mapping[str, Any], plan: ExperimentPlan) -> dict[str, Any
     settings["ends_at"] = datetime.fromisoformat(ends) if ends else None
     settings["prior"] = PriorBelief(**prior) if prior else None
     settings["control"] = content["control"]
+    settings["design"] = content.get("design", {})
     # As planned, in the order of today's files: canonical JSON has none.
     was = content["weights"]
     order = [name for name in plan.weights if name in was]

@@ -13,7 +13,7 @@ from experiments.analysis.looking import Seen, between_looks
 from experiments.analysis.plan import ExperimentPlan
 from experiments.analysis.readout import Comparison
 from experiments.errors import DataError
-from experiments.evidence.compare import z_score
+from experiments.evidence.compare import normal_score
 from experiments.evidence.group_sequential import (
     GroupSequentialPlan,
     critical_values,
@@ -46,7 +46,7 @@ def with_final(
         alpha=plan.alpha, spending=Spending(plan.spending, plan.spending_parameter)
     )
     criticals = critical_values(fractions, test, plan.alpha, is_last)
-    has_crossed = first_crossing([z_score(it) for it in looks], criticals) is not None
+    has_crossed = first_crossing([normal_score(it) for it in looks], criticals) is not None
     if not (has_crossed or is_last or collected.is_at_end):
         return draft
     try:

@@ -24,6 +24,8 @@ from experiments.programme.heterogeneity import heterogeneity
 from experiments.programme.novelty import novelty
 
 NOTHING = Interval(None, None, None)
+CONTEXT = "context"
+"""What the dimension of a bandit's contexts is called."""
 
 
 def over_time(plan: ExperimentPlan, collected: Collected) -> tuple[OverTime, ...]:
@@ -62,6 +64,8 @@ def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
     corrected for their number together.
     """
     metric = plan.deciding
+    if collected.contexts:
+        return _by_context(plan, collected)
     if metric.kind == "quantile" or _is_apart(collected):
         why = "Not explored: these units cannot be compared one by one."
         return Segmented(left_out=(why,) if collected.trees else ())
@@ -88,6 +92,20 @@ def segments(plan: ExperimentPlan, collected: Collected) -> Segmented:
             f"Explored, {variant}: a tree was grown on {tree.n_grown:,} units drawn by lot and is"
             f" judged here by the other {tree.n_judged:,}; its intervals hold all together."
         )
+    return Segmented(tuple(found), tuple(left_out))
+
+
+def _by_context(plan: ExperimentPlan, collected: Collected) -> Segmented:
+    """A bandit's contexts are part of its plan: whether they differ may be a finding."""
+    found, left_out = [], []
+    for variant in plan.treatments:
+        levels = dict(collected.contexts.get(variant, {}))
+        try:
+            read = heterogeneity({CONTEXT: levels}, declared=(CONTEXT,), alpha=plan.alpha)
+        except DataError as error:
+            left_out.append(f"By context, {variant}: {error}.")
+        else:
+            found.append(Segments(plan.deciding, variant, read))
     return Segmented(tuple(found), tuple(left_out))
 
 

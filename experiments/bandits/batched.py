@@ -76,6 +76,7 @@ def batched_estimates(
     treatment: str,
     is_stationary: bool = False,
     equal_variances: bool = False,
+    by_everyone: bool = False,
 ) -> Estimates:
     """The two arms' means, batches put together so that their difference has a known law.
 
@@ -86,6 +87,8 @@ def batched_estimates(
         equal_variances: One variance for all arms and batches, as published: the stationary effect
             over its standard error is then exactly the published statistic. Otherwise each arm of
             each batch has its own, which stays right where they differ.
+        by_everyone: Batches count by all of their units, of whatever arm: where batches are
+            contexts too, the two arms' units alone are not how common a context is.
     Raises:
         DataError: If no batch has two units in each of the arms.
     """
@@ -97,7 +100,10 @@ def batched_estimates(
             f'no version of the bandit has {UNITS_MIN} units each in "{control}" and "{treatment}"'
             " whose window has closed"
         )
-    raw = [sqrt(it.precision) if is_stationary else float(it.n) for it in found.compared]
+    raw = [
+        sqrt(it.precision) if is_stationary else float(it.batch.n if by_everyone else it.n)
+        for it in found.compared
+    ]
     weights = [it / sum(raw) for it in raw]
     parts = [
         (weight, it.control_variance, it.treatment_variance, it)

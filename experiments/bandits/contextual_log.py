@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from experiments.bandits.contextual import LinearSums, Version, with_intercept
+from experiments.bandits.contextual import LinearSums, with_intercept
 from experiments.errors import DataError
 
 if TYPE_CHECKING:
@@ -23,6 +23,13 @@ SLACK: Final = 1e-6
 """How far logged chances may be from their version's: some callers log rounded ones."""
 _KEPT: Final = 20_000_000
 """Chances of all versions at all contexts that are kept in memory; more are worked out anew."""
+
+
+class Decides(Protocol):
+    """What gave the chances for a while: a `contextual.Version`, or one told from its log."""
+
+    def chances(self, contexts: Any) -> Array:
+        """Chance of each arm for each context, shape (n, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +51,7 @@ class ContextualLog:
     outcomes: Array
     chances: Array
     version: NDArray[np.int64]
-    versions: tuple[Version, ...]
+    versions: tuple[Decides, ...]
     grid: tuple[Array, ...] | None
 
     @classmethod
@@ -56,7 +63,7 @@ class ContextualLog:
         outcomes: Any,
         chances: Any,
         version: Any,
-        versions: Sequence[Version],
+        versions: Sequence[Decides],
     ) -> ContextualLog:
         """Checked columns, put in the order of versions.
 

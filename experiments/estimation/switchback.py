@@ -159,6 +159,26 @@ def switchback(
     )
 
 
+def reassigned(
+    outcomes: Sequence[float],
+    coins: NDArray[Any],
+    *,
+    starts: Sequence[int],
+    order: int,
+    probability: float = 0.5,
+) -> NDArray[Any]:
+    """What the estimate would be, had no treatment mattered, for each row of other coins.
+
+    Args:
+        coins: Shape (n, starts), 1 for treatment.
+    """
+    import numpy as np
+
+    chances = np.full(len(starts), probability)
+    found: NDArray[Any] = _signed(_chunks(outcomes, starts, order), coins, chances)
+    return found / (len(outcomes) - order)
+
+
 def _refuse_plan(n: int, starts: Sequence[int], order: int, alpha: float, draws: int) -> None:
     if order < 0:
         raise PlanError(f"a carry-over order of {order} is below 0; 0 says that nothing lingers")
@@ -281,10 +301,16 @@ def _sizes(chunks: list[_Chunk], coins: NDArray[Any], chances: NDArray[Any]) -> 
     """|estimate|, up to the number of periods, for each row of coins."""
     import numpy as np
 
+    sizes: NDArray[Any] = np.abs(_signed(chunks, coins, chances))
+    return sizes
+
+
+def _signed(chunks: list[_Chunk], coins: NDArray[Any], chances: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
     found = np.zeros(len(coins))
     for chunk in chunks:
         span = slice(chunk.first, chunk.last + 1)
         found += chunk.total * coins[:, span].all(axis=1) / chances[span].prod()
         found -= chunk.total * (1 - coins[:, span]).all(axis=1) / (1 - chances[span]).prod()
-    sizes: NDArray[Any] = np.abs(found)
-    return sizes
+    return found

@@ -1,4 +1,8 @@
-"""What to believe of the difference: normal posterior, flat or with a prior on the effect.
+"""What to believe of the difference: a posterior, flat or with a prior on the effect.
+
+It is Student's t, with the degrees of freedom of the units or clusters that tell the variance, and
+so as good as normal with more than a few hundred of them (Box, Tiao, Bayesian Inference in
+Statistical Analysis, 1973, 2.5). A prior narrows it and keeps the tails, which errs towards doubt.
 
 With a flat prior P(better) is one minus half the two-sided p-value: the same information in
 friendlier clothes, and just as invalid if one stops at the first good-looking number. A prior
@@ -7,10 +11,10 @@ Everything is a closed form: no draws, so the same data gives the same number.
 """
 
 from dataclasses import dataclass
-from math import erfc, exp, inf, isfinite, pi, sqrt
+from math import erfc, inf, isfinite, isinf, pi, sqrt
 from typing import TYPE_CHECKING
 
-from experiments.distributions import normal_quantile
+from experiments.distributions import t_density, t_quantile, t_tail
 from experiments.errors import DataError, PlanError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.compare import Interval
@@ -82,7 +86,7 @@ class Posterior:
 
 
 def flat_prior_posterior(estimates: Estimates, *, better: str = "higher") -> Posterior | None:
-    """The normal posterior under a flat prior; None when nothing varies."""
+    """The posterior under a flat prior; None when nothing varies."""
     return posterior(estimates, better=better)
 
 
@@ -94,7 +98,7 @@ def posterior(
     rope: tuple[float, float] | None = None,
     alpha: float = 0.05,
 ) -> Posterior | None:
-    """The normal posterior of treatment - control; None when nothing varies.
+    """The posterior of treatment - control; None when nothing varies.
 
     Args:
         prior: None for a flat one.
@@ -113,16 +117,25 @@ def posterior(
         variance *= weight
     deviation = sqrt(variance)
     z = mean / deviation if better == "higher" else -mean / deviation
-    density = exp(-z * z / 2) / sqrt(2 * pi)
-    radius = normal_quantile(1 - alpha / 2) * deviation
+    freedom = estimates.degrees_of_freedom
+    above, below = _above(z, freedom), _above(-z, freedom)
+    losses = [inf, inf]  # At one degree of freedom the tails have no mean.
+    if freedom > 1:
+        # Of Student's t as of the normal, to which it tends: the tail beyond z times how far.
+        beyond = t_density(z, degrees_of_freedom=freedom)
+        if not isinf(freedom):
+            beyond *= (freedom + z * z) / (freedom - 1)
+        losses = [deviation * (beyond - z * above), deviation * (beyond + z * below)]
+    radius = t_quantile(1 - alpha / 2, degrees_of_freedom=freedom) * deviation
     share = None
     if rope is not None:
         _refuse_upside_down(rope)
-        share = _above((rope[0] - mean) / deviation) - _above((rope[1] - mean) / deviation)
+        ends = [_above((end - mean) / deviation, freedom) for end in rope]
+        share = ends[0] - ends[1]
     return Posterior(
-        p_better=_above(-z),
-        expected_loss=max(deviation * (density - z * _above(z)), 0.0),
-        expected_loss_of_control=max(deviation * (density + z * _above(-z)), 0.0),
+        p_better=below,
+        expected_loss=max(losses[0], 0.0),
+        expected_loss_of_control=max(losses[1], 0.0),
         mean=mean,
         deviation=deviation,
         credible=Interval(mean, mean - radius, mean + radius),
@@ -189,9 +202,9 @@ def posteriors(
     )
 
 
-def _above(z: float) -> float:
-    """P(Z > z), from the standard library: nothing to import on the way to one comparison."""
-    return erfc(z / sqrt(2)) / 2
+def _above(z: float, freedom: float) -> float:
+    """P(T > z); of the normal from the standard library, with nothing to import on the way."""
+    return erfc(z / sqrt(2)) / 2 if isinf(freedom) else t_tail(z, degrees_of_freedom=freedom)
 
 
 def _refuse_upside_down(rope: tuple[float, float]) -> None:

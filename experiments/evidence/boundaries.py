@@ -103,19 +103,75 @@ def boundaries(information: Sequence[float], *, spent: Sequence[float]) -> tuple
         PlanError: If either is out of order, or there are more than MAX_LOOKS.
     """
     checked(information)
-    if len(spent) != len(information):
-        raise PlanError(f"{len(information)} looks, but alpha spent at {len(spent)}")
+    _check_spent(information, spent, what="alpha")
     inside = Continuing()
     found: list[float] = []
     before = 0.0
     for now, total in zip(information, spent, strict=True):
-        if total < before or not 0 <= total < 1:
-            raise PlanError(f"alpha spent goes from {before:g} to {total:g}; it may only grow to 1")
-        critical = _critical(inside, now, (total - before) / 2)
+        critical = _critical(inside, now, (total - before) / 2, floor=0.0)
         inside.proceed(-critical, critical, information=now)
         found.append(critical)
         before = total
     return tuple(found)
+
+
+def upper_boundaries(information: Sequence[float], *, spent: Sequence[float]) -> tuple[float, ...]:
+    """One-sided critical values: only what lies above stops, and nothing is ever given up.
+
+    Args:
+        information, spent: As for `boundaries`; all of alpha is on the one side.
+    Raises:
+        PlanError: As `boundaries` does.
+    """
+    checked(information)
+    _check_spent(information, spent, what="alpha")
+    inside = Continuing()
+    found: list[float] = []
+    before = 0.0
+    for now, total in zip(information, spent, strict=True):
+        critical = _critical(inside, now, total - before, floor=-40.0)
+        inside.proceed(-inf, critical, information=now)
+        found.append(critical)
+        before = total
+    return tuple(found)
+
+
+def lower_boundaries(
+    information: Sequence[float], *, upper: Sequence[float], spent: Sequence[float], drift: float
+) -> tuple[float, ...]:
+    """Where to give up: below these with the chances in `spent`, if the effect is as planned.
+
+    The upper ones are given and not moved: giving up stays advice, which may be ignored.
+
+    Args:
+        spent: Of beta, up to and including each look. Never falling.
+        drift: Expected statistic at information 1, under the planned effect.
+    Returns:
+        Critical values, at most the upper ones; minus infinity where nothing is spent.
+    Raises:
+        PlanError: As `boundaries` does.
+    """
+    checked(information)
+    _check_spent(information, spent, what="beta")
+    inside = Continuing(drift=drift)
+    found: list[float] = []
+    before = 0.0
+    for now, total, high in zip(information, spent, upper, strict=True):
+        low = _given_up(inside, now, total - before, below=high)
+        inside.proceed(low, high, information=now)
+        found.append(low)
+        before = total
+    return tuple(found)
+
+
+def _check_spent(information: Sequence[float], spent: Sequence[float], *, what: str) -> None:
+    if len(spent) != len(information):
+        raise PlanError(f"{len(information)} looks, but {what} spent at {len(spent)}")
+    for before, total in zip((0.0, *spent), spent, strict=False):
+        if total < before or not 0 <= total < 1:
+            raise PlanError(
+                f"{what} spent goes from {before:g} to {total:g}; it may only grow to 1"
+            )
 
 
 def crossing(
@@ -158,17 +214,33 @@ def checked(information: Sequence[float]) -> None:
             )
 
 
-def _critical(inside: Continuing, information: float, chance: float) -> float:
-    """z that is exceeded with this chance at this look."""
+def _critical(inside: Continuing, information: float, chance: float, *, floor: float) -> float:
+    """z that is exceeded with this chance at this look, at least `floor`."""
     if chance < LEAST_SPENT:
         return inf
     from scipy import optimize
 
-    if inside.above(0.0, information=information) <= chance:
-        return 0.0
+    if inside.above(floor, information=information) <= chance:
+        return floor
     return float(
         optimize.brentq(
-            lambda z: inside.above(z, information=information) - chance, 0.0, 40.0, xtol=1e-12
+            lambda z: inside.above(z, information=information) - chance, floor, 40.0, xtol=1e-12
+        )
+    )
+
+
+def _given_up(inside: Continuing, information: float, chance: float, *, below: float) -> float:
+    """z that is fallen short of with this chance at this look, at most `below`."""
+    if chance < LEAST_SPENT:
+        return -inf
+    from scipy import optimize
+
+    high = min(below, 40.0)
+    if inside.below(high, information=information) <= chance:
+        return high
+    return float(
+        optimize.brentq(
+            lambda z: inside.below(z, information=information) - chance, -40.0, high, xtol=1e-12
         )
     )
 

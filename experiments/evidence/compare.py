@@ -7,7 +7,7 @@ Source: Fieller (JRSS B 16, 1954).
 """
 
 from dataclasses import dataclass
-from math import inf, isfinite, sqrt
+from math import copysign, inf, isfinite, isinf, sqrt
 from typing import Literal
 
 from experiments.distributions import (
@@ -110,6 +110,30 @@ def z_score(estimates: Estimates) -> float | None:
             " missing or infinite values in the data"
         )
     return None if variance == 0 else difference / sqrt(variance)
+
+
+def normal_score(estimates: Estimates) -> float | None:
+    """The difference as the normal deviate that is as rare as its Student's t; None if none varies.
+
+    What boundaries of normal deviates take, where few units or clusters make the variance a guess:
+    each look keeps its nominal level. Source: Pocock (Biometrika 64, 1977), for unknown variances.
+    """
+    z, freedom = z_score(estimates), estimates.degrees_of_freedom
+    if z is None or isinf(freedom):
+        return z
+    tail = t_tail(abs(z), degrees_of_freedom=freedom)
+    # A tail that has no number any more is as rare as can be, by either law.
+    return copysign(-normal_quantile(tail), z) if tail > 0 else z
+
+
+def in_standard_errors(critical: float, *, degrees_of_freedom: float) -> float:
+    """The t that is as rare as this normal deviate: where `normal_score` reaches it."""
+    if not isfinite(critical) or isinf(degrees_of_freedom):
+        return critical
+    tail = normal_tail(abs(critical))
+    if tail <= 0:
+        return critical
+    return copysign(-t_quantile(tail, degrees_of_freedom=degrees_of_freedom), critical)
 
 
 def absolute_lift(estimates: Estimates, *, critical: float) -> Interval:

@@ -16,7 +16,7 @@ from experiments.distributions import normal_tail
 from experiments.errors import DataError, PlanError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.boundaries import boundaries
-from experiments.evidence.compare import Test, z_score
+from experiments.evidence.compare import Test, in_standard_errors, normal_score
 from experiments.evidence.spending import OBRIEN_FLEMING, Spending
 
 LARGEST_PVALUE = 0.9
@@ -48,8 +48,9 @@ class GroupSequentialTest:
     """All looks so far, read at the last.
 
     Attributes:
-        test: Of the last look: its boundary as critical value, which makes repeated intervals, and
-            its repeated p-value, the alpha at which this look would just have crossed.
+        test: Of the last look: its boundary as critical value (as Student's t, where units or
+            clusters are few), which makes repeated intervals, and its repeated p-value, the alpha
+            at which this look would just have crossed.
         running_pvalue: The alpha at which any look so far would just have crossed.
         fractions, criticals, spent: Per look: information, boundary (infinite where no alpha had
             come free), and alpha spent up to there.
@@ -125,17 +126,17 @@ def group_sequential(
     """
     if not looks or len(looks) != len(fractions):
         raise DataError(f"{len(looks)} looks and {len(fractions)} information fractions")
-    zs = [z_score(look) for look in looks]
+    zs = [normal_score(look) for look in looks]
     criticals = critical_values(fractions, plan, plan.alpha, is_final)
     spent = _spent(fractions, plan, plan.alpha, is_final)
     crossed_at = first_crossing(zs, criticals)
     z = zs[-1]
     last = running = None
     if z is not None:
-        last = _smallest_alpha(
+        last = smallest_alpha(
             lambda alpha: abs(z) >= critical_values(fractions, plan, alpha, is_final)[-1]
         )
-        running = _smallest_alpha(
+        running = smallest_alpha(
             lambda alpha: any(
                 each is not None and abs(each) >= critical
                 for each, critical in zip(
@@ -150,8 +151,9 @@ def group_sequential(
     futile = (
         plan.futility_below is not None and relevant is not None and relevant < plan.futility_below
     )
+    last_look = in_standard_errors(criticals[-1], degrees_of_freedom=looks[-1].degrees_of_freedom)
     return GroupSequentialTest(
-        test=Test(criticals[-1], last, f"group sequential ({plan.spending.kind} spending)"),
+        test=Test(last_look, last, f"group sequential ({plan.spending.kind} spending)"),
         running_pvalue=running,
         fractions=tuple(fractions),
         criticals=criticals,
@@ -210,7 +212,7 @@ def critical_values(
     return tuple(found)
 
 
-def _smallest_alpha(crosses: Callable[[float], bool]) -> float:
+def smallest_alpha(crosses: Callable[[float], bool]) -> float:
     """The p-value: where crossing begins, to five digits."""
     high, low = log(LARGEST_PVALUE), log(1e-12)
     if not crosses(exp(high)):
@@ -235,7 +237,7 @@ def _conditional_powers(
     planned_effect: float | None,
 ) -> tuple[float | None, float | None]:
     """The chance to cross at the planned end: by the trend, and under the planned effect."""
-    fraction, z = fractions[-1], z_score(look)
+    fraction, z = fractions[-1], normal_score(look)
     if is_final or z is None or not 0 < fraction < 1:
         return None, None
     sign = 1 if better == "higher" else -1

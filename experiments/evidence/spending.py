@@ -73,6 +73,18 @@ class Spending:
                 assert self.parameter is not None
                 return alpha * expm1(-self.parameter * fraction) / expm1(-self.parameter)
 
+    def spent_on_one_side(self, fraction: float, *, alpha: float) -> float:
+        """The same where all of alpha is on one side; there O'Brien and Fleming's form differs.
+
+        Raises:
+            PlanError: If alpha is not between 0 and 1.
+        """
+        if self.kind != "obrien_fleming" or not 0 < fraction < 1:
+            return self.spent(fraction, alpha=alpha)
+        if not 0 < alpha < 1:
+            raise PlanError(f"alpha {alpha} is not between 0 and 1")
+        return 2 * normal_tail(normal_quantile(1 - alpha / 2) / sqrt(fraction))
+
 
 OBRIEN_FLEMING = Spending()
 """The default: at the planned end nearly a fixed test; early it stops for the overwhelming only."""

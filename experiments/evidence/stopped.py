@@ -13,7 +13,7 @@ from math import sqrt
 from experiments.errors import DataError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.boundaries import Continuing
-from experiments.evidence.compare import Interval, z_score
+from experiments.evidence.compare import Interval, normal_score, z_score
 from experiments.evidence.group_sequential import (
     GroupSequentialPlan,
     critical_values,
@@ -52,9 +52,9 @@ def final_estimate(
     if not looks or len(looks) != len(fractions):
         raise DataError(f"{len(looks)} looks and {len(fractions)} information fractions")
     criticals = critical_values(fractions, plan, plan.alpha, is_final)
-    stage = first_crossing([z_score(look) for look in looks], criticals) or len(looks)
+    stage = first_crossing([normal_score(look) for look in looks], criticals) or len(looks)
     look = looks[stage - 1]
-    z = z_score(look)
+    z = normal_score(look)
     if z is None or fractions[stage - 1] <= 0:
         raise DataError(f"look {stage}, where the experiment stopped, has no variance to judge by")
     earlier = informative(fractions[:stage])
@@ -74,7 +74,10 @@ def final_estimate(
 
     # At information t the statistic's mean is drift * sqrt(t): this is the effect per unit drift.
     root = sqrt(information[-1])
-    unit = sqrt(look.difference_variance) * root
+    # Where units are few, t is longer than the deviate that is as rare: so is a standard error.
+    plain = z_score(look)
+    stretch = plain / z if plain and z else 1.0
+    unit = sqrt(look.difference_variance) * stretch * root
     centre = z / root
     lower, middle, upper = (
         _drift_where(beyond, share, centre, root) * unit

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.assignment import N_BUCKETS, HashVersion, slice_of_buckets, whole_buckets
 from experiments.errors import AssignmentError
+from experiments.flags.from_bandit import bandit_definitions, bandit_rules
 from experiments.flags.served import ServedExperiment
 
 VARIANT_OF = "$variant:"
@@ -47,6 +48,13 @@ def payload_document(
         if experiment.name in required:
             features[VARIANT_OF + experiment.name] = _companion(experiment)
     document: dict[str, Any] = {"status": 200, "features": features, "experiments": []}
+    bandits = {
+        name: definition
+        for experiment in served
+        for name, definition in bandit_definitions(experiment).items()
+    }
+    if bandits:
+        document["contextualBandits"] = bandits
     if date_updated is not None:
         document["dateUpdated"] = date_updated
     return document
@@ -121,7 +129,8 @@ def _feature(
         if (units := [unit for unit, to in experiment.forced.items() if to == name])
     ]
     rule = {"id": experiment.name, **_experiment(experiment, values)}
-    return {"defaultValue": default, "rules": [*forced, rule]}
+    rules = [rule] if experiment.bandit is None else bandit_rules(experiment, rule)
+    return {"defaultValue": default, "rules": [*forced, *rules]}
 
 
 def _forms(units: Sequence[str]) -> list[Any]:

@@ -60,6 +60,36 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedContext:
+    """Whom a bandit has weights of its own for.
+
+    Attributes:
+        condition: On the client's attributes, in GrowthBook's language.
+        weights: Of all variants, in their order.
+    """
+
+    condition: Mapping[str, Any]
+    weights: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBandit:
+    """The weights that a contextual bandit has in force; who is exposed later may have others.
+
+    Attributes:
+        version: Of the weights, 0 for the planned ones.
+        explore: A share of units that the variants' own weights draw for ever.
+        weights: Of whoever is in no context.
+        contexts: The first that holds counts.
+    """
+
+    version: int
+    explore: float
+    weights: tuple[int, ...]
+    contexts: tuple[ServedContext, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ServedExperiment:
     """An experiment that clients ask for by name.
 
@@ -76,6 +106,8 @@ class ServedExperiment:
         audience: A condition on the client's attributes, in GrowthBook's language.
         sticky: Clients with a sticky store keep a unit's variant over phases.
         version: Which hash; 1 only if `imported`, and `namespace` (name, start, end) only then.
+        bandit: The weights it has learnt, with their contexts; then the variants' own are the
+            planned ones.
         server_only: Why clients cannot decide this alone (an audience of profiles, say), if so.
         state, winner: A stopped experiment with a winner gives everyone the winner's value.
 
@@ -101,6 +133,7 @@ class ServedExperiment:
     version: HashVersion = 2
     imported: bool = False
     namespace: tuple[str, float, float] | None = None
+    bandit: ServedBandit | None = None
     server_only: str = ""
     state: State = "live"
     winner: str | None = None
@@ -163,6 +196,9 @@ def _check_variants(served: ServedExperiment) -> None:
     names = tuple(each.name for each in served.variants)
     weights = tuple(each.weight for each in served.variants)
     outcome_table(names, weights, served.coverage, served.version)
+    if served.bandit is not None:
+        for each in (served.bandit.weights, *(it.weights for it in served.bandit.contexts)):
+            outcome_table(names, each, 1.0, served.version)
     for name in (served.control, served.winner, *served.forced.values()):
         if name:
             served.variant(name)
@@ -207,7 +243,7 @@ def _check_levels(served: ServedExperiment) -> None:
         raise AssignmentError(f"experiment {served.name!r} requires itself")
 
 
-_BESIDE_THE_PHASE = frozenset({"coverage", "state", "winner"})
+_BESIDE_THE_PHASE = frozenset({"coverage", "state", "winner", "bandit"})
 
 
 def is_ramp(old: ServedExperiment, new: ServedExperiment) -> bool:

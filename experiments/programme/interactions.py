@@ -38,6 +38,7 @@ class Pair:
     Attributes:
         controls: The control arm of each.
         cells: Over all units that are in both; an arm combination may be missing (no unit).
+        why_not: Why nothing could be measured on them, where it could not.
     """
 
     first: str
@@ -45,6 +46,7 @@ class Pair:
     controls: tuple[str, str]
     metric: Metric
     cells: Cells
+    why_not: str = ""
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,8 @@ class _Draft:
 
 
 def _read(pair: Pair, alpha: float) -> _Draft:
+    if pair.why_not:
+        return _Draft(0, None, why_not=pair.why_not)
     counts = {cell: sums.n for cell, sums in pair.cells.items()}
     n, independence = sum(counts.values()), independence_pvalue(counts)
     arms_of = [sorted({cell[side] for cell, units in counts.items() if units}) for side in (0, 1)]

@@ -73,8 +73,11 @@ def table(
 
 
 def unbroken(body: str) -> str:
-    """The page with no line broken inside "12 %" or "p = 0.04"."""
-    pattern = r"(?<=\d) %|(?<=\bp) (?=[=<&])|(?<=p [=<]) "
+    """The page with no line broken inside "12 %", "p = 0.04" or "0.3 [0.2, 0.4]"."""
+    pattern = (
+        r"(?<=\d) %|(?<=\bp) (?=[=<&])|(?<=p [=<]) |(?<=\d) (?=\[[-+]?\d)"
+        r"|(?<=\d,) (?=[-+]?[\d.]+\])"
+    )
     return re.sub(pattern, lambda gap: "\u00a0" + gap[0][1:], body)
 
 

@@ -3,7 +3,9 @@
 from typing import Any, Final
 
 from experiments.bandits.judging import Judged, Worth
-from experiments.reporting.words import count, percent
+from experiments.bandits.policy_contrasts import Contrast
+from experiments.evidence.compare import Interval
+from experiments.reporting.words import count, percent, pvalue_text
 
 NAMES: Final = {
     "ipw": "inverse chances (IPW)",
@@ -68,6 +70,60 @@ def policy_json(found: Judged, *, arms: tuple[str, ...], metric: str) -> dict[st
         "alpha": found.alpha,
         "values": {it.method: _worth(it) for it in found.worths},
     }
+
+
+def contrast_text(found: Contrast, *, markdown: bool = False) -> str:
+    """What a policy gains over another fixed one, whose log adapted."""
+    title = f"Against {found.against}, versions weighed by {found.weights_by}"
+    lines = ["", f"### {title}" if markdown else title, ""]
+    if found.gain is None or found.relative_gain is None:
+        return "\n".join([*lines, f"- Cannot be told from this log: {found.why_not}."]) + "\n"
+    assert found.estimates is not None
+    sure = percent(1 - found.alpha)
+    lines += [
+        f"- worth {found.estimates.treatment:.5g} against {found.estimates.control:.5g}, over"
+        f" {count(found.n_versions)} versions",
+        f"- gain {_spread(found.gain)} ({sure} interval); p = {pvalue_text(found.pvalue)}",
+    ]
+    if found.relative_gain.is_bounded:
+        lines.append(f"- relative gain {_shares(found.relative_gain)}")
+    return "\n".join(lines) + "\n"
+
+
+def contrast_json(found: Contrast) -> dict[str, Any]:
+    """The same as plain data."""
+    told = found.estimates
+    return {
+        "weights_by": found.weights_by,
+        "against": found.against,
+        "versions": found.n_versions,
+        "alpha": found.alpha,
+        "refused": found.why_not or None,
+        "value": None if told is None else told.treatment,
+        "against_value": None if told is None else told.control,
+        "gain": _ends(found.gain),
+        "relative_gain": _ends(found.relative_gain),
+        "pvalue": found.pvalue,
+    }
+
+
+def _ends(it: Interval | None) -> dict[str, Any] | None:
+    if it is None:
+        return None
+    return {"estimate": it.estimate, "ci_lower": it.ci_lower, "ci_upper": it.ci_upper}
+
+
+def _spread(it: Interval) -> str:
+    low, high = (
+        "unbounded" if each is None else f"{each:+.5g}" for each in (it.ci_lower, it.ci_upper)
+    )
+    return f"{it.estimate:+.5g}, {low} to {high}"
+
+
+def _shares(it: Interval) -> str:
+    ends = [it.estimate, it.ci_lower, it.ci_upper]
+    first, low, high = ("unknown" if each is None else percent(each) for each in ends)
+    return f"{first}, {low} to {high}"
 
 
 def _worth(it: Worth) -> dict[str, Any]:

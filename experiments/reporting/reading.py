@@ -91,6 +91,8 @@ def planned(content: Mapping[str, Any]) -> list[list[str]]:
         rows.append(["Planned end", content["ends_at"][:16].replace("T", " ") + " UTC"])
     if "looks" in content:
         rows.append(["Looks at", ", ".join(percent(share) for share in content["looks"])])
+    for name, value in content.get("design", {}).items():
+        rows.append([str(name).capitalize(), str(value)])
     if "dimensions" in content:
         rows.append(["Dimensions", ", ".join(content["dimensions"])])
     for name, margin in content.get("margins", {}).items():

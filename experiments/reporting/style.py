@@ -164,7 +164,8 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .said-of .chip { justify-self: start; }
   .decision { padding: 1.1rem 1.1rem 1.2rem; }
   .decision .do { font-size: 1.5rem; }
-  .scroll caption { max-width: calc(100vw - 2rem); }
+  .scroll caption { max-width: calc(100vw - 3rem); }
+  tr.plain td:not(.num) { min-width: 6.5rem; }
   .charts { grid-template-columns: 1fr; }
   .chart text { font-size: 19px; }
   .forest-table, .forest-table tbody, .forest-table tr, .forest-table td, .forest-table th {

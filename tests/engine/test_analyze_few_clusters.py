@@ -106,10 +106,9 @@ def test_every_face_shows_both_p_values(antiphon, tmp_path, form):
     ("frame", "extra"),
     [
         (shops(25, 30), ()),
-        (shops(), ("--method", "bayesian")),
         (shops(), ("--method", "sequential", "--planned-sample", "900")),
     ],
-    ids=["many clusters", "bayesian", "looked at more than once"],
+    ids=["many clusters", "looked at more than once"],
 )
 def test_many_clusters_and_other_methods_have_no_such_test(antiphon, tmp_path, frame, extra):
     path = as_csv(tmp_path, frame)
@@ -117,6 +116,20 @@ def test_many_clusters_and_other_methods_have_no_such_test(antiphon, tmp_path, f
     _, out, _ = antiphon(path, *BASIC, "--metric", "spend", *extra, "--json")
 
     assert json.loads(out)["metrics"]["spend"]["new"]["randomization_pvalue"] is None
+
+
+def test_a_belief_about_a_handful_of_shops_comes_with_the_assignments_anew(antiphon, tmp_path):
+    frame = shops(lift=2.0)
+
+    _, out, _ = antiphon(
+        as_csv(tmp_path, frame), *BASIC, "--metric", "spend", "--method", "bayesian", "--json"
+    )
+
+    found = json.loads(out)["metrics"]["spend"]["new"]
+    expected = by_every_assignment(frame, "spend", None)
+    assert found["randomization_pvalue"] == pytest.approx(expected, abs=1e-12)
+    assert found["pvalue"] == 1.0
+    assert any("this method waits for more" in note for note in found["notes"])
 
 
 def test_without_an_effect_few_clusters_are_called_different_no_more_than_they_may(

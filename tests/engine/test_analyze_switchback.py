@@ -74,7 +74,6 @@ def test_people_read_the_effect_and_both_p_values(antiphon, tmp_path, form):
         (("--period", "soon"), "is no span"),
         (("--period", "2h"), "has rows of both variants"),
         (("--period", "1h", "--cluster", "arm"), "is about units"),
-        (("--period", "1h", "--format", "html"), "text, md or json"),
         (("--period", "1h", "--switch-every", "0"), "every 1 or more"),
         (("--period", "1h", "--carryover", "-1"), "-1"),
         (("--period", "10m"), "has no row"),

@@ -16,6 +16,7 @@ MODULES = (
     "tests.experiments.bandit_runs",
     "tests.experiments.programme_runs",
     "tests.experiments.contextual_runs",
+    "tests.experiments.context_runs",
 )
 
 SEED = 20_260_301

@@ -1,6 +1,6 @@
 """Beliefs in closed form: against scipy's integrals, draws, and each other."""
 
-from math import sqrt
+from math import inf, sqrt
 
 import numpy as np
 import pytest
@@ -12,13 +12,13 @@ from experiments.estimation.estimates import Estimates
 from experiments.evidence.bayes import Prior, flat_prior_posterior, posterior, posteriors
 from experiments.evidence.best import chances_of_being_best
 from experiments.evidence.beta_binomial import chance_of_exceeding, conversion_posterior
-from experiments.evidence.compare import normal
+from experiments.evidence.compare import normal, welch
 from experiments.evidence.priors import LEAST_EXPERIMENTS, fitted_prior
 
 
-def estimates(difference, variance, *, control=2.0):
+def estimates(difference, variance, *, control=2.0, freedom=inf):
     half = variance / 2
-    return Estimates(control, control + difference, half, half, 0.0, variance, 500, 500, 998.0)
+    return Estimates(control, control + difference, half, half, 0.0, variance, 500, 500, freedom)
 
 
 def test_a_flat_prior_says_what_the_p_value_says():
@@ -44,6 +44,31 @@ def test_losses_and_region_are_the_integrals():
     assert belief.rope_share == pytest.approx(density.cdf(0.03) - density.cdf(-0.02))
     # What shipping may lose and keeping may lose differ by the effect itself.
     assert belief.expected_loss_of_control - belief.expected_loss == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("freedom", [2.5, 9.0, 300.0])
+def test_few_units_make_it_students_t_whose_losses_are_the_integrals(freedom):
+    found = estimates(0.13, 0.01, freedom=freedom)
+
+    belief = posterior(found, rope=(-0.02, 0.03))
+
+    law = stats.t(freedom, 0.13, 0.1)
+
+    def expected(gain):
+        ends = [(-np.inf, 0), (0, np.inf)]
+        return sum(integrate.quad(lambda d: gain(d) * law.pdf(d), *end)[0] for end in ends)
+
+    assert belief.p_better == pytest.approx(law.sf(0), rel=1e-9)
+    assert belief.p_better == pytest.approx(1 - welch(found, alpha=0.05).pvalue / 2, rel=1e-9)
+    assert belief.credible.ci_lower == pytest.approx(law.ppf(0.025), rel=1e-9)
+    assert belief.rope_share == pytest.approx(law.cdf(0.03) - law.cdf(-0.02), rel=1e-9)
+    assert belief.expected_loss == pytest.approx(expected(lambda d: max(-d, 0)), rel=1e-5)
+    assert belief.expected_loss_of_control == pytest.approx(expected(lambda d: max(d, 0)), rel=1e-5)
+    assert belief.expected_loss > posterior(estimates(0.13, 0.01)).expected_loss
+
+
+def test_a_single_degree_of_freedom_has_no_finite_loss():
+    assert posterior(estimates(0.13, 0.01, freedom=1.0)).expected_loss == inf
 
 
 def test_a_prior_shrinks_by_the_published_weights():

@@ -1,6 +1,7 @@
 """Few looks, each paid from alpha: published boundaries, and the error they promise."""
 
-from math import sqrt
+from dataclasses import replace
+from math import inf, sqrt
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from scipy import stats
 from experiments.errors import DataError, PlanError
 from experiments.estimation.estimates import Estimates
 from experiments.evidence.boundaries import MAX_LOOKS, boundaries, crossing
-from experiments.evidence.compare import absolute_lift, normal
+from experiments.evidence.compare import absolute_lift, normal, welch
 from experiments.evidence.group_sequential import (
     GroupSequentialPlan,
     group_sequential,
@@ -79,15 +80,22 @@ def test_two_looks_equal_the_bivariate_normal_integral():
     assert 1 - stays == pytest.approx(0.05, abs=1e-6)
 
 
-def test_one_look_is_the_fixed_test():
-    read = group_sequential(looks_with([2.2], [1.0]), plan=PLAN, fractions=[1.0])
-    fixed = normal(looks_with([2.2], [1.0])[0], alpha=0.05)
+@pytest.mark.parametrize(("freedom", "fixed_test"), [(inf, normal), (14.0, welch)])
+def test_one_look_is_the_fixed_test(freedom, fixed_test):
+    looks = [replace(it, degrees_of_freedom=freedom) for it in looks_with([2.2], [1.0])]
+    read = group_sequential(looks, plan=PLAN, fractions=[1.0])
+    fixed = fixed_test(looks[0], alpha=0.05)
 
     assert read.test.critical == pytest.approx(fixed.critical, abs=1e-9)
     assert read.test.pvalue == pytest.approx(fixed.pvalue, rel=1e-4)
     assert read.running_pvalue == read.test.pvalue
-    final = final_estimate(looks_with([2.2], [1.0]), plan=PLAN, fractions=[1.0])
-    plain = absolute_lift(looks_with([2.2], [1.0])[0], critical=fixed.critical)
+    final = final_estimate(looks, plan=PLAN, fractions=[1.0])
+    plain = absolute_lift(looks[0], critical=fixed.critical)
+    if freedom < inf:
+        # What lies before the last look is by normal deviates, stretched to t where it stopped.
+        assert final.effect.ci_lower == pytest.approx(plain.ci_lower, abs=0.01 * 0.1 * 2.2)
+        assert final.pvalue == pytest.approx(fixed.pvalue, rel=1e-6)
+        return
     assert final.effect.estimate == pytest.approx(plain.estimate, abs=1e-9)
     assert final.effect.ci_lower == pytest.approx(plain.ci_lower, abs=1e-9)
     assert final.pvalue == pytest.approx(fixed.pvalue)
