@@ -23,8 +23,8 @@ from pathlib import Path
 from time import perf_counter, process_time
 from typing import Any, Final
 
-from benchmarks.full_path import GROUP, START, Shop
 from benchmarks.reference_mix import BATCH, identify_calls, workspace_files
+from benchmarks.reference_shop import GROUP, START, Shop
 from campaigns.load import load_bundle
 from channels import open_provider
 from channels.base import Accepted, Capabilities, OutMessage, Provider, Receipt

@@ -25,8 +25,8 @@ from itertools import count
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from benchmarks.full_path import GROUP, SPAN, START, clock, settle
 from benchmarks.reference_mix import BATCH, MIX, identify_calls, traffic, workspace_files
+from benchmarks.reference_shop import GROUP, SPAN, START, clock, settle
 from campaigns.load import load_bundle
 from engine.core.model.instants import HOUR, MINUTE, Instant
 from engine.intake.declared import declared

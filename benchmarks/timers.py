@@ -24,8 +24,8 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.full_path import GROUP, Shop, settle
 from benchmarks.reference_mix import BATCH, identify_calls, traffic, workspace_files
+from benchmarks.reference_shop import GROUP, Shop, settle
 from campaigns.load import load_bundle
 from engine.core.clocktime import iso, parse_instant
 from engine.core.model.instants import DAY, HOUR, MINUTE, NEVER, SECOND, Instant
