@@ -9,7 +9,8 @@ The questions, in this order, the first that has an answer giving it:
    also where it would no longer be let in: neither a layer nor an audience may move it.
 4. Is it in the layer's range, in the namespace; has it the variants that are required; is it in
    the audience, and does `where` hold?
-5. The hash: within the coverage, at the planned weights or at those a bandit has learnt.
+5. The hash: within the coverage, at the planned weights or at those a bandit has learnt, of the
+   first of its contexts that holds.
 
 A campaign's own holdout lies between 4 and 5 in effect: who is held out walks the arm they would
 have had, unexposed. Each question that draws has a seed of its own, so they are independent.
@@ -21,7 +22,7 @@ from math import isfinite
 from typing import Any, Final, NamedTuple
 
 from engine.core.journeys.holdouts import holder_of_served
-from engine.core.model.campaigns import Experiment, Program
+from engine.core.model.campaigns import OTHERWISE, Allocation, Experiment, Program
 from engine.core.model.instants import Instant
 from engine.core.model.people import Exposed, Person
 from engine.core.paths import MISSING, follow
@@ -62,6 +63,7 @@ class Allotment(NamedTuple):
         reason: Why it is outside, or was not drawn; "" for a variant that was.
         unit: What the draw was about, "" where that is the profile itself.
         allocation: The version of a bandit's weights, 0 for the planned ones.
+        context: The one whose weights they are; "" where everybody has the same.
     """
 
     experiment: Experiment
@@ -71,6 +73,7 @@ class Allotment(NamedTuple):
     reason: str = ""
     unit: str = ""
     allocation: int = 0
+    context: str = ""
 
     @property
     def lacks_unit(self) -> bool:
@@ -90,6 +93,13 @@ class Ids(NamedTuple):
     anonymous: str = ""
 
 
+class Told(NamedTuple):
+    """What a report says of how a bandit decided: None where it says nothing."""
+
+    allocation: int | None = None
+    context: str | None = None
+
+
 class Asked(NamedTuple):
     """Who is to be assigned, and by what.
 
@@ -98,6 +108,7 @@ class Asked(NamedTuple):
         asks_audience: False where the answer was given before, and may have changed since.
         shown: The first exposure of a unit that is not the profile, by (experiment, unit): another
             profile of the same account may have had it.
+        told: By which version and in which context it was shown, where a report says so.
     """
 
     program: Program
@@ -109,6 +120,7 @@ class Asked(NamedTuple):
     attributes: Mapping[str, Any] | None = None
     asks_audience: bool = True
     shown: Callable[[str, str], Exposed | None] = no_one_shown
+    told: Told = Told()
 
 
 def decide(asked: Asked, name: str, *, arms: Arms | None = None, depth: int = 0) -> Allotment:
@@ -144,9 +156,10 @@ def decide(asked: Asked, name: str, *, arms: Arms | None = None, depth: int = 0)
     why = _kept_out(asked, arms, unit, depth)
     if why:
         return _outside(it, why, told)
-    variant, probability, allocation = _drawn(asked, arms, unit)
-    why = "" if variant else "outside the coverage"
-    return Allotment(it, variant, probability, known is not None, why, told, allocation)
+    drawn = _drawn(asked, arms, unit)
+    why = "" if drawn.variant else drawn.why
+    return Allotment(it, drawn.variant, drawn.probability, known is not None, why, told,
+                     drawn.allocation, drawn.context)  # fmt: skip
 
 
 def unit_of(experiment: Experiment, asked: Asked) -> str | None:
@@ -214,8 +227,38 @@ def is_explored(experiment: Experiment, unit: str) -> bool:
     """Whether a unit is in the slice that a bandit draws at the planned weights for ever."""
     bandit = experiment.bandit
     return bandit is not None and is_held_out(
-        unit, seed=f"{experiment.seed}/explore", share=bandit.explore
+        unit,
+        seed=f"{experiment.seed}/explore",
+        share=bandit.explore,
+        # SDKs, which may decide here, have no SHA-256; elsewhere it is the faster of the two.
+        version=2 if bandit.is_for_clients else "s256",
     )
+
+
+def context_of(arms: Arms, asked: Asked) -> str:
+    """The first context that holds, or OTHERWISE; "" where the experiment has none.
+
+    Of whom nothing is known no condition holds, and of a client that says nothing no `where`.
+
+    Raises:
+        LookupError: If the phase is an earlier one, whose conditions nobody can ask any more.
+    """
+    if not arms.contexts:
+        return ""
+    profile, features, now = asked.person.profile, asked.person.state.features, asked.now
+    for name, condition, where in arms.contexts:
+        if where:
+            if asked.attributes is None:
+                continue
+            attributes, zone = dict(asked.attributes), profile.zone or asked.program.zone
+            if not all(test(attributes, now, zone)[0] for test in where):
+                continue
+        if condition is not None and not (
+            profile.id and asked.segments.answer(condition, features, profile, now=now)[0]
+        ):
+            continue
+        return name
+    return OTHERWISE
 
 
 def _forced(it: Experiment, unit: str, asked: Asked) -> str | None:
@@ -257,11 +300,22 @@ def _kept_out(asked: Asked, arms: Arms, unit: str, depth: int) -> str:
 def _has(asked: Asked, other: str, variant: str, depth: int) -> bool:
     if depth >= REQUIRED_DEPTH_MAX or other not in asked.roster.arms:
         return False
+    # What a report says of its own experiment says nothing of this one.
+    asked = asked._replace(told=Told())
     return decide(asked, other, depth=depth + 1).variant == variant
 
 
-def _drawn(asked: Asked, arms: Arms, unit: str) -> tuple[str, float, int]:
-    """(variant, probability, allocation) by hash."""
+class _Drawn(NamedTuple):
+    """What the hash gives; `why` where that is nothing."""
+
+    variant: str
+    probability: float
+    allocation: int = 0
+    context: str = ""
+    why: str = "outside the coverage"
+
+
+def _drawn(asked: Asked, arms: Arms, unit: str) -> _Drawn:
     it, names = arms.experiment, arms.names
     version = _VERSIONS[it.hash_version]
     if it.bandit is None:
@@ -270,22 +324,38 @@ def _drawn(asked: Asked, arms: Arms, unit: str) -> tuple[str, float, int]:
             version=version, imported=it.is_imported,
         )  # fmt: skip
         variant = given.variant or OUTSIDE
-        return variant, arms.shares.get(variant, 0.0), 0
+        return _Drawn(variant, arms.shares.get(variant, 0.0))
     # Coverage has its own seed here: where weights move, ranges would move people in and out.
     if it.coverage < 1 and not in_layer(
         unit, layer_seed=f"{it.seed}/coverage", start=0.0, end=it.coverage
     ):
-        return OUTSIDE, 0.0, 0
+        return _Drawn(OUTSIDE, 0.0)
+    told_version, context = asked.told
+    if context is None:
+        try:
+            context = context_of(arms, asked)
+        except LookupError:
+            return _Drawn(OUTSIDE, 0.0, why="its phase is over and its context was not said")
     weights, allocation = arms.weights, 0
     if not is_explored(it, unit):
-        learnt = asked.program.allocations.get(it.name, ())
-        for each in reversed(learnt):
-            if each.since <= asked.now:
-                weights = tuple(each.weights.get(name, 0) for name in names)
-                allocation = each.version
-                break
+        version_used = _version_used(asked, it.name, told_version)
+        if version_used is not None:
+            learnt = version_used.contexts.get(context, version_used.weights)
+            weights = tuple(learnt.get(name, 0) for name in names)
+            allocation = version_used.version
+        elif told_version:
+            return _Drawn(OUTSIDE, 0.0, why=f"version {told_version} of its weights is not known")
     given = assign(unit, seed=it.seed, variants=names, weights=weights, version=version)
-    return given.variant or OUTSIDE, given.probability, allocation
+    return _Drawn(given.variant or OUTSIDE, given.probability, allocation, context)
+
+
+def _version_used(asked: Asked, name: str, told: int | None) -> Allocation | None:
+    """The version that was told, or else the one in force; None for the planned weights."""
+    learnt = asked.program.allocations.get(name, ())
+    for each in reversed(learnt):
+        if each.version == told if told is not None else each.since <= asked.now:
+            return each
+    return None
 
 
 def _outside(it: Experiment, why: str, unit: str = "") -> Allotment:

@@ -18,10 +18,11 @@ from engine.core.assigning import exposure_name
 from engine.core.journeys.arming import rearm_dates
 from engine.core.journeys.holdouts import HELD_OUT, holder_of
 from engine.core.journeys.passage import leave
-from engine.core.model.campaigns import Program
+from engine.core.model.campaigns import Profiling, Program
 from engine.core.model.effects import Effect, Emit, Wake
 from engine.core.model.instants import Instant
 from engine.core.model.people import Enrollment, Exposed, Membership, Person, Profile, State
+from engine.core.profiling import has_refused
 from engine.core.roster import roster_of
 from engine.core.scene import Scene
 from engine.core.segments import Segments
@@ -40,6 +41,7 @@ def merge_people(
     """
     scene = Scene(
         winner,
+        winner.state,
         program=program,
         roster=roster_of(program),
         segments=segments,
@@ -47,7 +49,7 @@ def merge_people(
         new_id=_nothing_to_ask,
         now=now,
     )
-    _unite_profiles(winner.profile, loser.profile)
+    _unite_profiles(winner.profile, loser.profile, program.profiling)
     _unite_exposures(scene, loser.state)
     _unite_states(winner.state, loser.state, segments=segments, now=now)
     _unite_enrollments(scene, loser)
@@ -59,9 +61,12 @@ def merge_people(
     return scene.effects
 
 
-def _unite_profiles(winner: Profile, loser: Profile) -> None:
+def _unite_profiles(winner: Profile, loser: Profile, profiling: Profiling) -> None:
     """The winner's facts stand where the two differ; a refusal by either one stands always."""
+    refused = has_refused(loser.traits, profiling)
     winner.traits = {**loser.traits, **winner.traits}
+    if refused:
+        winner.traits[profiling.trait] = loser.traits[profiling.trait]
     for channel, topics in loser.consent.items():
         known = winner.consent.setdefault(channel, {})
         for topic, is_granted in topics.items():

@@ -3,8 +3,8 @@
 `play` changes the person in place and returns effects as data; it reads no clock, draws no random
 number and touches nothing outside its arguments, so the same input always gives the same output.
 
-One event, in this order: its traits are set (the caller has stored them; only an `update` step
-returns SetTrait), features observe it, the segments it can have touched are asked again, continuous
+One event, in this order: features observe it, its traits are set (the caller has stored them; only
+an `update` step returns SetTrait), the segments it can have touched are asked again, continuous
 audiences are checked, exit_when, waits, triggers. Events of our own that follow from it (a segment
 entered or left, a `track` step) are played next, at the same instant, first come first served.
 
@@ -36,6 +36,7 @@ from engine.core.model.campaigns import Program
 from engine.core.model.effects import Effect, Evaluate, Pick, Wake
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Enrollment, Event, Exposed, Person
+from engine.core.profiling import may_be_profiled
 from engine.core.roster import Crossing, roster_of
 from engine.core.scene import Scene, no_one_shown, nothing_picked
 from engine.core.segments import Segments, in_order
@@ -78,17 +79,14 @@ def play(
         JourneyLoop: If campaigns set each other off without end.
     """
     scene = Scene(
-        person,
-        program=program,
-        roster=roster_of(program),
-        segments=segments,
-        evaluate=evaluate,
-        new_id=new_id,
-        still_queued=still_queued,
-        shown=shown,
-        pick=pick,
-        now=floor,
-    )
+        person, person.state, program, roster_of(program), segments, evaluate, new_id, floor,
+        still_queued, shown, pick,
+    )  # fmt: skip
+    if person.profile.scores:
+        # A run made by another word than is live now, or than a merge has left.
+        profiling, traits = program.profiling, person.profile.traits
+        if not may_be_profiled(traits.get(profiling.trait), profiling):
+            scene.drop_scores()
     # The armed timer is never later than what the profile waits for: a bound that costs nothing.
     bound = person.state.armed_at
     meets_release = person.state.release != program.release
@@ -136,12 +134,11 @@ def _play_one(
     scene: Scene, event: Event, crossing: Crossing | None = None, *, meets_release: bool = False
 ) -> None:
     """Play one event alone; what follows from it waits in the scene's queue."""
-    touched = scene.segments.touched_by(event)
+    touched = scene.segments.observe(scene.state.features, event)
     if event.consent or event.addresses or event.zone:
         touched |= scene.reveal(event)
     if event.traits:
         touched |= scene.learn(event.traits)
-    scene.segments.observe(scene.state.features, event)
     if meets_release:
         _take_up_release(scene)
     elif touched:
@@ -155,7 +152,8 @@ def _play_one(
     if scene.person.enrollments:
         check_audiences(scene)
         hear(scene, event)
-    start_journeys(scene, event, crossing)
+    if crossing is not None or event.is_ours or event.name in scene.roster.triggers:
+        start_journeys(scene, event, crossing)
 
 
 def _meet_release(scene: Scene) -> None:
@@ -221,19 +219,23 @@ def _play_due_item(scene: Scene, due: Instant) -> None:
     if names:
         scene.refresh(sorted(names))
         return
-    if any(until <= due for until in state.audiences.values()):
+    if state.audiences and any(until <= due for until in state.audiences.values()):
         check_audiences(scene)
         return
-    standing = [each for each in _moving(scene) if each.due_at <= due]
-    walking = [each for each in standing if not is_sending(scene, each)]
+    walking: list[Enrollment] = []
+    sending: list[Enrollment] = []
+    for each in _moving(scene):
+        if is_sending(scene, each):
+            sending.append(each)
+        elif each.due_at <= due:
+            walking.append(each)
     if walking:
-        advance(scene, min(walking, key=scene.importance), arrived=False)
+        advance(scene, scene.most_important(walking), arrived=False)
         return
     fires = [name for name, at in state.schedules.items() if at <= due]
     if fires:
         fire(scene, min(fires))
         return
-    sending = [each for each in _moving(scene) if is_sending(scene, each)]
     advance(scene, next_to_send(scene, sending, due=due), arrived=False)
 
 
@@ -244,18 +246,20 @@ def _next_due(scene: Scene) -> Instant:
     for membership in state.memberships.values():
         if membership.until < due:
             due = membership.until
-    for at in state.audiences.values():
-        due = min(due, at)
-    for at in state.schedules.values():
-        due = min(due, at)
-    if scene.person.enrollments:
-        for enrollment in _moving(scene):
-            due = min(due, enrollment.due_at)
+    if state.audiences:
+        due = min(due, *state.audiences.values())
+    if state.schedules:
+        due = min(due, *state.schedules.values())
+    for each in _moving(scene):
+        if each.due_at < due:
+            due = each.due_at
     return due
 
 
 def _moving(scene: Scene) -> list[Enrollment]:
     """Active enrollments of campaigns that are not paused."""
+    if not scene.person.enrollments:
+        return []
     paused = scene.roster.paused
     return [
         each

@@ -147,7 +147,7 @@ def _address(draft: Draft, person: Person, program: Program) -> str | None:
 
 def _missing_value(draft: Draft, person: Person, values: Mapping[str, Any] | None) -> str | None:
     for path in draft.requires:
-        root, *keys = path.split(".")
+        root, keys = _parts(path)
         if root == "profile":
             found = follow(person.profile.traits, keys)
         elif values is None:
@@ -158,6 +158,12 @@ def _missing_value(draft: Draft, person: Person, values: Mapping[str, Any] | Non
         if found is MISSING or found is None or (isinstance(found, str) and not found.strip()):
             return f"missing value: {path}"
     return None
+
+
+@lru_cache(maxsize=1024)
+def _parts(path: str) -> tuple[str, list[str]]:
+    root, *keys = path.split(".")
+    return root, keys
 
 
 def _cap(
@@ -220,6 +226,8 @@ def _next_opening(
     """
     if limit == 0:
         return now + cap.per
+    if len(ledger) < limit:
+        return None
     times = sorted(
         entry.at
         for entry in ledger

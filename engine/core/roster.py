@@ -5,7 +5,7 @@ Read next: `play`.
 """
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import Struct
 
@@ -21,8 +21,17 @@ from engine.core.model.campaigns import (
     ScheduleTrigger,
     SegmentTrigger,
 )
-from engine.core.model.conditions import EventMatch, SegmentCondition
+from engine.core.model.conditions import Condition, EventMatch, SegmentCondition
+from engine.core.model.gates import Draft
 from engine.core.model.steps import Repeat, Send, StepId, Update, WaitFor
+
+
+class Asking(NamedTuple):
+    """A context as it is asked: the person's condition, and what clients must say."""
+
+    name: str
+    condition: Condition | None
+    where: tuple[TraitAnswer, ...]
 
 
 class Arms(NamedTuple):
@@ -32,6 +41,7 @@ class Arms(NamedTuple):
         shares: The planned share of each variant among those who take part.
         is_plain: Profiles are drawn by hash, coverage and layer, and nothing else is asked.
         where: Each filter of what clients say of themselves, compiled.
+        contexts: In the order in which they are asked; empty where there are none.
     """
 
     experiment: Experiment
@@ -40,10 +50,16 @@ class Arms(NamedTuple):
     shares: dict[str, float]
     is_plain: bool = True
     where: tuple[TraitAnswer, ...] = ()
+    contexts: tuple[Asking, ...] = ()
 
 
 Crossing = tuple[str, str]
 """A segment's name and "enter" or "exit"."""
+
+SEGMENT_ENTERED: Final = "Segment Entered"
+SEGMENT_EXITED: Final = "Segment Exited"
+CROSSINGS: Final = {"enter": SEGMENT_ENTERED, "exit": SEGMENT_EXITED}
+"""The event that tells of each kind of crossing."""
 
 ROSTERS_MAX = 8
 """Programs remembered at once: the applied one, a replay's, a test's."""
@@ -86,6 +102,7 @@ class Roster:
         arms: The current phase of each experiment.
         served: Experiments that no journey has, by name.
         mentioned: Every event name that any condition, wait or trigger is about.
+        followed: The crossings of a segment's border that anything could react to.
     """
 
     def __init__(self, program: Program) -> None:
@@ -130,6 +147,9 @@ class Roster:
             if isinstance(campaign.audience, SegmentCondition):
                 self.schedules_of.setdefault(campaign.audience.segment, []).append(name)
         self.mentioned = frozenset(_event_names(program))
+        self.followed = frozenset(self._followed())
+        self.drafts: dict[tuple[str, str, StepId], tuple[Campaign, Send, Draft]] = {}
+        """The message of each send step, once it was asked for, as if it never expired."""
         self.arms = {
             name: arms_of(experiment)
             for (name, phase), experiment in program.experiments.items()
@@ -141,11 +161,16 @@ class Roster:
             if not (arms.experiment.campaign or arms.experiment.is_cap)
         )
 
-    def is_followed(self, name: str, crossing: Crossing) -> bool:
-        """Whether anything could react to this crossing of a segment's border."""
-        return (
-            name in self.mentioned or crossing in self.crossings or crossing[0] in self.schedules_of
-        )
+    def _followed(self) -> Iterator[Crossing]:
+        for segment in self.segments:
+            for on, name in CROSSINGS.items():
+                crossing = (segment, on)
+                if (
+                    name in self.mentioned
+                    or crossing in self.crossings
+                    or segment in self.schedules_of
+                ):
+                    yield crossing
 
     def _listen(self, campaign: Campaign) -> None:
         trigger = campaign.trigger
@@ -201,6 +226,10 @@ def arms_of(experiment: Experiment) -> Arms:
         {each.name: each.weight / total for each in reversed(experiment.variants)},
         is_plain,
         tuple(compile_trait_filter(each) for each in experiment.where),
+        tuple(
+            Asking(it.name, it.condition, tuple(compile_trait_filter(each) for each in it.where))
+            for it in (experiment.bandit and experiment.bandit.contexts) or ()
+        ),
     )
 
 

@@ -9,7 +9,7 @@ feature or looks at history. Read next: `conditions`, `features`, `docs/segments
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from engine.core.conditions import limits
 from engine.core.conditions.comparisons import Answer
@@ -23,7 +23,7 @@ from engine.core.errors import CampaignError
 from engine.core.features.kinds import KINDS, Features, Fold, content
 from engine.core.features.last_seen import LastSeen
 from engine.core.features.sessions import NOT_BEHAVIOUR
-from engine.core.model.campaigns import Campaign, MemberList, Program
+from engine.core.model.campaigns import Campaign, MemberList, Profiling, Program
 from engine.core.model.conditions import Condition, EventMatch
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Event, Profile
@@ -34,6 +34,7 @@ __all__ = ["Segments", "compile_segments", "for_program", "in_order", "matches_e
 NOBODY: Final[frozenset[str]] = frozenset()
 _NO_EXTRA: Final[Mapping[str, Condition]] = {}
 _NO_LISTS: Final[Mapping[str, MemberList]] = {}
+_USUAL: Final = Profiling()
 
 
 def compile_segments(
@@ -44,6 +45,7 @@ def compile_segments(
     session_gap: int,
     lists: Mapping[str, MemberList] = _NO_LISTS,
     when_read: frozenset[str] = frozenset(),
+    profiling: Profiling = _USUAL,
 ) -> "Segments":
     """Compile every condition and wait of a program into one set of features.
 
@@ -54,10 +56,11 @@ def compile_segments(
         session_gap: Microseconds without an event after which a session is over.
         lists: What stands in each list of the workspace.
         when_read: Segments that are asked only when someone reads them: nothing touches them.
+        profiling: Who has no score, whatever models say of them.
     Raises:
         CampaignError: Naming the segment or condition, and what it may not say.
     """
-    compiler = Compiler(definitions, session_gap=session_gap, lists=lists)
+    compiler = Compiler(definitions, session_gap=session_gap, lists=lists, profiling=profiling)
     segments: dict[str, Compiled] = {}
     for name in definitions:
         with _named(f'segment "{name}"'):
@@ -80,6 +83,12 @@ def for_program(program: Program) -> "Segments":
     matches: list[EventMatch] = []
     for campaign in (*program.campaigns.values(), *program.pinned.values()):
         _collect(campaign, extra, matches)
+    for (name, phase), experiment in program.experiments.items():
+        # Of earlier phases nobody asks: their segments may be gone.
+        if experiment.bandit is not None and phase == program.phases.get(name, 1):
+            for context in experiment.bandit.contexts or ():
+                if context.condition is not None:
+                    extra[f'experiment "{name}", context "{context.name}"'] = context.condition
     return compile_segments(
         program.segments,
         extra=extra,
@@ -87,6 +96,7 @@ def for_program(program: Program) -> "Segments":
         session_gap=program.session_gap,
         lists=program.lists,
         when_read=read_when_asked(program),
+        profiling=program.profiling,
     )
 
 
@@ -122,7 +132,11 @@ class Segments:
         self._waits = {id(match): (match, key) for match, key in waits}
         self._folds = _folds_by_name(self._definitions)
         kept = {name: one for name, one in segments.items() if name not in when_read}
-        self._touched = _touched_by_name(self._definitions, kept)
+        touched = _touched_by_name(self._definitions, kept)
+        self._listening = {
+            name: _Listening(name, tuple(fold for _, fold in folds), *touched.get(name, _NONE))
+            for name, folds in self._folds.items()
+        }
         self._touched_by_trait = _touched_by(kept, lambda one: one.traits)
         self._touched_by_fact = _touched_by(kept, lambda one: one.facts)
         everything = [*segments.values(), *(compiled for _, compiled in asked)]
@@ -132,22 +146,23 @@ class Segments:
 
     def observe(
         self, features: Features, event: Event, *, only: frozenset[str] | None = None
-    ) -> None:
+    ) -> frozenset[str]:
         """Fold one event into a profile's features, in place; late events slot in.
 
         Args:
             only: Keys to limit this to, when history is read again for features that are new.
+        Returns:
+            The names of segments whose verdict it may change, as `touched_by` gives them.
         """
-        folds = self._folds.get(event.name)
-        if folds is None:
-            folds = self._folds[""] if event.name not in NOT_BEHAVIOUR else ()
+        listening = self._listening.get(event.name) or self._listening[""]
         if only is None:
-            for _, fold in folds:
+            for fold in listening.folds:
                 fold(features, event)
         else:
-            for key, fold in folds:
+            for key, fold in self._folds[listening.name]:
                 if key in only:
                     fold(features, event)
+        return _touched(listening, event) if listening.filtered else listening.touched
 
     def narrowed(self, only: frozenset[str]) -> Narrowed:
         """The folds of these features alone; what `observe` does, for a whole history."""
@@ -175,16 +190,7 @@ class Segments:
 
     def touched_by(self, event: Event) -> frozenset[str]:
         """Segments whose verdict this event may change, those that refer to them included."""
-        touched = self._touched.get(event.name)
-        if touched is None:
-            if event.name in NOT_BEHAVIOUR:
-                return NOBODY
-            touched = self._touched[""]
-        found, filtered = touched
-        for test, names in filtered:
-            if not names <= found and test(event):
-                found |= names
-        return found
+        return _touched(self._listening.get(event.name) or self._listening[""], event)
 
     def touched_by_traits(self, names: Collection[str]) -> frozenset[str]:
         """Segments whose verdict a change of these traits may change."""
@@ -285,6 +291,23 @@ def _folds_by_name(definitions: Mapping[str, Any]) -> dict[str, tuple[tuple[str,
     return {name: tuple(folds) for name, folds in named.items()}
 
 
+class _Listening(NamedTuple):
+    """What an event of one name meets: the folds to run and what it touches (`_Touched`)."""
+
+    name: str
+    folds: tuple[Fold, ...]
+    touched: frozenset[str]
+    filtered: tuple[tuple[EventTest, frozenset[str]], ...]
+
+
+def _touched(listening: _Listening, event: Event) -> frozenset[str]:
+    found = listening.touched
+    for test, names in listening.filtered:
+        if not names <= found and test(event):
+            found |= names
+    return found
+
+
 def _names_of(definition: Any, named: Iterable[str]) -> set[str]:
     listens = KINDS[type(definition)].listens(definition)
     if listens is not None:
@@ -294,6 +317,7 @@ def _names_of(definition: Any, named: Iterable[str]) -> set[str]:
 
 _Touched = tuple[frozenset[str], tuple[tuple[EventTest, frozenset[str]], ...]]
 """Segments touched by any event of a name, and those touched if a filter passes."""
+_NONE: Final[_Touched] = (NOBODY, ())
 
 
 def _touched_by_name(

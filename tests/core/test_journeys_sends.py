@@ -1,5 +1,7 @@
 """Rules 3, 5 and 9: from a send step to a message, a deferral or a reason."""
 
+from msgspec import structs
+
 from engine.core.model.campaigns import Cap, QuietHours, TemplateFacts
 from engine.core.model.conditions import EventMatch
 from engine.core.model.effects import Discard, Exited, Hold, SendMessage
@@ -36,6 +38,32 @@ def test_a_message_carries_what_the_outbox_needs():
         "variants": {},
     }
     assert (message.step, message.visit, message.at) == ("mail", 0, at(DAY_ONE))
+
+
+def test_a_message_expires_counted_from_when_each_person_reached_it():
+    theatre = a_theatre(a_campaign("cart", a_send(expires=HOUR)))
+    later = "2026-03-02T17:30Z"
+
+    drafts = [
+        only(theatre.play(a_person(n), an_event("Product Added", when)), SendMessage)[0].draft
+        for n, when in ((1, DAY_ONE), (2, later))
+    ]
+
+    assert [draft.expires_at for draft in drafts] == [at(DAY_ONE) + HOUR, at(later) + HOUR]
+
+
+def test_a_version_that_shares_a_step_with_a_newer_one_keeps_its_own_topic():
+    old = a_campaign("cart", Delay("rest", Duration(HOUR), "mail"), a_send(), topic="orders")
+    new = structs.replace(old, version="v2", topic="offers")
+    person, stranger = a_person(1), a_person(2)
+    a_theatre(old).play(person, an_event("Product Added", DAY_ONE))
+    theatre = a_theatre(new, release=2, pinned={("cart", "v1"): old})
+
+    theatre.play(stranger, an_event("Product Added", DAY_ONE))
+    sent = [theatre.play(each, until="2026-03-02T11:00Z") for each in (person, stranger)]
+
+    topics = [message.draft.topic.name for some in sent for message in only(some, SendMessage)]
+    assert topics == ["orders", "offers"]
 
 
 def test_a_deferred_message_keeps_its_id_and_goes_out_when_the_gate_opens():

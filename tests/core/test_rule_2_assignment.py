@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from engine.core.model.campaigns import Experiment, Holdout, Reentry, Variant
+from engine.core.model.campaigns import Experiment, Holdout, Reentry, TemplateFacts, Variant
 from engine.core.model.conditions import Comparison, Filter, TraitCondition
 from engine.core.model.effects import Expose, Ghost, SendMessage
 from engine.core.model.instants import HOUR
@@ -87,6 +87,21 @@ def test_the_gate_of_every_arm_is_stored_at_the_exposure():
     (expose,) = only(added(person, theatre), Expose)
 
     assert expose.would_allow == {"mail": "allow", "text": "no phone number"}
+
+
+def test_arms_by_one_channel_whose_templates_need_different_values_have_answers_of_their_own():
+    arms = {"control": None, "mail": "mail", "text": "other"}
+    theatre = a_tested_theatre(
+        campaign=a_tested_campaign(arms=arms, extra=(a_send("other", template="needy"),)),
+        templates={
+            ("email", "hello"): TemplateFacts("h1"),
+            ("email", "needy"): TemplateFacts("h2", requires=("profile.shoe_size",)),
+        },
+    )
+
+    (expose,) = only(added(a_person(), theatre), Expose)
+
+    assert expose.would_allow == {"mail": "allow", "text": "missing value: profile.shoe_size"}
 
 
 def test_what_lies_behind_a_wait_is_not_guessed():

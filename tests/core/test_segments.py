@@ -272,8 +272,9 @@ def test_an_event_touches_the_segments_that_may_change_and_those_that_refer_to_t
 
     assert set(on_desktop) == {"buyer", "no_buyer", "visitor", "vip_buyer"}
     assert set(on_mobile) == {"buyer", "no_buyer", "visitor", "vip_buyer", "mobile_buyer"}
+    assert set(segments.observe({}, an_event("Order Completed", NINE))) == set(on_mobile)
     assert set(segments.touched_by(an_event("Never Heard Of", NINE))) == {"visitor"}
-    assert set(segments.touched_by(an_event("Segment Entered", NINE))) == set()
+    assert set(segments.observe({}, an_event("Segment Entered", NINE))) == set()
     assert set(segments.touched_by_traits(["plan", "name"])) == {"vip", "vip_buyer"}
 
 

@@ -14,7 +14,7 @@ from engine.core.conditions.comparisons import Answer
 from engine.core.conditions.compiled import Ask, Compiled, joined
 from engine.core.errors import CampaignError
 from engine.core.features.kinds import Features, Register
-from engine.core.model.campaigns import MemberList
+from engine.core.model.campaigns import MemberList, Profiling
 from engine.core.model.conditions import All, AnyOf, Condition, Not, SegmentCondition
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Profile
@@ -22,6 +22,7 @@ from engine.core.model.people import Profile
 __all__ = ["Ask", "Compiled", "Compiler"]
 
 _NO_LISTS: Final[Mapping[str, MemberList]] = {}
+_USUAL: Final = Profiling()
 
 
 class Compiler:
@@ -33,10 +34,12 @@ class Compiler:
         *,
         session_gap: int,
         lists: Mapping[str, MemberList] = _NO_LISTS,
+        profiling: Profiling = _USUAL,
     ) -> None:
         self.segments = segments
         self.session_gap = session_gap
         self.lists = lists
+        self.profiling = profiling
         self.register = Register()
         self._compiled: dict[str, Compiled] = {}
         self._path: list[str] = []
@@ -112,7 +115,8 @@ def _compile_group(
             if holds is decides:
                 if until >= NEVER:
                     return settled
-                decided_until = max(decided_until, until)
+                if until > decided_until:
+                    decided_until = until
             elif until < all_until:
                 all_until = until
         if decided_until > -NEVER:

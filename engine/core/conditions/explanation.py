@@ -12,14 +12,17 @@ from engine.core.features.kinds import KINDS, Features
 from engine.core.model.conditions import (
     All,
     AnyOf,
+    ClusterCondition,
     Condition,
     Not,
+    ScoreCondition,
     SegmentCondition,
     TraitCondition,
 )
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Profile
 from engine.core.paths import MISSING, follow
+from engine.core.profiling import refusal
 
 if TYPE_CHECKING:
     from engine.core.conditions.compiler import Compiler
@@ -48,6 +51,8 @@ def explain_condition(
     if find is not None:
         state = next((features.get(key) for key in compiled.features), None)
         found = find(condition, state, profile, now)
+    if isinstance(condition, ScoreCondition | ClusterCondition):
+        found = refusal(profile.traits, compiler.profiling) or found
     rows: list[Row] = [
         {
             "condition": describe(condition),

@@ -127,7 +127,7 @@ def _compile_near(compiler: "Compiler", condition: NearCondition) -> Compiled:
 
 
 def _compile_scored(compiler: "Compiler", condition: ScoreCondition | ClusterCondition) -> Compiled:
-    return compile_scored(condition)
+    return compile_scored(condition, profiling=compiler.profiling)
 
 
 def _check_window(within: int | None) -> None:

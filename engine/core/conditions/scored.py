@@ -1,6 +1,7 @@
 """`score` and `cluster`: what the champion run of a model says of a profile.
 
-Whoever is not in that run has no score: no comparison holds of it, `is_not` neither.
+Whoever is not in that run has no score: no comparison holds of it, `is_not` neither. Nor has
+whoever refuses to be profiled, from the moment they say so.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -11,10 +12,11 @@ from msgspec import Struct
 from engine.core.conditions.comparisons import NO, YES, Answer, compile_test
 from engine.core.conditions.compiled import Ask, Compiled
 from engine.core.errors import CampaignError
-from engine.core.model.campaigns import Program
+from engine.core.model.campaigns import Profiling, Program
 from engine.core.model.conditions import ClusterCondition, Comparison, ScoreCondition
 from engine.core.model.instants import Instant
 from engine.core.model.people import Score
+from engine.core.profiling import may_be_profiled
 
 Cut: TypeAlias = Callable[[Score | None], bool]
 """Whether what a run says of a profile (None: nothing) is inside."""
@@ -41,15 +43,19 @@ def compile_cut(condition: ScoreCondition | ClusterCondition) -> Cut:
     )
 
 
-def compile_scored(condition: ScoreCondition | ClusterCondition) -> Compiled:
+def compile_scored(
+    condition: ScoreCondition | ClusterCondition, *, profiling: Profiling
+) -> Compiled:
     """The closure of one condition."""
-    cut, model = compile_cut(condition), condition.model
+    cut, model, trait = compile_cut(condition), condition.model, profiling.trait
 
     def ask(features: Any, profile: Any, now: Instant) -> Answer:
-        return YES if cut(profile.scores.get(model)) else NO
+        if not cut(profile.scores.get(model)):
+            return NO
+        return YES if may_be_profiled(profile.traits.get(trait), profiling) else NO
 
     asking: Ask = ask
-    return Compiled(asking, facts=frozenset({f"score:{model}"}))
+    return Compiled(asking, traits=frozenset({trait}), facts=frozenset({f"score:{model}"}))
 
 
 def cuts_of(program: Program) -> dict[str, list[Cut]]:

@@ -68,27 +68,36 @@ def limit_words(definition: Sessions) -> str:
 def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Event], None]:
     """Grow, join or open a session, and drop those that can no longer matter."""
     gap, within, since = definition.gap, definition.window.within, definition.window.since
-    passes = _compile_passes(definition)
-    is_lasting = _is_lasting(definition)
+    passes, limit = _compile_passes(definition), definition.limit
+    is_lasting, gone_by = _is_lasting(definition), _compile_gone(definition)
+    one_settles = is_lasting and passes(0, 0, 1)
 
     def fold(features: dict[str, Any], event: Event) -> None:
         at, now = event.at, event.accepted_at
         state = features.get(key)
-        if state is not None and not state[1] and len(state[0]) == 1 and at <= now:
-            # The common case: the only session goes on, inside the window.
-            only = state[0][0]
+        if state is not None and state[0] and not state[1] and at <= now:
+            sessions = state[0]
+            latest = sessions[-1]
             is_inside = (within is None or at > now - within) and (since is None or at >= since)
-            if is_inside and 0 <= at - only[1] <= gap:
-                only[1] = at
-                if only[2]:
-                    only[2] += 1
-                    if is_lasting and passes(*only):
-                        only[0] = only[2] = 0
+            if is_inside and at >= latest[1]:
+                # The common case: the latest session goes on or another follows it, and only that
+                # one can newly pass.
+                settles = False
+                if at - latest[1] > gap:
+                    sessions.append([at, at, 1])
+                    settles = one_settles
+                else:
+                    latest[1] = at
+                    if latest[2]:
+                        latest[2] += 1
+                        settles = is_lasting and passes(*latest)
+                if sessions[0][1] <= (gone := gone_by(now)) or len(sessions) > limit:
+                    dropped_at = _forget(sessions, gone, limit)
+                    if dropped_at is not None:
+                        limits.note(features, key, limits.leaves(dropped_at, within))
+                if settles:
+                    sessions[:] = [[0, at, 0]]
                 return
-        # What lies before `since` may still grow into it until that is a day ago.
-        gone = -NEVER if since is None else min(since - 1, now - DAY)
-        if within is not None:
-            gone = max(gone, now - within)
         if state is None:
             state = features[key] = [[], []]
         sessions, waiting = state
@@ -103,7 +112,7 @@ def compile_fold(definition: Sessions, key: str) -> Callable[[dict[str, Any], Ev
                 limits.note(features, key, limits.leaves(waiting.pop(), within))
         else:
             _extend(sessions, at, gap)
-        dropped_at = _forget(sessions, gone - gap, definition.limit)
+        dropped_at = _forget(sessions, gone_by(now), limit)
         if is_lasting:
             _settle(sessions, passes, since)
         if dropped_at is not None:
@@ -148,6 +157,15 @@ def compile_answer(
         if state is None:
             return nothing
         sessions, waiting = state
+        if is_one_enough and not waiting:
+            # The common case: the latest that passes decides, and it can only leave.
+            for first, last, n_events in reversed(sessions):
+                leaves_at = NEVER if within is None else last + within
+                if last < since or leaves_at <= now:
+                    break
+                if last < until and (not n_events or passes(first, last, n_events)):
+                    return True, leaves_at
+            return nothing
         stands_until = NEVER
         if waiting:
             come = bisect_right(waiting, now)
@@ -188,11 +206,25 @@ def _compile_passes(definition: Sessions) -> Callable[[Instant, Instant, int], b
     durations: list[Test] = [compile_test(one) for one in definition.duration]
     counts: list[Test] = [compile_test(one) for one in definition.events]
     if len(durations) == 1 and not counts:
-        only = durations[0]
+        only, (asked,) = durations[0], definition.duration
+        if asked.operator == "gte" and type(asked.operand) is int:
+            shortest: int = asked.operand
+            return lambda first, last, n_events: last - first >= shortest
         return lambda first, last, n_events: only(last - first)
     return lambda first, last, n_events: (
         all(test(last - first) for test in durations) and all(test(n_events) for test in counts)
     )
+
+
+def _compile_gone(definition: Sessions) -> Callable[[Instant], Instant]:
+    """The instant up to which a session must have ended to be forgotten now."""
+    gap, within, since = definition.gap, definition.window.within, definition.window.since
+    if since is None:
+        reach = NEVER if within is None else within + gap
+        return lambda now: now - reach
+    # What lies before `since` may still grow into it until that is a day ago.
+    span = NEVER if within is None else within
+    return lambda now: max(min(since - 1, now - DAY), now - span) - gap
 
 
 def _extend(sessions: list[list[int]], at: Instant, gap: int) -> None:

@@ -15,7 +15,7 @@ from engine.core.model.campaigns import Campaign
 from engine.core.model.instants import HOUR, MINUTE, SECOND, Instant
 from engine.core.model.people import Enrollment
 from engine.core.model.steps import BestTime
-from engine.core.scene import Onward, Outcome, Scene
+from engine.core.scene import HOLD, Onward, Scene
 from experiments.assignment import N_BUCKETS, bucket
 
 SEND_TIME_EXPLORED: Final = "Send Time Explored"
@@ -51,7 +51,7 @@ def best_time(
         enrollment.due_at = scene.now + drawn.span
         if not enrollment.is_held_out:
             _log_exploration(scene, enrollment, campaign, step, known, drawn)
-    return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
+    return step.next if enrollment.due_at <= scene.now else HOLD
 
 
 def _known(scene: Scene, step: BestTime) -> Known | None:

@@ -33,7 +33,7 @@ def next_to_send(scene: Scene, sending: Iterable[Enrollment], *, due: Instant) -
         for each in sending
         if each.due_at <= due or (each.message is None and each.due_at <= horizon)
     ]
-    return min(competing, key=scene.importance)
+    return scene.most_important(competing)
 
 
 def collects_until(scene: Scene, draft: Draft) -> Instant:

@@ -104,7 +104,9 @@ def first_send(
     Args:
         asked: Takes the recommend steps on the way there.
     """
-    current = start
+    if start is None:
+        return None  # the control's arm, as a rule
+    current: StepId | None = start
     entered: set[StepId] = set()
     for _ in range(2 * len(campaign.steps)):
         step = campaign.steps[current] if current is not None else None

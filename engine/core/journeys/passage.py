@@ -20,7 +20,7 @@ from engine.core.model.gates import Draft
 from engine.core.model.instants import NEVER
 from engine.core.model.people import Enrollment, Event
 from engine.core.model.steps import Send, StepId, Webhook
-from engine.core.scene import Outcome, Scene
+from engine.core.scene import EXIT, HOLD, Scene
 from engine.core.segments import matches_event
 
 VISITS_MAX: Final = 10_000
@@ -52,10 +52,10 @@ def advance(scene: Scene, enrollment: Enrollment, *, arrived: bool) -> None:
             return
         step = campaign.steps[enrollment.step]
         onward = STEPS[type(step)](scene, enrollment, campaign, step, arrived)
-        if onward is Outcome.HOLD:
+        if onward is HOLD:
             scene.expect(enrollment.due_at)
             return
-        if onward is Outcome.EXIT:
+        if onward is EXIT:
             leave(scene, enrollment, "exited", enrollment.reason or "exit step")
             return
         _move(scene, enrollment, onward)

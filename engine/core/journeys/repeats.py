@@ -11,7 +11,7 @@ from engine.core.clocktime import add
 from engine.core.model.campaigns import Campaign
 from engine.core.model.people import Enrollment, Round
 from engine.core.model.steps import Repeat, StepId
-from engine.core.scene import Onward, Outcome, Scene
+from engine.core.scene import HOLD, Onward, Scene
 
 
 def repeat(
@@ -29,7 +29,7 @@ def repeat(
     if arrived:
         enrollment.due_at = add(last.began_at, step.every, scene.person.profile.zone)
     if enrollment.due_at > scene.now:
-        return Outcome.HOLD
+        return HOLD
     return _begin(scene, enrollment, step, last.number + 1)
 
 

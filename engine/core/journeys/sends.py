@@ -10,6 +10,8 @@ Read next: `policy`, `holdouts`.
 from functools import partial
 from typing import Any, assert_never
 
+from msgspec.structs import replace
+
 from engine.core.caps import expose_to_caps
 from engine.core.clocktime import iso
 from engine.core.journeys.competition import collects_until, make_room
@@ -18,11 +20,12 @@ from engine.core.journeys.recommend import lacks_picks
 from engine.core.model.campaigns import Campaign, Program, TemplateFacts, Topic
 from engine.core.model.effects import Discard, Ghost, Hold, SendMessage
 from engine.core.model.gates import Allow, Decision, Defer, Draft, Drop
-from engine.core.model.instants import NEVER, Instant
+from engine.core.model.instants import Instant
 from engine.core.model.people import Enrollment, LedgerEntry
 from engine.core.model.steps import Send
 from engine.core.policy import gate, meets_caps
-from engine.core.scene import Onward, Outcome, Scene
+from engine.core.roster import roster_of
+from engine.core.scene import HOLD, Onward, Scene
 
 _UNKNOWN_TEMPLATE = TemplateFacts("")
 
@@ -38,7 +41,7 @@ def send(
         return step.next
     if arrived:
         enrollment.due_at = collects_until(scene, draft)
-        return Outcome.HOLD
+        return HOLD
     is_ghost = enrollment.is_held_out and not draft.topic.is_transactional
     context = context_of(scene, enrollment, campaign)
     if scene.roster.has_tries and meets_caps(
@@ -61,7 +64,7 @@ def send(
                     variant_of(enrollment), scene.now, until, why,
                 )
             )  # fmt: skip
-            return Outcome.HOLD
+            return HOLD
         case Drop(why):
             discard(scene, enrollment, why, draft=draft)
         case _:
@@ -83,6 +86,16 @@ def discard(scene: Scene, enrollment: Enrollment, why: str, *, draft: Draft | No
 
 def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: Instant) -> Draft:
     """The message a send step stands for; it expires counted from when the step was reached."""
+    drafts = roster_of(program).drafts
+    known = drafts.get((campaign.name, campaign.version, step.id))
+    if known is None or known[0] is not campaign or known[1] is not step:
+        known = campaign, step, _lasting_draft(campaign, step, program)
+        drafts[campaign.name, campaign.version, step.id] = known
+    draft = known[2]
+    return draft if step.expires is None else replace(draft, expires_at=reached_at + step.expires)
+
+
+def _lasting_draft(campaign: Campaign, step: Send, program: Program) -> Draft:
     topic = step.topic if step.topic is not None else campaign.topic
     return Draft(
         campaign=campaign.name,
@@ -91,7 +104,6 @@ def draft_of(campaign: Campaign, step: Send, *, program: Program, reached_at: In
         topic=program.topics.get(topic) or Topic(topic),
         priority=campaign.priority,
         when_capped=campaign.when_capped,
-        expires_at=NEVER if step.expires is None else reached_at + step.expires,
         requires=facts_of(step, program=program).requires,
         send_window=step.send_window or campaign.send_window,
         account=step.account,

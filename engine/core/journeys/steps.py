@@ -9,6 +9,8 @@ Read next: `journeys`, which walks; `forks`, `sends`, `repeats`, `webhooks`: the
 from collections.abc import Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from engine.core.assigning import FORCED, exposure_key
 from engine.core.clocktime import add, next_wall_time
 from engine.core.journeys.arming import rearm_dates
@@ -28,7 +30,7 @@ from engine.core.journeys.values import values_or_discard
 from engine.core.journeys.webhooks import webhook
 from engine.core.model.campaigns import Campaign
 from engine.core.model.effects import Expose, SetTrait
-from engine.core.model.gates import Allow
+from engine.core.model.gates import Allow, Decision, Draft
 from engine.core.model.people import Enrollment, Exposed
 from engine.core.model.steps import (
     BestTime,
@@ -47,8 +49,8 @@ from engine.core.model.steps import (
     WaitFor,
     Webhook,
 )
-from engine.core.policy import gate
-from engine.core.scene import Onward, Outcome, Scene
+from engine.core.policy import ALLOW, gate
+from engine.core.scene import EXIT, HOLD, Onward, Scene
 from engine.core.segments import in_order
 
 
@@ -58,7 +60,7 @@ def delay(
     """Hold for the span, counted from now; calendar steps in the profile's zone."""
     if arrived:
         enrollment.due_at = add(scene.now, step.duration, scene.person.profile.zone)
-    return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
+    return step.next if enrollment.due_at <= scene.now else HOLD
 
 
 def delay_until(
@@ -68,7 +70,7 @@ def delay_until(
     if arrived:
         zone = scene.person.profile.zone if step.zone == "profile" else step.zone
         enrollment.due_at = next_wall_time(step.at_minute, step.days, zone, now=scene.now)
-    return step.next if enrollment.due_at <= scene.now else Outcome.HOLD
+    return step.next if enrollment.due_at <= scene.now else HOLD
 
 
 def wait_for(
@@ -81,7 +83,7 @@ def wait_for(
             forget_heard(scene, enrollment, step.id)  # of the round before
     if step.id in scene.state.heard.get(enrollment.id, ()) or _came_before(scene, enrollment, step):
         return step.then
-    return step.on_timeout if enrollment.due_at <= scene.now else Outcome.HOLD
+    return step.on_timeout if enrollment.due_at <= scene.now else HOLD
 
 
 def branch(
@@ -118,7 +120,7 @@ def experiment(
             Expose(
                 step.experiment, phase, variant, scene.now, allotment.probability,
                 campaign.name, enrollment.id, answers, unit, allotment.allocation, "journey",
-                "forced" if allotment.reason == FORCED else "",
+                "forced" if allotment.reason == FORCED else "", allotment.context,
             )
         )  # fmt: skip
     elif allotment.lacks_unit:
@@ -159,7 +161,7 @@ def exit_journey(
     scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Exit, arrived: bool
 ) -> Onward:
     """End the journey here."""
-    return Outcome.EXIT
+    return EXIT
 
 
 StepFunction = Callable[[Scene, Enrollment, Campaign, Any, bool], Onward]
@@ -206,6 +208,9 @@ def _answers_by_arm(
     """The gate's answer to each arm's first send; arms that send nothing are left out."""
     answers: dict[str, str | None] = {}
     values = context_of(scene, enrollment, campaign)
+    # Arms that differ in what they say, as most do, put one and the same question to the gate.
+    question: Draft | None = None
+    decision: Decision = ALLOW
     for variant, start in step.arms.items():
         asked: list[Recommend] = []
         first = first_send(scene, campaign, start, asked=asked)
@@ -215,9 +220,12 @@ def _answers_by_arm(
             answers[variant] = None
             continue
         draft = draft_of(campaign, first, program=scene.program, reached_at=scene.now)
-        decision = gate(
-            draft, scene.person, program=scene.program, now=scene.now, ghost=False, values=values
-        )
+        if (nameless := replace(draft, template="")) != question:
+            question = nameless
+            decision = gate(
+                draft, scene.person, program=scene.program, now=scene.now, ghost=False,
+                values=values,
+            )  # fmt: skip
         facts = facts_of(first, program=scene.program)
         lacks = (would_lack(scene, enrollment, campaign, it, facts) for it in asked)
         why = next(filter(None, lacks), "")

@@ -3,7 +3,9 @@
 Keys of its properties, as Segment's spec has them: `experiment_id` or `experiment_name`, and
 `variation_id` or `variation_name` (the variant's name, or its place counted from 0, as GrowthBook's
 SDKs number them); camel case, `experiment` and `variant` will do as well. `phase` may say under
-which phase it was served. The ids are those of the event itself (`context.ids`, written at ingest).
+which phase it was served; of a bandit `allocation` (or `bandit_version`) by which version of its
+weights, `bandit_context` (or `leaf_id`, its place) in which context: what decided is what is kept.
+The ids are those of the event itself (`context.ids`, written at ingest).
 
 The first exposure of a unit wins and later ones change nothing. What was seen is kept even where
 our assignment gives another variant: such a row is flagged, and no analysis counts it. What cannot
@@ -21,10 +23,12 @@ from engine.core.assigning import (
     STOPPED,
     Asked,
     Ids,
+    Told,
     decide,
     exposure_key,
     first_exposure,
 )
+from engine.core.model.campaigns import Experiment
 from engine.core.model.effects import Expose, Misreport
 from engine.core.model.instants import EnrollmentId
 from engine.core.model.people import Event, Exposed
@@ -39,6 +43,9 @@ EXPERIMENT_KEYS: Final = (
 VARIANT_KEYS: Final = (
     "variation_id", "variation_name", "variant", "variationId", "variationName",
 )  # fmt: skip
+ALLOCATION_KEYS: Final = ("allocation", "bandit_version", "banditVersion")
+LEAF_KEYS: Final = ("leaf_id", "leafId")
+"""GrowthBook's words for a version of weights and for the place of a context, -1 for the rest."""
 
 UNKNOWN_EXPERIMENT: Final = "unknown experiment"
 UNKNOWN_VARIANT: Final = "unknown variant"
@@ -78,6 +85,7 @@ def take_exposure(scene: Scene, event: Event) -> None:
         ids=ids_of(event),
         asks_audience=False,  # it was asked when it was served, and may have changed by it
         shown=scene.shown,
+        told=_told(it, event.properties),
     )
     given = decide(asked, it.name, arms=arms)
     if given.reason in (NOT_STARTED, STOPPED):
@@ -95,21 +103,24 @@ def take_exposure(scene: Scene, event: Event) -> None:
         return
     flag: Any = "forced" if given.reason == FORCED else ""
     phase, probability, allocation = it.phase, given.probability, given.allocation
+    context = given.context
     if known is not None:
         # Another profile of the same unit was first: this one shares its variant and its phase.
         variant, phase = known.variant, known.phase
     elif variant != given.variant:
         # A client of the payload, which knows no holdout, may show a variant to somebody held out.
         flag = "held_out" if given.reason.startswith(HELD_OUT_BY) else "off_plan"
-        allocation = 0
+        allocation, context = 0, ""
         probability = arms.shares.get(variant, 0.0)
+    elif not flag and asked.told.context is None and any(each.where for each in arms.contexts):
+        flag = "off_plan"  # Only the client knew its context, so nobody knows its chances.
     seen_at = min(event.at, event.accepted_at)
     scene.state.exposures[key] = Exposed(variant, phase, seen_at)
     source: Any = "api" if event.is_ours else "event"
     scene.effects.append(
         Expose(
             it.name, phase, variant, seen_at, probability, "", NO_ENROLLMENT, {}, unit,
-            allocation, source, flag,
+            allocation, source, flag, context,
         )
     )  # fmt: skip
 
@@ -149,6 +160,23 @@ def _variant_named(arms: Arms, properties: dict[str, Any]) -> str | None:
         if re.fullmatch("[0-9]{1,4}", place) and int(place) < len(arms.names):
             return arms.names[int(place)]
     return None
+
+
+def _told(experiment: Experiment, properties: dict[str, Any]) -> Told:
+    """By which weights a report says that its variant was drawn."""
+    if experiment.bandit is None:
+        return Told()
+    version = next((properties[key] for key in ALLOCATION_KEYS if key in properties), None)
+    if type(version) is not int or version < 0:
+        version = None
+    names = experiment.bandit.context_names
+    context = properties.get("bandit_context")
+    if names and context not in names:
+        leaf = next((properties[key] for key in LEAF_KEYS if key in properties), None)
+        # -1 is the rest, which is the last of our names, too.
+        is_known = type(leaf) is int and leaf in range(-1, len(names) - 1)
+        context = names[int(leaf or 0)] if is_known else None
+    return Told(version, context if names else None)
 
 
 def _misreport(scene: Scene, experiment: str, why: str) -> None:

@@ -16,7 +16,7 @@ from engine.core.model.effects import Call
 from engine.core.model.instants import HOUR, MINUTE
 from engine.core.model.people import Enrollment, Event
 from engine.core.model.steps import Value, Webhook
-from engine.core.scene import Onward, Outcome, Scene
+from engine.core.scene import EXIT, HOLD, Onward, Scene
 
 WEBHOOK_ANSWERED: Final = "Webhook Answered"
 
@@ -44,7 +44,7 @@ def webhook(
         return _onward(enrollment, step, why)
     if enrollment.due_at <= scene.now:
         return _onward(enrollment, step, "no answer in time")
-    return Outcome.HOLD
+    return HOLD
 
 
 def take_answer(scene: Scene, event: Event) -> Enrollment | None:
@@ -87,7 +87,7 @@ def _asked(scene: Scene, enrollment: Enrollment, campaign: Campaign, step: Webho
             variant_of(enrollment), request, scene.now, scene.now + CALLED_FOR_MAX,
         )
     )  # fmt: skip
-    return Outcome.HOLD
+    return HOLD
 
 
 def _onward(enrollment: Enrollment, step: Webhook, why: str) -> Onward:
@@ -95,4 +95,4 @@ def _onward(enrollment: Enrollment, step: Webhook, why: str) -> Onward:
     if not why or step.on_error == "continue":
         return step.next
     enrollment.reason = f"the webhook {step.id} failed: {why}"
-    return Outcome.EXIT
+    return EXIT

@@ -1,6 +1,6 @@
 """Campaigns and experiments as they are played, and the whole program of a workspace."""
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from msgspec import Struct, field
 
@@ -128,24 +128,57 @@ class Variant(Struct, frozen=True):
     value: Any = None
 
 
+class Context(Struct, frozen=True):
+    """Who a bandit learns weights of their own for: everything that is given must hold.
+
+    `condition` asks the person, `where` what a client says of itself.
+    """
+
+    name: str
+    condition: Condition | None = None
+    where: tuple[Filter, ...] = ()
+
+
 class Bandit(Struct, frozen=True):
     """How an experiment learns its weights: at least `floor` for every arm, anew each `every`.
 
     A share `explore` of the units is drawn at the planned weights for ever, by a seed of its own.
+    `contexts` are asked in order; None where everybody has the same weights.
     """
 
     algorithm: Literal["thompson", "top_two"] = "thompson"
     floor: float = 0.05
     every: int = DAY
     explore: float = 0.1
+    contexts: tuple[Context, ...] | None = None
+
+    @property
+    def context_names(self) -> tuple[str, ...]:
+        """Every context a unit may be of, in order, the rest last; none without contexts."""
+        if self.contexts is None:
+            return ()
+        return (*(it.name for it in self.contexts), OTHERWISE)
+
+    @property
+    def is_for_clients(self) -> bool:
+        """Whether a client knows all that its contexts ask, and so could decide by itself."""
+        return self.contexts is not None and all(it.condition is None for it in self.contexts)
+
+
+OTHERWISE: Final = "otherwise"
+"""The context of whoever is in none of those named."""
 
 
 class Allocation(Struct, frozen=True):
-    """The weights a bandit gave its arms from an instant on; `version` counts from 1."""
+    """The weights a bandit gave its arms from an instant on; `version` counts from 1.
+
+    `contexts` has those of each context by its name; a name that is absent has `weights`.
+    """
 
     version: int
     since: Instant
     weights: dict[str, int]
+    contexts: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Experiment(Struct, frozen=True):
@@ -240,6 +273,13 @@ class MemberList(Struct, frozen=True):
     values: frozenset[str]
 
 
+class Profiling(Struct, frozen=True):
+    """Whether one may be profiled: the trait that says so, and what silence means."""
+
+    trait: str = "profiling"
+    unknown: Literal["allow", "refuse"] = "allow"
+
+
 class Program(Struct, frozen=True):
     """A whole workspace compiled: all that `play` needs to know that is not about a person.
 
@@ -252,6 +292,7 @@ class Program(Struct, frozen=True):
     `explored` is, by model of send times, the share of sends that goes out at any hour.
     `item_paths` leads from what a trigger brings to the items it is about, by the event's name and
     for any other event under "": paths of keys, `*` for each entry of a list.
+    `profiling` says who has no score, whatever models say of them.
     """
 
     release: int
@@ -278,3 +319,4 @@ class Program(Struct, frozen=True):
     allocations: dict[str, tuple[Allocation, ...]] = field(default_factory=dict)
     explored: dict[str, float] = field(default_factory=dict)
     item_paths: dict[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
+    profiling: Profiling = Profiling()

@@ -91,8 +91,8 @@ class Expose(Struct, frozen=True, tag="expose"):
 
     `would_allow` is each arm's answer of the gate at this instant ("allow" or the reason), or
     None where a wait comes before the arm's first send. `unit` is "" where that is the profile.
-    `allocation` is the version of a bandit's weights, 0 for the planned ones; `flag` keeps it out
-    of the analysis.
+    `allocation` is the version of a bandit's weights, 0 for the planned ones, and `context` the one
+    they were read in, "" where weights are the same for all; `flag` keeps it out of the analysis.
     """
 
     experiment: str
@@ -107,6 +107,7 @@ class Expose(Struct, frozen=True, tag="expose"):
     allocation: int = 0
     source: Literal["journey", "event", "api"] = "journey"
     flag: Literal["", "forced", "held_out", "off_plan"] = ""
+    context: str = ""
 
 
 class Misreport(Struct, frozen=True, tag="misreport"):
@@ -123,6 +124,12 @@ class Misreport(Struct, frozen=True, tag="misreport"):
 class SetTrait(Struct, frozen=True, tag="set_trait"):
     name: str
     value: Any
+    at: Instant
+
+
+class ForgetScores(Struct, frozen=True, tag="forget_scores"):
+    """They refuse to be profiled: what models say of them is to be deleted."""
+
     at: Instant
 
 
@@ -174,6 +181,7 @@ Effect: TypeAlias = (
     | Expose
     | Misreport
     | SetTrait
+    | ForgetScores
     | Emit
     | Wake
     | Entered
