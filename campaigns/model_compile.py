@@ -37,6 +37,7 @@ from campaigns.models import (
     Signal,
     Target,
     UpliftModel,
+    hashed,
 )
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.recommender_forms import ExcludeForm, RecommenderFile
@@ -80,7 +81,7 @@ def models_of(workspace: Workspace) -> dict[str, Model]:
 
 def model_hash(model: Model) -> str:
     """12 hex digits over all that a model's training depends on; its title is not part of it."""
-    return sha256(_encode(msgspec.structs.replace(model, title=""))).hexdigest()[:12]
+    return sha256(_encode(hashed(msgspec.structs.replace(model, title="")))).hexdigest()[:12]
 
 
 class Refreshing(NamedTuple):
@@ -193,6 +194,8 @@ def _recommender(conditions: Conditions, form: RecommenderFile) -> RecommenderMo
         "cap": form.cap,
         "max_per_category": form.max_per_category,
         "fallback": None if form.fallback is None else tuple(form.fallback),
+        "diversity": form.diversity,
+        "popularity_damping": form.popularity_damping,
     }
     return msgspec.structs.replace(
         unsaid,

@@ -7,16 +7,17 @@ without a model is a notice; what a step names must be there.
 from collections.abc import Iterator
 from typing import Final
 
-from campaigns.compile import references
 from campaigns.condition_forms import AllForm, AnyForm, ConditionForm, NoneForm, NotForm
 from campaigns.conditions import Conditions
+from campaigns.contexts import conditions_of_contexts
+from campaigns.experiment_plans import file_of, planned
 from campaigns.forms import Form
 from campaigns.model_forms import ClusterFile, ScoreFile, UpliftFile
 from campaigns.person_forms import ClusterForm, ScoreForm
 from campaigns.problems import Problem, advice
-from campaigns.reading import Map, Text
+from campaigns.reading import Text
 from campaigns.recommender_forms import RecommenderFile
-from campaigns.schema import TestFile
+from campaigns.references import references
 from campaigns.step_forms import (
     BestTimeStep,
     BranchStep,
@@ -26,7 +27,7 @@ from campaigns.step_forms import (
 )
 from campaigns.workspace import SETTINGS_FILE, Workspace
 
-_SCORING: Final = (ScoreFile.KIND, UpliftFile.KIND)
+SCORING: Final = (ScoreFile.KIND, UpliftFile.KIND)
 """Models that give a person a number that a condition compares."""
 
 
@@ -37,30 +38,33 @@ def check_mentions(conditions: Conditions) -> None:
     for form in conditions.workspace.campaigns.values():
         for _, step in walk(form.journey):
             if isinstance(step, RecommendStep):
-                _check_named(conditions, form.file, "recommender", step.recommend.model)
+                check_named(conditions, form.file, "recommender", step.recommend.model)
             elif isinstance(step, BestTimeStep) and step.best_time.model is not None:
-                _check_named(conditions, form.file, "send_time", step.best_time.model)
+                check_named(conditions, form.file, "send_time", step.best_time.model)
             elif (
                 isinstance(step, DelayUntilStep)
                 and step.delay_until.best_time is not None
                 and step.delay_until.best_time.model is not None
             ):
-                _check_named(conditions, form.file, "send_time", step.delay_until.best_time.model)
+                check_named(conditions, form.file, "send_time", step.delay_until.best_time.model)
     _check_circles(conditions)
 
 
-def check_given_picks(conditions: Conditions, test: TestFile) -> None:
-    """Report answers of a test that no recommender could give."""
-    for name, items in test.given.picks.items():
-        _check_named(conditions, test.file, RecommenderFile.KIND, name)
-        for item in items:
-            is_row = isinstance(item, Map) and item.get("id") not in (None, "")
-            if not is_row and not (isinstance(item, Text) and item):
-                message = (
-                    "a pick is the id of an item, or a row that has one: {id: tea, title: Tea}."
-                )
-                line = getattr(item, "line", name.line)
-                conditions.report(test.file, line, str(name), message)
+def check_named(conditions: Conditions, file: str, kind: str, name: Text) -> None:
+    """Report a model that is not there, or is of another kind than the one needed."""
+    models = conditions.workspace.models
+    form = models.get(str(name))
+    if form is None:
+        if name in conditions.names.get("models", ()):
+            return  # its own file is broken, and says so
+        fitting = [str(it.name) for it in models.values() if kind == it.KIND]
+        hint = advice(name, fitting) or f" Write models/{name}.yaml: {kind}: {name}."
+        message = f'there is no {kind} "{name}".{hint}'
+    elif kind != form.KIND:
+        message = f'"{name}" is a {form.KIND} ({form.file}); a {kind} is needed here.'
+    else:
+        return
+    conditions.report(file, name.line, str(name), message)
 
 
 def mention_notices(workspace: Workspace) -> Iterator[Problem]:
@@ -85,14 +89,36 @@ def mention_notices(workspace: Workspace) -> Iterator[Problem]:
 
 def models_in(form: ConditionForm) -> Iterator[tuple[str, Text]]:
     """(score or cluster, model) of every condition in one that asks a model."""
-    match form:
-        case ScoreForm():
-            yield "score", form.score.model
-        case ClusterForm():
-            yield "cluster", form.cluster.model
-        case _:
-            for inner in _inner(form):
-                yield from models_in(inner)
+    for asking in _asking(form):
+        if isinstance(asking, ScoreForm):
+            yield "score", asking.score.model
+        else:
+            yield "cluster", asking.cluster.model
+
+
+def asking_models(workspace: Workspace) -> Iterator[tuple[ScoreForm | ClusterForm, str]]:
+    """Every condition of a workspace that asks a model, with its file."""
+    for segment in workspace.segments.values():
+        for asking in _asking(segment.when):
+            yield asking, segment.file
+    for campaign in workspace.campaigns.values():
+        for _, step in walk(campaign.journey):
+            if isinstance(step, BranchStep):
+                for arm in step.branch:
+                    for asking in _asking(arm.if_):
+                        yield asking, campaign.file
+    for found in planned(workspace):
+        for condition in conditions_of_contexts(found):
+            for asking in _asking(condition):
+                yield asking, file_of(found, "allocation")
+
+
+def _asking(form: ConditionForm) -> Iterator[ScoreForm | ClusterForm]:
+    if isinstance(form, ScoreForm | ClusterForm):
+        yield form
+    else:
+        for inner in _inner(form):
+            yield from _asking(inner)
 
 
 def _inner(form: Form) -> list[ConditionForm]:
@@ -110,15 +136,9 @@ def _inner(form: Form) -> list[ConditionForm]:
 
 
 def _in_conditions(workspace: Workspace) -> Iterator[tuple[str, Text, str]]:
-    for segment in workspace.segments.values():
-        for word, name in models_in(segment.when):
-            yield word, name, segment.file
-    for campaign in workspace.campaigns.values():
-        for _, step in walk(campaign.journey):
-            if isinstance(step, BranchStep):
-                for arm in step.branch:
-                    for word, name in models_in(arm.if_):
-                        yield word, name, campaign.file
+    for asking, file in asking_models(workspace):
+        for word, name in models_in(asking):
+            yield word, name, file
 
 
 # --- kinds --------------------------------------------------------------------------------------
@@ -128,30 +148,14 @@ def _check_kind(conditions: Conditions, word: str, name: Text, file: str) -> Non
     form = conditions.workspace.models.get(str(name))
     if form is None:
         return
-    fits = (ClusterFile.KIND,) if word == "cluster" else _SCORING
+    fits = (ClusterFile.KIND,) if word == "cluster" else SCORING
     if form.KIND in fits:
         return
     message = f'"{name}" is a {form.KIND} ({form.file}); {word} asks a {" or ".join(fits)}.'
     if word == "score" and form.KIND == ClusterFile.KIND:
         message += f" Write cluster: {{model: {name}, is: NAME}}."
-    elif word == "cluster" and form.KIND in _SCORING:
+    elif word == "cluster" and form.KIND in SCORING:
         message += f" Write score: {{model: {name}, percentile: {{gte: 90}}}}."
-    conditions.report(file, name.line, str(name), message)
-
-
-def _check_named(conditions: Conditions, file: str, kind: str, name: Text) -> None:
-    models = conditions.workspace.models
-    form = models.get(str(name))
-    if form is None:
-        if name in conditions.names.get("models", ()):
-            return  # its own file is broken, and says so
-        fitting = [str(it.name) for it in models.values() if kind == it.KIND]
-        hint = advice(name, fitting) or f" Write models/{name}.yaml: {kind}: {name}."
-        message = f'there is no {kind} "{name}".{hint}'
-    elif kind != form.KIND:
-        message = f'"{name}" is a {form.KIND} ({form.file}); a {kind} is needed here.'
-    else:
-        return
     conditions.report(file, name.line, str(name), message)
 
 

@@ -96,6 +96,21 @@ Number: TypeAlias = Annotated[
     PlainValidator(_between("a number here", -1e9, 1e9)),
     WithJsonSchema({"type": "number"}),
 ]
+Percentile: TypeAlias = Annotated[
+    float,
+    PlainValidator(_between("a percentile", 0, 100)),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 100}),
+]
+Confidence: TypeAlias = Annotated[
+    float,
+    PlainValidator(_between("a confidence", 0, 1)),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+HourOfDay: TypeAlias = Annotated[
+    int,
+    PlainValidator(_whole("an hour of the day", 0, 23)),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": 23}),
+]
 LikingWeight: TypeAlias = Annotated[
     float,
     PlainValidator(_between("a weight", 0.001, 1_000)),
@@ -115,6 +130,16 @@ PerCategory: TypeAlias = Annotated[
     int,
     PlainValidator(_whole("a number of items", 1, 100)),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 100}),
+]
+Diversity: TypeAlias = Annotated[
+    float,
+    PlainValidator(_between("a diversity", 0, 0.9)),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 0.9}),
+]
+PopularityDamping: TypeAlias = Annotated[
+    float,
+    PlainValidator(_between("a damping", 0, 1)),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
 ]
 EventsAtLeast: TypeAlias = Annotated[
     int,

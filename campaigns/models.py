@@ -5,10 +5,11 @@ the event (`properties.revenue`). Read next: `model_forms`, which reads the YAML
 `engine.learning`, which trains.
 """
 
-from typing import Final, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, json
 
+from engine.core.model.campaigns import Profiling
 from engine.core.model.conditions import Filter
 from engine.core.model.instants import DAY
 from engine.schedule import Every, Times
@@ -31,13 +32,6 @@ class Purchases(Struct, frozen=True):
     category: str = "category"
     returned: str = "Order Refunded"
     returned_value: str = "properties.revenue"
-
-
-class Profiling(Struct, frozen=True):
-    """Whether one may be profiled: the trait that says so, and what silence means."""
-
-    trait: str = "profiling"
-    unknown: Literal["allow", "refuse"] = "allow"
 
 
 class Learning(Struct, frozen=True):
@@ -150,8 +144,10 @@ Fallback: TypeAlias = Literal["segment_popular", "category_popular", "popular", 
 class RecommenderModel(Struct, frozen=True, tag="recommender"):
     """Items for people. `catalog` names catalog/NAME, or `items` an event that tells of them.
 
-    `max_per_category` keeps lists mixed; `fallback` is gone through in order, and what each item
-    came from is kept with it; `editorial` names the feed that the last of them takes from.
+    `max_per_category` keeps lists mixed, as do `diversity` (0 off, below 1) and
+    `popularity_damping` (0 off; 0.5 divides scores by the root of popularity); `fallback` is gone
+    through in order, and what each item came from is kept with it; `editorial` names the feed that
+    the last of them takes from.
     """
 
     name: str
@@ -172,6 +168,8 @@ class RecommenderModel(Struct, frozen=True, tag="recommender"):
     segment: str = ""
     editorial: str = ""
     refresh: Refresh = Refresh()
+    diversity: float = 0.0
+    popularity_damping: float = 0.0
 
 
 class SendTimeModel(Struct, frozen=True, tag="send_time"):
@@ -212,3 +210,13 @@ class UpliftModel(Struct, frozen=True, tag="uplift"):
 
 Model: TypeAlias = ClusterModel | ScoreModel | RecommenderModel | SendTimeModel | UpliftModel
 """Any of them, by its `tag` the first key of its file."""
+
+_ADDED: Final = {"diversity": 0.0, "popularity_damping": 0.0}
+"""Fields that came after 0.5 and what they say unset: so they are left out of hashes, or an upgrade
+would look like an edit and draw every seed anew."""
+
+
+def hashed(model: Model) -> dict[str, Any]:
+    """A definition as hashes read it: plain data, without what came later and is not used."""
+    plain: dict[str, Any] = json.decode(json.encode(model))
+    return {key: value for key, value in plain.items() if _ADDED.get(key, ...) != value}

@@ -22,7 +22,16 @@ from campaigns.forms import (
     one_of,
 )
 from campaigns.model_forms import ModelFile
-from campaigns.model_scalars import EVER, LikingWeight, Money, Number, PerCategory, Purchased
+from campaigns.model_scalars import (
+    EVER,
+    Diversity,
+    LikingWeight,
+    Money,
+    Number,
+    PerCategory,
+    PopularityDamping,
+    Purchased,
+)
 from campaigns.reading import Map, Text, shorten
 
 KINDS: Final = ("collaborative", "content", "hybrid", "popular")
@@ -155,6 +164,8 @@ class RecommenderFile(ModelFile):
     cap: LikingWeight | None = None
     exclude: ExcludeForm = Field(default_factory=ExcludeForm)
     max_per_category: PerCategory | None = None
+    diversity: Diversity | None = None
+    popularity_damping: PopularityDamping | None = None
     fallback: Annotated[list[FallbackWord] | None, LIST_SHORTHAND] = None
     segment: Slug | None = None
     editorial: Slug | None = None
@@ -174,6 +185,18 @@ class RecommenderFile(ModelFile):
             raise ValueError(
                 f"kind: {self.kind} reads what items are. Write items: products, a feed of catalog/"
             )
+        if self.diversity and self.items is None:
+            raise ValueError(
+                "diversity compares what items are, which this file says nowhere. Write "
+                "items: products, a feed of catalog/"
+            )
+        if self.popularity_damping and self.kind == "popular":
+            raise ValueError(
+                "kind: popular shows what is popular, and popularity_damping shows less of it. "
+                "Delete one"
+            )
+        if self.popularity_damping and self.algorithm == "svd":
+            raise ValueError("stars are not damped by popularity. Delete popularity_damping")
         fallback = self.fallback or []
         if len(set(fallback)) < len(fallback):
             raise ValueError("a fallback stands twice; each is gone through once")

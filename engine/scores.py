@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from engine.core.conditions.scored import Cut, cuts_of
 from engine.core.errors import UsageError
-from engine.core.model.campaigns import Program
+from engine.core.model.campaigns import Profiling, Program
 from engine.core.model.instants import Instant
 from engine.core.model.people import Score
 from engine.release.playbook import Playbook
@@ -35,7 +35,8 @@ _MODEL: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class Published(Struct, frozen=True):
-    """A run that is now champion. `n_unknown` rows name nobody we know."""
+    """A run that is now champion. `n_unknown` rows name nobody we know, `n_refused` people who
+    refuse to be profiled: whoever made the scores, they are left out."""
 
     model: str
     run: int
@@ -43,6 +44,7 @@ class Published(Struct, frozen=True):
     n_scored: int
     n_unknown: int
     n_woken: int
+    n_refused: int = 0
 
 
 def publish(
@@ -73,13 +75,24 @@ def publish(
     """
     if not values:
         raise UsageError(f'there is nobody in this run of "{model}", so the one before it stays')
+    profiling = Profiling() if program is None else program.profiling
+    n_before = len(values)
+    with database.read() as connection:
+        left_out = scores.nobodys(connection, list(values), profiling)
+    values = {who: said for who, said in values.items() if who not in left_out}
+    n_refused = n_before - len(values)
+    if not values:
+        raise UsageError(
+            f'everybody in this run of "{model}" refuses to be profiled ({profiling.trait}), so '
+            "the one before it stays"
+        )
     ranked = array("d", sorted(value for value, _ in values.values()))
     if run is None:
         run = write(lambda connection: scores.begin(connection, model, kind=kind, now=now))
     number: int = run
     rows = _scored(values, ranked, number, details)
     while batch := list(islice(rows, scores.BATCH)):
-        write(partial(scores.add, model=model, run=number, rows=batch))
+        write(partial(scores.add, model=model, run=number, rows=batch, profiling=profiling))
     cuts = cuts_of(program).get(model, []) if program is not None else []
     with database.read() as connection:
         champion = scores.champion_of(connection, model)
@@ -98,7 +111,7 @@ def publish(
 
     write(crowned)
     sweep(database, model, number, write=write)
-    return Published(model, number, kind, len(values), n_unknown, len(woken))
+    return Published(model, number, kind, len(values), n_unknown, len(woken), n_refused)
 
 
 def load_file(
@@ -215,6 +228,12 @@ def _changed(
             score = _score(values[profile_id], ranked, 0)
             if any(cut(None) is not cut(score) for cut in cuts):
                 yield profile_id
+
+
+def bereft(connection: Connection, model: str, run: int, *, program: Program | None) -> list[int]:
+    """The profiles for whom some condition says something else once a run is read no more."""
+    cuts = cuts_of(program).get(model, []) if program is not None else []
+    return list(_changed(connection, {}, [], model, run, cuts))
 
 
 def sweep(database: Database, model: str, run: int, *, write: Write) -> None:

@@ -5,7 +5,8 @@
 
 Each becomes a loop over at most that many rows, so that the bounds on loops hold for it. The rows
 are chosen when the message is rendered, which is when it is sent: a price that changed while it
-waited is the new one. `{% else %}` prints something where there are none.
+waited is the new one. `{% else %}` prints something where there are none. What fills picks up obeys
+the exclusions of the recommender that made them (`engine.sending.repicking`).
 """
 
 from collections.abc import Callable, Iterator
@@ -23,16 +24,23 @@ from channels.content.limits import RenderError, TooFew
 IF_FEWER: Final = ("hide", "fill", "skip")
 _OPTIONS: Final = ("if_fewer", "fallback")
 
+HIDDEN: Final = "hidden"
+"""Of the note that a journey keeps beside its picks: by feed, ids that must not fill them up."""
+
 _SEEN_PER_ROW: Final = 10
 """Products that may be looked at for the work of one row of a loop: they cost so much less."""
 
 
 class FeedUse(Struct, frozen=True):
-    """A block that reads a feed: its name, the columns it asks about, and `file:line`."""
+    """A block that reads a feed: its name, the columns it asks about, and `file:line`.
+
+    `fills_picks` where it takes the places that picks leave open.
+    """
 
     name: str
     columns: tuple[str, ...]
     where: str
+    fills_picks: bool = False
 
 
 class Blocks(Extension):
@@ -133,7 +141,7 @@ def feed_uses(tree: nodes.Template, place: Callable[[int], str]) -> Iterator[Fee
             columns = tuple(str(it.key) for it in call.kwargs if isinstance(it, nodes.Keyword))
             yield FeedUse(str(name.value), columns, place(call.lineno))
         if fallback.value:
-            yield FeedUse(str(fallback.value), (), place(call.lineno))
+            yield FeedUse(str(fallback.value), (), place(call.lineno), not name.value)
 
 
 # --- at render ----------------------------------------------------------------------------------
@@ -187,8 +195,17 @@ def _filled(
 ) -> list[Row]:
     """Topped up in the feed's order, nothing twice, nothing that is out of stock.
 
+    What fills up picks is a pick, too: what its recommender hides from this person is passed over.
     Without a fallback a feed fills up from itself: the other filters are let go.
     """
-    seen = {str(row.get("id")) for row in found}
+    unseen = {str(row.get("id")) for row in found}
+    if not feed:
+        unseen |= _hidden(context, fallback)
     more = _feed(context, fallback or feed).in_stock()
-    return [*found, *(row for row in more if str(row["id"]) not in seen)][:count]
+    return [*found, *(row for row in more if str(row["id"]) not in unseen)][:count]
+
+
+def _hidden(context: Context, feed: str) -> set[str]:
+    """Ids of a feed that were found, as the message was made, not to be shown to this person."""
+    note = context.get("_picks", {}).get("picks", {})
+    return set(note.get(HIDDEN, {}).get(feed, ()))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from engine.core.model.instants import DAY, Instant
-from engine.store import models
+from engine.store import models, scores
 from engine.store.connection import Connection
 
 RETRAIN_WITHIN: Final = 30 * DAY
@@ -29,8 +29,7 @@ def forget_by(connection: Connection, *, since: Instant) -> Instant | None:
 
 def forget(connection: Connection, profile_ids: Sequence[int], *, now: Instant) -> list[str]:
     """Delete what models say of these profiles; give the models that must be trained again."""
-    for profile_id in profile_ids:
-        connection.execute("DELETE FROM model_score WHERE profile_id = ?", (profile_id,))
+    scores.forget(connection, profile_ids)
     rows = connection.execute("SELECT DISTINCT model FROM model_artifact ORDER BY model")
     names = [str(row[0]) for row in rows]
     models.demand_retraining(connection, names, by=now + RETRAIN_WITHIN)

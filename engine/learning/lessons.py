@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from campaigns.models import Learning, Model
+from campaigns.models import Learning, Model, hashed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ class Lesson:
 def config_hash(model: Model, learning: Learning) -> str:
     """Of a definition and what all models share; the times of its refreshing are no part of it."""
     plain = msgspec.structs.replace(model, refresh=type(model)(**_required(model)).refresh)
-    written = msgspec.json.encode([plain, learning], order="sorted")
+    written = msgspec.json.encode([hashed(plain), learning], order="sorted")
     return hashlib.sha256(written).hexdigest()[:16]
 
 

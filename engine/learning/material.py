@@ -1,10 +1,12 @@
 """What a training is given: the log as of an instant, who belongs to it, the seed, the champion."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from campaigns.models import Learning
+from engine.core.errors import StoreError
 from engine.core.model.instants import Instant
 from engine.learning.refusals import Refused
 from engine.release.playbook import Playbook
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from engine.learning.artifact import Artifact
 
 
+log = logging.getLogger("antiphon.learning")
+
+
 @dataclass(frozen=True)
 class Material:
     """What a training is given.
@@ -27,6 +32,7 @@ class Material:
         present: Now; who is in a segment is asked of its members where `as_of` is not past.
         champion: What is read now, if anything is.
         clock: Microseconds that only go forward, to bound searches by.
+        config_hash: Of the definition that is learnt by.
     """
 
     connection: Connection
@@ -37,6 +43,7 @@ class Material:
     seed: int
     champion: ModelRun | None
     clock: Callable[[], int]
+    config_hash: str = ""
 
     @property
     def zone(self) -> str:
@@ -50,12 +57,19 @@ class Material:
         return np.random.default_rng(self.seed)
 
     def before(self) -> "Artifact | None":
-        """What the champion has learnt, where it is kept."""
+        """What the champion has learnt, where it is kept and can be read.
+
+        One that is damaged must not keep the next from being trained: it is as if it were gone.
+        """
         from engine.learning.registry import learnt
 
         if self.champion is None or not self.champion.has_artifact:
             return None
-        return learnt(self.connection, self.champion.model, self.champion.run)
+        try:
+            return learnt(self.connection, self.champion.model, self.champion.run)
+        except StoreError as error:
+            log.warning("%s, run %s: %s", self.champion.model, self.champion.run, error)
+            return None
 
     def among(self, segment: str, *, at: Instant) -> Sequence[int] | None:
         """The profiles inside a segment at an instant, ascending; None for everybody.

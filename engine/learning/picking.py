@@ -6,7 +6,8 @@ catalog of the live release, lists, the word on profiling. Without a champion, o
 stale, the declared chain answers; each pick says what it came from.
 """
 
-from collections.abc import Callable, Collection, Mapping
+import logging
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any, Final, NamedTuple
@@ -17,18 +18,22 @@ from msgspec.structs import replace
 from campaigns.learning_facts import learning_of
 from campaigns.model_compile import models_of
 from campaigns.models import Exclusions, Learning, RecommenderModel
+from engine.core.errors import StoreError
 from engine.core.model.effects import PickAsk
 from engine.core.model.instants import Instant
-from engine.learning.history.people import may_be_profiled
+from engine.core.profiling import may_be_profiled
 from engine.learning.recommenders.exclusions import Exclusion, exclusion
 from engine.learning.recommenders.keeping import recommender_of
 from engine.learning.recommenders.recommender import Pick, Recommender
 from engine.learning.remembering import deeds, purchased
+from engine.learning.serving import Serving
 from engine.release.playbook import Playbook
 from engine.store import models
 from engine.store.connection import Connection
 
 Row = Mapping[str, Any]
+
+log = logging.getLogger("antiphon.learning")
 
 FOR_EVERYBODY: Final = ("popular", "new", "editorial")
 """Sources that know nothing of whoever is shown the item."""
@@ -47,6 +52,7 @@ class Shown(NamedTuple):
         run: The champion's number, 0 for none; `is_stale`: it is too old to be believed.
         is_personal: Whether what the person did was read.
         why_not: By item that was left out, why, in words; of those that were asked about.
+        fault: Why the champion could not be asked although there is one, in words; "" as a rule.
     """
 
     rows: list[dict[str, Any]]
@@ -54,16 +60,18 @@ class Shown(NamedTuple):
     is_stale: bool
     is_personal: bool
     why_not: Mapping[str, str]
+    fault: str = ""
 
 
 @dataclass
 class Picker:
     """Answers for one process; safe to share between threads."""
 
-    _known: dict[str, tuple[int, Recommender, Mapping[str, Row] | None]] = field(
+    _known: dict[str, tuple[int, Recommender | None, Mapping[str, Row] | None, str]] = field(
         default_factory=dict
     )
     _catalogs: dict[str, tuple[object, Mapping[str, Row]]] = field(default_factory=dict)
+    _serving: Serving = field(default_factory=Serving)
     _lock: Lock = field(default_factory=Lock)
 
     def pick(
@@ -72,8 +80,19 @@ class Picker:
         """The items for one person, the best first, at most n + n_spare."""
         return self.shown(connection, playbook, ask).rows
 
-    def shown(self, connection: Connection, playbook: Playbook, ask: PickAsk) -> Shown:
-        """The same, with what the answer was made of; an unknown model shows nothing."""
+    def shown(
+        self,
+        connection: Connection,
+        playbook: Playbook,
+        ask: PickAsk,
+        *,
+        is_mixed: bool = True,
+    ) -> Shown:
+        """The same, with what the answer was made of; an unknown model shows nothing.
+
+        Args:
+            is_mixed: False for the list as it were if nothing moved for variety's sake.
+        """
         model = models_of(playbook.workspace).get(ask.model)
         if not isinstance(model, RecommenderModel):
             return Shown([], 0, False, False, {})
@@ -94,27 +113,31 @@ class Picker:
 
         editorial = _ids_of_feed(playbook, model.editorial)
         n = ask.n + ask.n_spare
+        is_personal = may and not is_stale
         if known is None:
-            chosen = _by_hand(model, editorial, n, is_excluded)
+            asked = self._serving.untrained(connection, model, learning, rows, now=ask.at)
         else:
-            is_personal = may and not is_stale
-            history = (
-                deeds(connection, int(ask.profile_id), model=model, learning=learning, now=ask.at)
-                if is_personal
-                else []
-            )
-            chosen = known.recommend(
-                history,
-                n=n,
-                exclude=is_excluded,
-                now=ask.at,
-                context=ask.items,
-                segment=_segment(connection, model, int(ask.profile_id)),
-                editorial=editorial,
-                is_personal=is_personal,
-            )
+            asked = self._serving.trained(known, model, learning, rows)
+        # Of a category that they liked the chain asks, too, before anything was learnt.
+        history = (
+            deeds(connection, int(ask.profile_id), model=model, learning=learning, now=ask.at)
+            if is_personal
+            else []
+        )
+        chosen = (asked if is_mixed else asked.unmixed()).recommend(
+            history,
+            n=n,
+            exclude=is_excluded,
+            now=ask.at,
+            context=ask.items,
+            segment=_segment(connection, model, int(ask.profile_id)),
+            editorial=editorial,
+            is_personal=is_personal,
+        )
         shown = [_row(it, rows, bought, run) for it in chosen]
-        return Shown(shown, run, is_stale, known is not None and may and not is_stale, left_out)
+        kept = self._known.get(model.name)
+        fault = kept[3] if kept is not None and kept[0] == run else ""
+        return Shown(shown, run, is_stale, is_personal, left_out, fault)
 
     def still(
         self, connection: Connection, playbook: Playbook, ask: PickAsk, picks: Collection[Row]
@@ -134,11 +157,32 @@ class Picker:
             gone |= dict.fromkeys(personal, "picked from what they did, which they refused since")
         return gone
 
+    def hidden(
+        self, connection: Connection, playbook: Playbook, ask: PickAsk, feed: str
+    ) -> list[str]:
+        """Of the products that a block may fill up from, the ids that may not be shown.
+
+        What the model's own catalog says of one of them counts before what the feed says.
+        """
+        model = models_of(playbook.workspace).get(ask.model)
+        found = playbook.feeds.get(feed)
+        if not isinstance(model, RecommenderModel) or found is None:
+            return []
+        learning = learning_of(playbook.workspace)
+        _, _, _, told = self._champion(connection, model, now=ask.at)
+        known = self._rows(playbook, model, told) or {}
+        offered = {str(row["id"]): row for row in found.in_stock()}
+        rows = {item: {**row, **known.get(item, {})} for item, row in offered.items()}
+        bought = self._bought(connection, model, learning, ask)
+        why_not = _exclusion(playbook, model, ask, rows, bought)
+        return [item for item in offered if why_not(item)]
+
     def forget(self) -> None:
         """Start anew from what is kept."""
         with self._lock:
             self._known.clear()
             self._catalogs.clear()
+        self._serving.forget()
 
     def _champion(
         self, connection: Connection, model: RecommenderModel, *, now: Instant
@@ -151,10 +195,7 @@ class Picker:
         with self._lock:
             kept = self._known.get(model.name)
             if kept is None or kept[0] != run:
-                kept = _load(connection, model.name, run)
-                if kept is None:
-                    return run, is_stale, None, None
-                self._known[model.name] = kept
+                kept = self._known[model.name] = _load(connection, model.name, run)
         return run, is_stale, kept[1], kept[2]
 
     def _rows(
@@ -187,17 +228,25 @@ class Picker:
 
 def _load(
     connection: Connection, model: str, run: int
-) -> tuple[int, Recommender, Mapping[str, Row] | None] | None:
-    from engine.learning.artifact import unpack
+) -> tuple[int, Recommender | None, Mapping[str, Row] | None, str]:
+    """(run, what it has learnt, what events told of items, why it cannot be read or "")."""
+    from engine.learning.artifact import DAMAGED, unpack
     from engine.learning.training_recommenders import ROWS
 
     rows = connection.execute(
         "SELECT 1 FROM model_artifact WHERE model = ? AND run = ? LIMIT 1", (model, run)
     )
     if not rows:
-        return None
-    artifact = unpack(models.artifact(connection, model, run))
-    return run, recommender_of(artifact), artifact.schema.get(ROWS)
+        return run, None, None, ""
+    data = models.artifact(connection, model, run)
+    try:
+        artifact = unpack(data)
+        return run, recommender_of(artifact), artifact.schema.get(ROWS), ""
+    except (StoreError, *DAMAGED) as error:
+        # Said once and not tried again before another run is champion: it will not mend itself.
+        why = f"what run {run} has learnt cannot be read: {error}"
+        log.warning("%s: %s. Its fallbacks answer: antiphon model train %s", model, why, model)
+        return run, None, None, why
 
 
 def _exclusion(
@@ -216,6 +265,7 @@ def _exclusion(
         allow=_listed(playbook, rules.allow) if rules.allow else None,
         deny=_listed(playbook, rules.deny) if rules.deny else (),
         trigger=ask.items,
+        sensitive=learning_of(playbook.workspace).sensitive,
     )
 
 
@@ -239,16 +289,6 @@ def _ids_of_feed(playbook: Playbook, name: str) -> list[str]:
 
 
 FEED_MAX: Final = 500
-
-
-def _by_hand(
-    model: RecommenderModel, editorial: list[str], n: int, is_excluded: Callable[[str], str]
-) -> list[Pick]:
-    """Where nothing is learnt yet, what was chosen by hand; nothing where nothing was."""
-    if "editorial" not in model.fallback:
-        return []
-    found = [it for it in dict.fromkeys(editorial) if not is_excluded(it)]
-    return [Pick(it, 1 / rank, "editorial") for rank, it in enumerate(found[:n], start=1)]
 
 
 def _row(

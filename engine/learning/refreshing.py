@@ -74,6 +74,8 @@ class Learner:
         write: Runs a function in a write transaction.
         clock: Microseconds that only go forward.
         folder: Of the workspace's own files, where reports go; None writes none.
+        apart: The workspace's folder, where training is done in a process of its own so that
+            nothing beside it waits; None trains in this one.
     """
 
     database: Database
@@ -81,6 +83,7 @@ class Learner:
     write: Write
     clock: Callable[[], int]
     folder: Path | None = None
+    apart: Path | None = None
 
     @property
     def registry(self) -> Registry:
@@ -179,9 +182,32 @@ def _about(model: Model, learning: Learning, *, as_of: Instant, now: Instant) ->
     )
 
 
+def learn_here(
+    learner: Learner, name: str, *, as_of: Instant, now: Instant, config_hash: str
+) -> Lesson:
+    """The training alone, by whoever was asked to do it apart; nothing is kept.
+
+    Raises:
+        Refused: If there is too little to learn from.
+        UsageError: If the model is not defined as it was when this was asked.
+    """
+    model, learning = known(learner.playbook, name)
+    about = _about(model, learning, as_of=as_of, now=now)
+    if about.config_hash != config_hash:
+        raise UsageError(f'"{name}" was defined anew before its training began; train it again')
+    return _learnt(learner, model, learning, about, now=now)
+
+
 def _learnt(
     learner: Learner, model: Model, learning: Learning, about: About, *, now: Instant
 ) -> Lesson:
+    if learner.apart is not None:
+        from engine.learning.apart import learn_apart
+
+        return learn_apart(
+            learner.apart, learner.database.url, model.name, as_of=about.as_of, now=now,
+            config_hash=about.config_hash,
+        )  # fmt: skip
     room: _Trainer = import_module(ROOMS[about.kind])
     with learner.database.read() as connection:
         champion = models.champion_of(connection, model.name)
@@ -196,6 +222,7 @@ def _learnt(
             seed=about.seed,
             champion=champion,
             clock=learner.clock,
+            config_hash=about.config_hash,
         )
         return room.learn(material, model)
 
@@ -205,7 +232,7 @@ def _forget_in_time(learner: Learner, name: str, *, now: Instant) -> None:
     with learner.database.read() as connection:
         champion = models.champion_of(connection, name)
     if champion is not None and champion.retrain_by is not None and champion.retrain_by <= now:
-        learner.registry.withdraw(name)
+        learner.registry.withdraw(name, now=now)
 
 
 def _refreshed(kept: Kept, metrics: Mapping[str, Any], notes: tuple[str, ...]) -> Refreshed:

@@ -16,12 +16,13 @@ from msgspec.structs import replace
 
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from engine.core.model.campaigns import Program
+from engine.core.model.campaigns import Profiling, Program
 from engine.core.model.instants import DAY, Instant
 from engine.learning.artifact import Artifact, pack, unpack
 from engine.learning.erasing import forget_by
 from engine.learning.lessons import Lesson
-from engine.scores import publish, sweep
+from engine.learning.watching import fault_of
+from engine.scores import bereft, publish, sweep
 from engine.store import models, scores
 from engine.store.connection import Connection
 from engine.store.database import Database
@@ -120,6 +121,8 @@ class Registry:
         with self.database.read() as connection:
             older = _older(models.runs_of(connection, model), model, to)
             kept = models.artifact(connection, model, older.run) if older.has_artifact else b""
+            if fault := fault_of(connection, older):
+                raise UsageError(f'run {older.run} of "{model}" cannot be read again: {fault}')
             values: dict[int, tuple[float, str]] = {}
             details: dict[int, str] = {}
             for page in scores.pages(connection, model, older.run):
@@ -141,17 +144,51 @@ class Registry:
         n_woken = self._crown(model, run, about.kind, lesson, now=now)
         return Kept(model, run, about.kind, "champion", verdict, len(values), n_woken)
 
-    def withdraw(self, model: str) -> None:
-        """Read no run of a model any more and forget what it has learnt; its row stays."""
+    def withdraw(self, model: str, *, now: Instant) -> int:
+        """Read no run of a model any more and forget what it has learnt; its row stays.
 
-        def withdrawn(connection: Connection) -> None:
-            connection.execute(
-                "UPDATE model_run SET status = 'retired' WHERE model = ? AND status = 'champion'",
-                (model,),
-            )
-            models.drop_artifacts(connection, model, but=())
+        Returns:
+            How many were woken: exactly those whose answer to some condition that changes.
+        """
+        n_woken = self._uncrown(model, now=now)
+        self.write(lambda it: models.drop_artifacts(it, model, but=()))
+        return n_woken
 
-        self.write(withdrawn)
+    def drop_overdue(self, *, now: Instant) -> int:
+        """Forget what runs past their `retrain_by` have learnt and read none of them; how many.
+
+        Refreshes see to it in time. What is left are runs kept to go back to, and models that are
+        paused or that no file declares any more.
+        """
+        with self.database.read() as connection:
+            overdue = models.overdue_champions(connection, now=now)
+        for model in overdue:
+            self._uncrown(model, now=now)
+        dropped: int = self.write(lambda it: models.drop_overdue(it, now=now))
+        return dropped
+
+    def _uncrown(self, model: str, *, now: Instant) -> int:
+        with self.database.read() as connection:
+            run = scores.champion_of(connection, model)
+            if run is None:
+                return 0
+            wake = bereft(connection, model, run, program=self.program)
+        self.write(partial(scores.uncrown, model=model, run=run, wake=wake, now=now))
+        return len(wake)
+
+    def forget_unprofiled(self) -> int:
+        """Delete what models say of people whom a new rule of `learning.profiling` leaves out.
+
+        Whoever refuses is forgotten as they do; here go rows that a release's new rule concerns
+        and that nothing of it reads, so that no tick met them. How many people.
+        """
+        profiling = Profiling() if self.program is None else self.program.profiling
+        with self.database.read() as connection:
+            found = scores.unprofiled(connection, profiling)
+        for start in range(0, len(found), scores.BATCH):
+            some = found[start : start + scores.BATCH]
+            self.write(partial(scores.forget, ids=some))
+        return len(found)
 
     def _keep_artifact(self, model: str, run: int, data: bytes, *, now: Instant) -> None:
         for part, piece in zip(count(), models.parts_of(data), strict=False):

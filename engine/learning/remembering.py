@@ -1,7 +1,7 @@
 """What one person did lately, as a recommender asks: read from the log, by their number alone."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -15,6 +15,9 @@ from engine.store.connection import Connection
 EVENTS_MAX: Final = 200
 """Of one person; what lies further back weighs next to nothing."""
 PURCHASES_MAX: Final = 2_000
+Weights: TypeAlias = Mapping[str, tuple[float, str, str]]
+"""By event: (weight, where the stars stand or "", where the items stand)."""
+
 _object: Final = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -27,24 +30,29 @@ def deeds(
     now: Instant,
 ) -> list[Deed]:
     """(item, weight or stars, when) of what the person showed a liking for, the newest first."""
-    weights = _weights(model, learning)
+    weights = weights_of(model, learning)
     found: list[Deed] = []
     for name, at, properties in _read(
         connection, profile_id, list(weights), now=now, since=0, most=EVENTS_MAX
     ):
-        weight, value, path = weights[name]
-        if value:
-            stars = next(
-                (it for it in values(properties, value) if isinstance(it, int | float)), None
-            )
-            if stars is None:
-                continue
-            weight = float(stars)
-        items = list(values(properties, path))
-        if not items and name == learning.purchases.event:
-            items = list(values(properties, learning.purchases.item))
-        found += [(it, weight, at) for it in map(item_id, items) if it]
+        found += [(it, weight, at) for it, weight in told_by(name, properties, weights, learning)]
     return found
+
+
+def told_by(
+    name: str, properties: Mapping[str, Any], weights: Weights, learning: Learning
+) -> list[tuple[str, float]]:
+    """(item, weight or stars) of each item that one event tells a liking for."""
+    weight, value, path = weights[name]
+    if value:
+        stars = next((it for it in values(properties, value) if isinstance(it, int | float)), None)
+        if stars is None:
+            return []
+        weight = float(stars)
+    items = list(values(properties, path))
+    if not items and name == learning.purchases.event:
+        items = list(values(properties, learning.purchases.item))
+    return [(it, weight) for it in map(item_id, items) if it]
 
 
 def purchased(
@@ -85,7 +93,7 @@ def _values(data: Any, path: Sequence[str]) -> Iterator[str | int | float]:
         yield from _values(data[path[0]], path[1:])
 
 
-def _weights(model: RecommenderModel, learning: Learning) -> Mapping[str, tuple[float, str, str]]:
+def weights_of(model: RecommenderModel, learning: Learning) -> Weights:
     """By event: (weight, where the stars stand or "", where the items stand)."""
     rating = model.rating
     if rating is not None:

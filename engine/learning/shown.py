@@ -12,7 +12,8 @@ from engine.learning.watching import Standing, standings
 
 PAGE: Final = "models.html"
 _COLUMNS: Final = (
-    "MODEL", "KIND", "STATUS", "RUN", "PEOPLE", "KNOWS UNTIL", "METRIC", "DRIFT", "NEXT", "LAST",
+    "MODEL", "KIND", "STATUS", "RUN", "PEOPLE", "KNOWS UNTIL", "METRIC", "FORETOLD", "CAME",
+    "DRIFT", "NEXT", "LAST",
 )  # fmt: skip
 
 
@@ -54,12 +55,21 @@ def rows_of(found: Sequence[Standing], *, now: Instant) -> list[tuple[str, ...]]
             f"{it.n_scored:,}" if it.n_scored else "",
             "" if it.as_of is None else f"{iso(it.as_of)[:16]}Z ({_age(now - it.as_of)})",
             metric_words(it.primary),
+            *_came(it.calibration),
             f"{it.drift['psi']:.2f}{' !' if it.has_drifted else ''}" if it.drift.get("psi") else "",
             "" if it.next_at is None else f"{iso(it.next_at)[:16]}Z",
             _last(it),
         )
         for it in found
     ]
+
+
+def _came(calibration: Mapping[str, Any]) -> tuple[str, str]:
+    """The mean chance that was given, and the share of people who did; two blanks if unknown."""
+    if not calibration.get("n"):
+        return "", ""
+    mark = " !" if calibration.get("why") else ""
+    return f"{calibration['foretold']:.1%}", f"{calibration['came']:.1%}{mark}"
 
 
 def table(found: Sequence[Standing], *, now: Instant) -> str:
@@ -143,6 +153,8 @@ def plain(it: Standing) -> dict[str, Any]:
         "next_refresh": None if it.next_at is None else iso(it.next_at),
         "retrain_by": None if it.retrain_by is None else iso(it.retrain_by),
         "last_run": {"run": it.last_run, "status": it.last_status, "verdict": it.last_verdict},
+        "calibration": it.calibration,
+        "fault": it.fault,
         "warnings": it.warnings(),
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from campaigns.models import RecommenderModel
+from engine.core.model.instants import Instant
 from engine.learning.artifact import Artifact
 from engine.learning.history import history, reading_of
 from engine.learning.lessons import Lesson, data_hash
@@ -11,6 +12,7 @@ from engine.learning.material import Material
 from engine.learning.recommenders.keeping import artifact_of, recommender_of
 from engine.learning.recommenders.reporting import page
 from engine.learning.recommenders.settling import settle
+from engine.learning.refusals import Refused
 
 ROWS: Final = "rows"
 """The key of a schema under which stands what events told of items, where no catalog does."""
@@ -34,7 +36,7 @@ def learn(material: Material, model: RecommenderModel) -> Lesson:
         likings = past.interactions(model.rating or model.signals)
         items = past.items(model, () if catalog is None else catalog.rows)
     sensitive = material.learning.sensitive
-    segments = _segments(material, model)
+    segments = _Segments(material, model)
     rows: Mapping[str, Mapping[str, Any]] = items.rows
     before = material.before()
     found = settle(
@@ -59,13 +61,29 @@ def learn(material: Material, model: RecommenderModel) -> Lesson:
         metrics=found.metrics,
         data_hash=data_hash(likings.user_ids, likings.items, likings.weights, likings.times),
         page=page(found.evaluation, found.verdict) if found.evaluation else "",
-        notes=trained.notes,
+        notes=(*trained.notes, *segments.notes),
     )
 
 
-def _segments(material: Material, model: RecommenderModel) -> dict[int, str]:
-    """Who is in the segment whose favourites are a fallback."""
-    if "segment_popular" not in model.fallback or not model.segment:
-        return {}
-    found = material.among(model.segment, at=material.as_of) or ()
-    return dict.fromkeys(found, model.segment)
+class _Segments:
+    """Who was in the segment whose favourites are a fallback, at any instant that is asked about.
+
+    An empty one refuses that link alone: people answer by what comes after it, and the notes say
+    so.
+    """
+
+    def __init__(self, material: Material, model: RecommenderModel) -> None:
+        self._material = material
+        self._name = model.segment if "segment_popular" in model.fallback else ""
+        self.notes: list[str] = []
+
+    def __call__(self, at: Instant) -> dict[int, str]:
+        if not self._name:
+            return {}
+        try:
+            found = self._material.among(self._name, at=at) or ()
+        except Refused as refused:
+            if at == self._material.as_of:
+                self.notes.append(f"segment_popular answers nobody: {refused.why}")
+            return {}
+        return dict.fromkeys(found, self._name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from campaigns.models import ScoreModel
 from engine.learning import cutting
 from engine.learning.artifact import Artifact
+from engine.learning.champions import Word, champions_word, judged
 from engine.learning.features import FeatureTable
 from engine.learning.history import history, reading_of
 from engine.learning.lessons import Lesson, data_hash
@@ -53,19 +54,22 @@ def learn(material: Material, model: ScoreModel) -> Lesson:
     gaps = model.impute if model.algorithm in ("logistic", "mlp") else None
     reader = Reader.learn(tables[0], gaps if gaps == "iterative" else None)
     folds = _folds(material, model, instants, tables, outcomes, reader)
-    trained = train(folds, model, rng=material.rng(), clock=material.clock)
-    champion = None if material.champion is None else dict(material.champion.about.metrics)
-    verdict = trained.verdict(champion.get("model") if champion else None)
+    latest, y = cutting.labelled(tables[0].ids, *outcomes[0])
+    word = champions_word(material, model, tables[0].rows(latest), as_of=instants[0])
+    trained = train(
+        folds, model, rng=material.rng(), clock=material.clock,
+        champion=None if word is None else word.said,
+    )  # fmt: skip
+    verdict = judged(trained, material.champion, word)
     today = _table(material, model, material.as_of, is_imported=is_imported)
     hashed = data_hash(*(part for it in folds for part in (it.train.values, it.y_train)))
-    latest, y = cutting.labelled(tables[0].ids, *outcomes[0])
     strangers = newcomers(today, tables[0].rows(latest), y)
     notes = tuple(trained.metrics.get("notes", ()))
     if is_imported:
         notes += ("the past was imported: what had happened by a cut-off counts as known then",)
     instead = None
     if not verdict.is_better:
-        instead = _by_champion(material, today, strangers, verdict, hashed)
+        instead = _by_champion(material, today, strangers, verdict, hashed, word, y)
     return _scored(
         reader, trained, today, strangers, verdict=verdict, hashed=hashed, notes=notes,
         model=model, instead=instead,
@@ -142,7 +146,7 @@ def _scored(
         artifact=reader.beside(trained.artifact()),
         is_better=verdict.is_better,
         verdict=verdict.why,
-        metrics=_metrics(trained.metrics, moved),
+        metrics=_metrics(trained.metrics, moved, trained.metrics.get("matured")),
         data_hash=hashed,
         values=_values(matrix, predicted, strangers),
         details=_reasons(trained, matrix, predicted, strangers),
@@ -158,8 +162,14 @@ def _by_champion(
     strangers: Mapping[int, float],
     verdict: Promotion,
     hashed: str,
+    word: Word | None,
+    y: "NDArray[np.float64]",
 ) -> Lesson | None:
-    """Everybody scored anew by the champion's model; None where there is none to ask."""
+    """Everybody scored anew by the champion's model; None where there is none to ask.
+
+    Args:
+        word: What it says of the latest people whose outcomes `y` are known.
+    """
     kept = material.before()
     if kept is None or material.champion is None or KEPT not in kept.schema:
         return None
@@ -175,14 +185,16 @@ def _by_champion(
         is_better=True,
         verdict=f"people are scored anew by run {material.champion.run}'s model; a new one lost: "
         f"{verdict.why}",
-        metrics=_metrics(trained.metrics, moved),
+        metrics=_metrics(trained.metrics, moved, None if word is None else word.came_true(y)),
         data_hash=hashed,
         values=_values(matrix, predicted, strangers),
         details=_reasons(trained, matrix, predicted, strangers),
     )
 
 
-def _metrics(told: Mapping[str, Any], moved: "Drift") -> dict[str, Any]:
+def _metrics(
+    told: Mapping[str, Any], moved: "Drift", calibration: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """As every kind of model tells it, with what this kind knows under `model`."""
     primary = str(told["primary"])
     baseline = told.get("baseline", {}).get("values", {})
@@ -201,6 +213,7 @@ def _metrics(told: Mapping[str, Any], moved: "Drift") -> dict[str, Any]:
         # Features that only grow (days since the first visit) move in every young shop: what
         # counts is whether the score itself has.
         "drift": {"psi": of_score, "of": SCORE, "alarms": list(moved.alarms[:ALARMS_KEPT])},
+        "calibration": dict(calibration or {}),
         "model": dict(told),
     }
 

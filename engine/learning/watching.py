@@ -9,6 +9,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from campaigns.workspace import Workspace
+from engine.core.errors import StoreError
 from engine.core.model.instants import Instant
 from engine.schedule import next_fire
 from engine.scheduling.plans import plans_of
@@ -31,6 +32,9 @@ class Standing(Struct, frozen=True):
         retrain_by: When somebody erased must be out of it.
         last_status: Of the newest run, with its words; they differ where it did not win.
         is_ours: Whether models/ declares it; else its runs come from files.
+        calibration: What the champion foretold and what came, once it was over, as of its run:
+            {n, foretold, came, ece, z, why}; `why` is a sentence if the two are apart.
+        fault: Why what the champion has learnt cannot be read; "" where it can, or was not tried.
     """
 
     model: str
@@ -48,6 +52,8 @@ class Standing(Struct, frozen=True):
     last_status: str
     last_verdict: str
     is_ours: bool = True
+    calibration: dict[str, Any] = {}
+    fault: str = ""
 
     @property
     def has_drifted(self) -> bool:
@@ -67,13 +73,26 @@ class Standing(Struct, frozen=True):
                 f"{self.model} has drifted ({of}: PSI {self.drift['psi']:.2f}): people are not "
                 "as they were when it was trained"
             )
+        if self.calibration.get("why"):
+            found.append(f"{self.model} is off: {self.calibration['why']}")
+        if self.fault:
+            found.append(
+                f"{self.model} is damaged: what run {self.run} has learnt cannot be read "
+                f"({self.fault}); fallbacks answer for it. antiphon model train {self.model}"
+            )
         if self.last_status == "refused":
             found.append(f"{self.model}: run {self.last_run} was refused: {self.last_verdict}")
         return found
 
 
-def standings(connection: Connection, workspace: Workspace, *, now: Instant) -> list[Standing]:
-    """Every model that is declared or has a run, by name."""
+def standings(
+    connection: Connection, workspace: Workspace, *, now: Instant, is_opened: bool = False
+) -> list[Standing]:
+    """Every model that is declared or has a run, by name.
+
+    Args:
+        is_opened: Try whether what each champion has learnt can be read, all of it.
+    """
     from campaigns.model_compile import models_of
     from engine.learning.refreshing import kind_of
 
@@ -109,9 +128,27 @@ def standings(connection: Connection, workspace: Workspace, *, now: Instant) -> 
                 last_status="" if newest is None else newest.status,
                 last_verdict="" if newest is None else newest.about.verdict,
                 is_ours=model is not None,
+                calibration=dict(metrics.get("calibration") or {}),
+                fault=fault_of(connection, champion) if is_opened else "",
             )
         )
     return found
+
+
+def fault_of(connection: Connection, run: ModelRun | None) -> str:
+    """Why what a run has learnt cannot be read, in words; "" where it can, or nothing is kept."""
+    from engine.learning.artifact import DAMAGED, unpack
+    from engine.learning.recommenders.keeping import recommender_of
+
+    if run is None or not run.has_artifact:
+        return ""
+    try:
+        kept = unpack(models.artifact(connection, run.model, run.run))
+        if run.about.kind == "recommender":
+            recommender_of(kept)
+    except (StoreError, *DAMAGED) as error:
+        return str(error)
+    return ""
 
 
 def known_until(run: ModelRun) -> Instant:

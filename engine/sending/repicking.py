@@ -2,8 +2,9 @@
 
 It may have waited for hours: what has sold out since, or was bought, gives way to the spares that
 were kept with it, or to what the recommender says now, and each has the price that its feed has by
-then. What is shown is written back to the message, whose links are looked up in it later. A message
-that may have arrived already stays as it was.
+then. What a block fills picks up from is looked through, too, for what must not be shown. What is
+shown is written back to the message, whose links are looked up in it later. A message that may have
+arrived already stays as it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Final
 import msgspec
 
 from campaigns.recommender_forms import RecommenderFile
+from channels.content.blocks import HIDDEN
+from channels.content.templates import CompiledTemplate
 from engine.core.journeys.recommend import NOTES
 from engine.core.model.effects import PickAsk
 from engine.core.model.instants import MINUTE, Instant, ProfileId
@@ -21,6 +24,8 @@ from engine.release.playbook import Playbook
 from engine.store.connection import Connection
 from engine.store.queue import Queued
 
+PICKS: Final = "picks"
+"""The name under which the block of picks finds them."""
 OWN: Final = frozenset({"id", "source", "reason", "because", "score", "run"})
 """What a pick says of itself; the rest is its feed's."""
 FRESH_FOR: Final = MINUTE
@@ -52,13 +57,18 @@ def repicked(
         # What another message of the journey shows is no reason to leave this one out.
         if template is None or name not in template.shows:
             continue
+        ask = _ask(it, note, now)
+        if name == PICKS:
+            hidden = _hidden(connection, playbook, ask, template, picker)
+            if hidden != note.get(HIDDEN, {}):
+                context[NOTES] = {**context[NOTES], name: {**note, HIDDEN: hidden}}
+                is_changed = True
         shown = context.get(name)
         # What a test gave instead of a recommender has no run, and stays.
         if not isinstance(shown, list) or not any("run" in row for row in shown):
             continue
         if _is_fresh(note, now):
             continue
-        ask = _ask(it, note, now)
         gone = picker.still(connection, playbook, ask, (*shown, *note.get("spares", ())))
         left = shown
         if any(str(row["id"]) in gone for row in shown):
@@ -74,6 +84,19 @@ def repicked(
             context[name] = left
             is_changed = True
     return _encode(context).decode() if is_changed else it.context
+
+
+def _hidden(
+    connection: Connection,
+    playbook: Playbook,
+    ask: PickAsk,
+    template: CompiledTemplate,
+    picker: Picker,
+) -> dict[str, list[str]]:
+    """By feed that this template fills its picks up from, what must not come from there."""
+    feeds = sorted({use.name for use in template.feeds if use.fills_picks})
+    found = {feed: picker.hidden(connection, playbook, ask, feed) for feed in feeds}
+    return {feed: items for feed, items in found.items() if items}
 
 
 def _ask(it: Queued, note: Mapping[str, Any], now: Instant) -> PickAsk:

@@ -22,10 +22,11 @@ _COLUMNS: Final = (
     "model", "run", "kind", "status", "created_at", "cuts", "as_of", "config_hash", "data_hash",
     "code_version", "seed", "metrics", "verdict", "parent", "retrain_by",
 )  # fmt: skip
+_COUNTED: Final = "(SELECT count(*) FROM model_score s WHERE s.model = r.model AND s.run = r.run)"
 _SELECT: Final = (
     "SELECT r.model, r.run, r.kind, r.status, r.created_at, r.as_of, r.config_hash, r.data_hash, "
     "r.code_version, r.seed, r.metrics, r.verdict, r.parent, r.retrain_by, "
-    "(SELECT count(*) FROM model_score s WHERE s.model = r.model AND s.run = r.run), "
+    f"{_COUNTED}, "
     "(SELECT count(*) FROM model_artifact a WHERE a.model = r.model AND a.run = r.run) "
     "FROM model_run r"
 )
@@ -133,9 +134,13 @@ def runs_of(connection: Connection, model: str) -> list[ModelRun]:
     return _read(connection, "WHERE r.model = ? ORDER BY r.run DESC", (model,))
 
 
-def all_runs(connection: Connection) -> list[ModelRun]:
-    """Every run of every model, by model, the newest first."""
-    return _read(connection, "ORDER BY r.model, r.run DESC", ())
+def all_runs(connection: Connection, *, is_counted: bool = True) -> list[ModelRun]:
+    """Every run of every model, by model, the newest first.
+
+    Args:
+        is_counted: False leaves uncounted (0) who is in each, which takes its while with millions.
+    """
+    return _read(connection, "ORDER BY r.model, r.run DESC", (), is_counted=is_counted)
 
 
 def champion_of(connection: Connection, model: str) -> ModelRun | None:
@@ -179,26 +184,32 @@ def demand_retraining(connection: Connection, models: Sequence[str], *, by: Inst
         )
 
 
-def drop_overdue(connection: Connection, *, now: Instant) -> int:
-    """Forget what runs past their `retrain_by` have learnt, and read none of them; how many.
-
-    Refreshes see to it in time. What is left are runs kept to go back to, and models that are
-    paused or that no file declares any more.
-    """
-    connection.execute(
-        "UPDATE model_run SET status = 'retired' WHERE status = 'champion' AND retrain_by <= ?",
+def overdue_champions(connection: Connection, *, now: Instant) -> list[str]:
+    """The models of which a run is read that must have forgotten somebody by now."""
+    rows = connection.execute(
+        "SELECT model FROM model_run WHERE status = 'champion' AND retrain_by <= ? ORDER BY model",
         (now,),
     )
+    return [str(row[0]) for row in rows]
+
+
+def drop_overdue(connection: Connection, *, now: Instant) -> int:
+    """Forget what runs past their `retrain_by` have learnt; how many. None of them may be read:
+    `Registry.drop_overdue` withdraws those that are, and wakes whom that concerns."""
     dropped = connection.execute(
         "DELETE FROM model_artifact WHERE (model, run) IN "
-        "(SELECT model, run FROM model_run WHERE retrain_by <= ?) RETURNING model, run",
+        "(SELECT model, run FROM model_run WHERE retrain_by <= ? AND status <> 'champion') "
+        "RETURNING model, run",
         (now,),
     )
     return len({(row[0], row[1]) for row in dropped})
 
 
-def _read(connection: Connection, where: str, params: Sequence[Any]) -> list[ModelRun]:
-    return [_run(row) for row in connection.execute(f"{_SELECT} {where}", params)]
+def _read(
+    connection: Connection, where: str, params: Sequence[Any], *, is_counted: bool = True
+) -> list[ModelRun]:
+    select = _SELECT if is_counted else _SELECT.replace(_COUNTED, "0")
+    return [_run(row) for row in connection.execute(f"{select} {where}", params)]
 
 
 def _run(row: Row) -> ModelRun:

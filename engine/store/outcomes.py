@@ -17,6 +17,7 @@ from engine.core.model.effects import (
     Effect,
     Emit,
     Expose,
+    ForgetScores,
     Ghost,
     Hold,
     Misreport,
@@ -25,7 +26,7 @@ from engine.core.model.effects import (
 )
 from engine.core.model.instants import NEVER, Instant
 from engine.core.model.people import Exposed
-from engine.store import bulk
+from engine.store import bulk, scores
 from engine.store.connection import Connection, Row
 from engine.store.events import OWN, EventLog
 from engine.store.people import text
@@ -39,7 +40,7 @@ MESSAGE_COLUMNS = (
 DEFERRAL_COLUMNS = ("message_id", "at", "until", "why")
 _EXPOSURE_COLUMNS = (
     "experiment", "phase", "profile_id", "variant", "at", "probability", "campaign",
-    "enrollment_id", "would_allow", "unit", "allocation", "source", "flag",
+    "enrollment_id", "would_allow", "unit", "allocation", "source", "flag", "context",
 )  # fmt: skip
 
 MISREPORTS: Final = "misreported exposures"
@@ -59,6 +60,7 @@ class Outcomes(Struct):
     misreports: Counter[tuple[str, str]] = field(default_factory=Counter)
     units: dict[tuple[str, str], Exposed] = field(default_factory=dict)
     """First exposures in this batch of units that are not profiles."""
+    unprofiled: list[int] = field(default_factory=list)
 
     def take(self, effects: Sequence[Effect], *, profile_id: int, versions: dict[int, str]) -> None:
         """Add one profile's effects. `versions` maps its enrollments to campaign versions."""
@@ -95,6 +97,7 @@ class Outcomes(Struct):
                             effect.allocation,
                             effect.source,
                             effect.flag,
+                            effect.context,
                         )
                     )
                     if effect.unit:
@@ -102,6 +105,8 @@ class Outcomes(Struct):
                         self.units.setdefault((effect.experiment, effect.unit), first)
                 case Misreport():
                     self.misreports[effect.why, effect.experiment] += 1
+                case ForgetScores():
+                    self.unprofiled.append(profile_id)
                 case _:
                     pass  # traits and enrollments are already in the person
 
@@ -185,6 +190,7 @@ def write(connection: Connection, outcomes: Outcomes, *, log: EventLog, now: Ins
         about = f": {experiment}" if experiment else ""
         bulk.reserve(connection, f"{MISREPORTS}: {why}{about}", n)
     bulk.insert(connection, "timer", ("due", "profile_id"), outcomes.timers, on_conflict="ignore")
+    scores.forget(connection, outcomes.unprofiled)
     log.append(
         connection,
         [

@@ -3,16 +3,23 @@
 A run is `loading` until all its rows are there, then `champion`, then `retired`. Only `crown`
 decides which is read, in one transaction; a run that never got there is swept away by the next.
 What else there is to know of a run is in `engine.store.models`.
+
+No row is of somebody who refuses to be profiled: what there is goes as the refusal is played, and
+`add` leaves them out.
 """
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from engine.core.errors import StoreError
+from engine.core.model.campaigns import Profiling
 from engine.core.model.instants import Instant
 from engine.core.model.people import Score
+from engine.core.profiling import may_be_profiled
 from engine.store import bulk
 from engine.store.connection import Connection, Row
 
@@ -21,6 +28,10 @@ BATCH = 5_000
 
 _RUN_COLUMNS = ("model", "run", "kind", "status", "created_at", "cuts")
 _SCORE_COLUMNS = ("profile_id", "model", "run", "value", "percentile", "label", "detail")
+FORGETTING: Final = "scores forgotten"
+"""The counter at whose row those who write scores and those who delete a person's wait for each
+other: neither may look at the word of somebody and act on it while the other is half done."""
+_traits: Final = msgspec.json.Decoder(dict[str, Any])
 WAS_READ = "status IN ('champion', 'retired', 'swept')"
 """Of a run: segments read it once, or read it now."""
 OF_PEOPLE = (
@@ -93,20 +104,64 @@ def begin(connection: Connection, model: str, *, kind: str, now: Instant) -> int
 
 
 def add(
-    connection: Connection, model: str, run: int, rows: Iterable[tuple[int, Score, str]]
+    connection: Connection,
+    model: str,
+    run: int,
+    rows: Iterable[tuple[int, Score, str]],
+    *,
+    profiling: Profiling,
 ) -> None:
     """Add rows of a run: (profile, score, detail); the detail is JSON, "" for none.
 
-    Who was erased while the run was made is left out.
+    Who was erased, merged into another or refused while the run was made is left out.
     """
+    bulk.last(connection, FORGETTING)
     found = [(who, model, run, it.value, it.percentile, it.label, more) for who, it, more in rows]
-    gone = connection.select_in(
-        "SELECT id FROM profile WHERE id IN (?) AND erased_at IS NOT NULL",
-        [row[0] for row in found],
-    )
-    erased = {int(row[0]) for row in gone}
-    rows_left = [row for row in found if row[0] not in erased]
+    left_out = nobodys(connection, [row[0] for row in found], profiling)
+    rows_left = [row for row in found if row[0] not in left_out]
     bulk.insert(connection, "model_score", _SCORE_COLUMNS, rows_left)
+
+
+def nobodys(connection: Connection, ids: Sequence[int], profiling: Profiling) -> set[int]:
+    """Of these profiles those of whom nothing may be foretold: erased, merged, or they refuse."""
+    asked = "" if profiling.unknown == "refuse" else "AND traits LIKE ?"
+    gone = connection.select_in(
+        "SELECT id FROM profile WHERE id IN (?) "
+        "AND (erased_at IS NOT NULL OR merged_into IS NOT NULL)",
+        ids,
+    )
+    said = connection.select_in(
+        f"SELECT id, traits FROM profile WHERE id IN (?) {asked}",
+        ids,
+        (f'%"{profiling.trait}"%',) if asked else (),
+    )
+    return {int(row[0]) for row in gone} | {
+        int(profile_id)
+        for profile_id, traits in said
+        if not may_be_profiled(_traits.decode(traits).get(profiling.trait), profiling)
+    }
+
+
+def unprofiled(connection: Connection, profiling: Profiling) -> list[int]:
+    """Whose rows are kept although nothing may be foretold of them: by a rule that is new."""
+    found: list[int] = []
+    after = -1
+    while rows := connection.execute(
+        "SELECT DISTINCT profile_id FROM model_score WHERE profile_id > ? "
+        "ORDER BY profile_id LIMIT ?",
+        (after, BATCH),
+    ):
+        ids = [int(row[0]) for row in rows]
+        found += sorted(nobodys(connection, ids, profiling))
+        after = ids[-1]
+    return found
+
+
+def forget(connection: Connection, ids: Sequence[int]) -> None:
+    """Delete what every run says of these profiles, whose rows tell of it already."""
+    if ids:
+        bulk.last(connection, FORGETTING)
+        bulk.delete(connection, "model_score", ("profile_id",), [(it,) for it in ids])
 
 
 def crown(
@@ -142,13 +197,27 @@ def crown(
     )
     if not raised:
         raise StoreError(f'run {run} of "{model}" is gone: another load swept it away; load again')
-    bulk.insert(
-        connection,
-        "timer",
-        ("due", "profile_id"),
-        [(now, profile_id) for profile_id in wake],
-        on_conflict="ignore",
+    _wake(connection, wake, now=now)
+
+
+def uncrown(
+    connection: Connection, model: str, run: int, *, wake: Sequence[int], now: Instant
+) -> None:
+    """Read no run of a model any more, and make every profile due that this matters to.
+
+    Args:
+        run: The champion that `wake` was worked out against.
+    Raises:
+        StoreError: If another run became champion meanwhile; nothing may be committed.
+    """
+    retired = connection.execute(
+        "UPDATE model_run SET status = 'retired' WHERE model = ? AND status = 'champion' "
+        "RETURNING run",
+        (model,),
     )
+    if [int(row[0]) for row in retired] != [run]:
+        raise StoreError(f'another run of "{model}" was published meanwhile; nothing was withdrawn')
+    _wake(connection, wake, now=now)
 
 
 def pages(connection: Connection, model: str, run: int) -> Iterator[list[tuple[int, Score, str]]]:
@@ -213,3 +282,13 @@ def runs(connection: Connection) -> list[Run]:
         Run(row[0], int(row[1]), row[2], row[3], int(row[4]), int(row[6]), json.loads(row[5]))
         for row in rows
     ]
+
+
+def _wake(connection: Connection, wake: Sequence[int], *, now: Instant) -> None:
+    bulk.insert(
+        connection,
+        "timer",
+        ("due", "profile_id"),
+        [(now, profile_id) for profile_id in wake],
+        on_conflict="ignore",
+    )

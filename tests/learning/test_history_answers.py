@@ -215,6 +215,24 @@ def test_the_lines_of_an_order_stand_where_the_workspace_says(database: Database
     assert liked.items.tolist() == ["4"]
 
 
+def test_acts_within_a_minute_of_each_other_are_one(database: Database) -> None:
+    log = Log(database)
+    log.people(1, 2)
+    at = BEGIN + 8 * HOUR
+    second = MINUTE // 60
+    log.happened(
+        *(event(1, "Message Clicked", at + it * 30 * second) for it in range(4)),
+        event(1, "Message Clicked", at + 90 * second + MINUTE + 1),
+        event(2, "Message Clicked", at + second),
+    )
+
+    with log.history(AS_OF) as history:
+        found = history.hours(("Message Clicked",), has_sessions=False, zone="UTC")
+
+    rows = zip(found.ids, found.acts, strict=True)
+    assert [tuple(map(int, row)) for row in rows] == [(1, 2), (2, 1)]
+
+
 def test_hours_are_those_that_the_clocks_of_each_person_showed(database: Database) -> None:
     log = Log(database)
     log.people(1, 2)

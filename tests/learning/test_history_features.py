@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from campaigns.models import Learning, Profiling
+from campaigns.models import Learning
+from engine.core.model.campaigns import Profiling
 from engine.core.model.instants import DAY, MINUTE
 from engine.learning.history import Reading
 from engine.learning.refusals import Refused

@@ -81,7 +81,7 @@ def test_diversity_takes_the_unlike_item_before_the_like_one() -> None:
         mixing = Mixing(
             category=np.full(3, -1, dtype=np.int32),
             diversity=diversity,
-            likeness=lambda item, others: likeness[item, others],
+            likeness=lambda items: likeness[np.ix_(items, items)],
         )
         found = choose([Source("x", scores)], n=3, is_excluded=lambda item: False, mixing=mixing)
         return [it.item for it in found]

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import csr_array, random_array
 
+from engine.learning.recommenders import ease
 from engine.learning.recommenders.batches import top_by_factors, top_by_weights
 from engine.learning.recommenders.ease import RIDGE, damped, fit_ease, weights_of
 from engine.learning.recommenders.engines import Ease
@@ -38,6 +39,31 @@ def test_the_weights_are_the_dense_closed_form(items: int) -> None:
     found = weights_of(fit_ease(table), items)
 
     assert np.abs(found - by_the_paper(table)).max() < 1e-6
+
+
+@pytest.mark.parametrize("users", [1, 7, 40, 299])
+def test_few_people_and_many_items_are_learnt_alike_by_people_and_by_items(users: int) -> None:
+    table = some_table(6, users=users, items=600)
+    near = ease._near_one(table)
+    step = RIDGE * float((near.data**2).sum()) / 600
+
+    by_people, by_items = ease._by_people(near, step), ease._by_items(near, step)
+
+    assert np.array_equal(fit_ease(table), by_people), "the way that is taken"
+    found, expected = weights_of(by_people, 600), weights_of(by_items, 600)
+    assert np.abs(found - expected).max() < 1e-8
+    assert np.abs(found - by_the_paper(table)).max() < 1e-6
+    lists, others = (top_by_weights(table, it, n=10) for it in (found, expected))
+    assert np.array_equal(lists.items, others.items)
+
+
+def test_as_many_people_as_half_the_items_is_where_the_way_changes() -> None:
+    small, large = some_table(7, users=300, items=600), some_table(7, users=301, items=600)
+    near = ease._near_one(large)
+
+    assert np.abs(weights_of(fit_ease(small), 600) - by_the_paper(small)).max() < 1e-6
+    by_items = ease._by_items(near, RIDGE * float((near.data**2).sum()) / 600)
+    assert np.array_equal(fit_ease(large), by_items)
 
 
 def test_each_column_solves_its_own_ridge_regression_without_itself() -> None:

@@ -31,7 +31,7 @@ BOUGHT = [("tea-0", 5.0, NOW - 3 * DAY), ("tea-1", 5.0, NOW - 9 * DAY)]
 
 
 def trained(**changes):  # type: ignore[no-untyped-def]
-    rest = {key: changes.pop(key) for key in ("segments", "damping", "before") if key in changes}
+    rest = {key: changes.pop(key) for key in ("segments", "before") if key in changes}
     return train(
         purchases(), catalog(), a_model(**changes), now=NOW, rng=np.random.default_rng(1), **rest
     )
@@ -193,7 +193,7 @@ def test_a_weight_that_is_no_number_and_a_deed_of_the_future_are_not_read() -> N
 def test_damping_shows_less_of_what_everybody_is_shown() -> None:
     history = [("tea-3", 5.0, NOW)]
     plain = trained().recommend(history, n=5, exclude=(), now=NOW)
-    damped = trained(damping=1.0).recommend(history, n=5, exclude=(), now=NOW)
+    damped = trained(popularity_damping=1.0).recommend(history, n=5, exclude=(), now=NOW)
 
     def fame(picks):  # type: ignore[no-untyped-def]
         known = trained()

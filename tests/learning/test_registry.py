@@ -261,11 +261,57 @@ def test_rolling_back_does_not_forget_that_somebody_must_be_forgotten(stage: Pub
 def test_a_withdrawn_model_says_nothing_of_anybody(stage: Published) -> None:
     kept(stage, a_lesson(1))
 
-    a_registry(stage).withdraw("churn")
+    a_registry(stage).withdraw("churn", now=stage.now)
 
     with stage.process.database.read() as connection:
         assert scores.of_people(connection, [1, 2]) == {}
     assert stage.rows("SELECT count(*) FROM model_artifact") == [(0,)]
+
+
+def test_those_whose_score_vanishes_with_a_model_leave_their_segments_at_once(
+    stage: Published,
+) -> None:
+    kept(stage, a_lesson(1, 2))
+    stage.settle()
+    before = risky(stage)
+    stage.now += HOUR
+
+    n_woken = a_registry(stage).withdraw("churn", now=stage.now)
+    due = stage.rows("SELECT profile_id FROM timer ORDER BY 1")
+    stage.tick()
+
+    assert (before, n_woken, due) == ([1, 2], 2, [(1,), (2,)])
+    assert risky(stage) == []
+
+
+def test_so_do_those_of_a_model_past_its_deadline(stage: Published) -> None:
+    kept(stage, a_lesson(1, 2))
+    stage.settle()
+    stage.process.write(lambda it: erase(it, 2, now=stage.now))
+    stage.now += RETRAIN_WITHIN
+
+    dropped = a_registry(stage).drop_overdue(now=stage.now)
+    stage.tick()
+
+    assert (dropped, risky(stage)) == (1, [])
+    assert statuses(stage) == [(1, "retired")]
+
+
+def test_rows_that_a_new_rule_leaves_out_and_nothing_reads_are_deleted_by_the_daily_sweep(
+    stage: Published,
+) -> None:
+    a_registry(stage).keep("unread", About("score", stage.now), a_lesson(1), now=stage.now)
+    stage.identify("u2", profiling=True)
+    stage.apply({
+        **FILES,
+        "antiphon.yaml": FILES["antiphon.yaml"] + "learning: {profiling: {unknown: refuse}}\n",
+    })  # fmt: skip
+    stage.settle()
+
+    n = a_registry(stage).forget_unprofiled()
+
+    assert n == N_PEOPLE - 1
+    assert stage.rows("SELECT profile_id FROM model_score") == [(2,)]
 
 
 def test_details_are_kept_with_the_rows_and_come_back_with_them(stage: Published) -> None:
@@ -320,7 +366,7 @@ def test_past_the_deadline_nothing_that_holds_the_erased_is_kept_to_go_back_to(
     kept(stage, a_lesson(3))  # The first model is trained again; of the other no file is left.
     stage.now += RETRAIN_WITHIN
 
-    dropped = stage.process.write(lambda it: models.drop_overdue(it, now=stage.now))
+    dropped = a_registry(stage).drop_overdue(now=stage.now)
 
     assert dropped == 2
     assert stage.rows("SELECT model, run FROM model_artifact") == [("churn", 2)]

@@ -41,9 +41,9 @@ def url(tmp_path: Any) -> str:
 
 
 @pytest.fixture
-def held(url: str) -> Iterator[Published]:
+def held(database_url: str) -> Iterator[Published]:
     """People of whom the lapsed answer a message, and the others are put off by it."""
-    stage = Published(url)
+    stage = Published(database_url)
     stage.apply(HELD)
     rng = np.random.default_rng(3)
     exposed_at = stage.now - 20 * DAY
@@ -112,10 +112,10 @@ def test_a_treatment_dealt_out_anew_teaches_nothing(held: Published) -> None:
 
 
 def test_groups_are_published_with_labels_that_last_and_forgotten_with_the_person(
-    url: str,
+    database_url: str,
 ) -> None:
     files = {**FILES, "models/shoppers.yaml": "cluster: shoppers\nk: 2\nmin_stability: 0.5\n"}
-    stage = a_shop(url, files=files)
+    stage = a_shop(database_url, files=files)
     learner = Learner(stage.process.database, stage.process.playbook, stage.process.write, elapsed)
 
     first = refresh(learner, "shoppers", as_of=stage.now, now=stage.now)

@@ -18,6 +18,17 @@ HOUR: Final = 60 * MINUTE
 MONDAY: Final = 4 * DAY
 """1970-01-01 was a Thursday: the first Monday is four days on."""
 
+BURST: Final = MINUTE
+"""Acts that follow each other faster are one: who clicks four links of one message was there once,
+and has shown their hour once."""
+
+_APART: Final = (
+    "CREATE OR REPLACE TABLE acted AS SELECT profile_id, happened FROM ("
+    "SELECT profile_id, happened, coalesce(happened - lag(happened) OVER "
+    "(PARTITION BY profile_id ORDER BY happened) > $burst, TRUE) AS is_first FROM acted) "
+    "WHERE is_first"
+)
+
 _VISITS: Final = (
     "INSERT INTO acted SELECT profile_id, happened FROM (SELECT profile_id, happened, "
     "coalesce(happened - lag(happened) OVER (PARTITION BY profile_id ORDER BY happened) > $gap, "
@@ -26,7 +37,7 @@ _VISITS: Final = (
 
 
 def pour_acted(connection: Connection, lake: "Lake", known: Known, events: Sequence[str]) -> None:
-    """Lay the instants of these events, as people caused them, into `acted`."""
+    """Lay the instants of these events, as people caused them, into `acted`, a burst once."""
     lake.duck.execute("CREATE OR REPLACE TABLE acted (profile_id BIGINT, happened BIGINT)")
     if not events:
         return
@@ -44,6 +55,7 @@ def pour_acted(connection: Connection, lake: "Lake", known: Known, events: Seque
         where=f"name IN ({marks(events)})",
         params=list(events),
     )
+    lake.duck.execute(_APART, {"burst": BURST})
 
 
 def add_visits(lake: "Lake", gap: int) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from campaigns.models import Profiling
+from engine.core.model.campaigns import Profiling
 from engine.core.model.instants import Instant
+from engine.core.profiling import may_be_profiled
 from engine.learning.history.known import Known
 from engine.store.connection import Connection, Row
 from engine.store.events import EventLog, event_tables
@@ -56,17 +57,6 @@ def pages(connection: Connection, sql: str, params: Sequence[Any] = ()) -> Itera
     while rows := connection.execute(sql, (*params, after, BATCH)):
         yield rows
         after = rows[-1][0]
-
-
-def may_be_profiled(value: Any, profiling: Profiling) -> bool:
-    """Whether what someone said of profiling allows it; missing and null are silence.
-
-    >>> may_be_profiled(True, Profiling()), may_be_profiled("no", Profiling())
-    (True, False)
-    """
-    if value is None:
-        return profiling.unknown == "allow"
-    return value is True
 
 
 def _may_be_profiled(row: Row, unplayed: dict[int, Any], profiling: Profiling) -> bool:

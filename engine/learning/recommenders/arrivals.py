@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from engine.core.model.instants import Instant
 from engine.learning.recommenders.content import Row
+from engine.learning.recommenders.shelf import Shelf
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from engine.learning.recommenders.recommender import Recommender
 
 COLUMNS: Final = ("created_at", "added_at", "published_at", "available_from")
 """Of a catalog, that tell when an item came, as ISO dates; the first that can be read counts."""
@@ -27,7 +26,7 @@ def arrivals(
     *,
     told: Mapping[str, Instant],
     now: Instant,
-    before: "Recommender | None",
+    before: Shelf | None,
 ) -> "NDArray[np.int64]":
     """Instants in the order of the names.
 
@@ -38,9 +37,9 @@ def arrivals(
 
     came = np.full(len(names), NEVER)
     for place, name in enumerate(names):
-        dated = _dated(rows.get(name, {}))
-        if dated is not None:
-            came[place] = dated
+        told_by_catalog = dated(rows.get(name, {}))
+        if told_by_catalog is not None:
+            came[place] = told_by_catalog
             continue
         since = min(acted.get(name, NEVER), told.get(name, NEVER))
         if before is not None:
@@ -50,7 +49,8 @@ def arrivals(
     return came
 
 
-def _dated(row: Row) -> Instant | None:
+def dated(row: Row) -> Instant | None:
+    """When the catalog says that an item came; None where it does not."""
     for column in COLUMNS:
         try:
             when = datetime.fromisoformat(str(row[column]))

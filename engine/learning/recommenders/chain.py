@@ -12,13 +12,12 @@ from campaigns.models import Fallback
 from engine.core.model.instants import DAY, Instant
 from engine.learning.recommenders.choosing import Source
 from engine.learning.recommenders.likings import item_id
+from engine.learning.recommenders.shelf import Shelf
 from engine.learning.recommenders.tastes import Taste
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-    from engine.learning.recommenders.recommender import Recommender
 
 NEW_FOR: Final = 60 * DAY
 """How long an item is new after it came."""
@@ -42,7 +41,7 @@ class Asked:
     editorial: Sequence[str]
 
 
-def chain(known: "Recommender", liked: Taste, asked: Asked) -> Iterator[Source]:
+def chain(known: Shelf, liked: Taste, asked: Asked) -> Iterator[Source]:
     """The declared sources in order; what is popular comes first where that is the model's kind."""
     declared: tuple[Fallback, ...] = known.settings.fallback
     if known.settings.kind == "popular" and "popular" not in declared:
@@ -63,15 +62,13 @@ def chain(known: "Recommender", liked: Taste, asked: Asked) -> Iterator[Source]:
             yield Source(link, scores)
 
 
-def _in_segment(known: "Recommender", segment: str) -> "NDArray[np.float64] | None":
+def _in_segment(known: Shelf, segment: str) -> "NDArray[np.float64] | None":
     if segment not in known.segments:
         return None
     return _above_zero(known.by_segment[known.segments.index(segment)])
 
 
-def _in_category(
-    known: "Recommender", liked: Taste, own: Collection[str]
-) -> "NDArray[np.float64] | None":
+def _in_category(known: Shelf, liked: Taste, own: Collection[str]) -> "NDArray[np.float64] | None":
     """Of what set the campaign off; else of the category that the person likes most."""
     import numpy as np
 
@@ -86,7 +83,7 @@ def _in_category(
     return _above_zero(np.where(known.category == wanted, known.popularity, 0.0))
 
 
-def _new(known: "Recommender", now: Instant) -> "NDArray[np.float64]":
+def _new(known: Shelf, now: Instant) -> "NDArray[np.float64]":
     """The latest first: 1 for what came just now, 0 at the end of being new."""
     import numpy as np
 

@@ -41,14 +41,14 @@ class Mixing:
         max_per_category: At most so many of one category; None: any number.
         category: The category's number by item, -1 where it has none (which is never too often).
         diversity: 0 takes scores as they are, towards 1 likeness to what is chosen already counts
-            more (maximal marginal relevance, Carbonell and Goldstein 1998).
-        likeness: Cosine of an item to each of several.
+            more (maximal marginal relevance, Carbonell and Goldstein, SIGIR 1998).
+        likeness: Of several items, the cosine of each with each; None where nothing tells.
     """
 
     category: "NDArray[np.int32]"
     max_per_category: int | None = None
     diversity: float = 0.0
-    likeness: "Callable[[int, list[int]], NDArray[np.float64]] | None" = None
+    likeness: "Callable[[list[int]], NDArray[np.float64]] | None" = None
 
 
 def choose(
@@ -63,8 +63,8 @@ def choose(
     for source in sources:
         ranked = descending(source.scores, first=OVERFETCH * n)
         allowed: Iterator[int] = (it for it in ranked if it not in taken and not is_excluded(it))
-        if mixing.diversity > 0 and mixing.likeness is not None and not chosen:
-            allowed = iter(_marginal(list(islice(allowed, OVERFETCH * n)), source, mixing))
+        if mixing.diversity > 0 and mixing.likeness is not None:
+            allowed = _marginal(allowed, source, mixing, n=n, taken=taken)
         for item in allowed:
             category = int(mixing.category[item])
             if _is_full(category, counts, mixing):
@@ -107,23 +107,32 @@ def _is_full(category: int, counts: dict[int, int], mixing: Mixing) -> bool:
     return counts.get(category, 0) >= mixing.max_per_category
 
 
-def _marginal(items: list[int], source: Source, mixing: Mixing) -> list[int]:
-    """The same items, each time the one with the best score less its likeness to those before."""
+def _marginal(
+    allowed: Iterator[int], source: Source, mixing: Mixing, *, n: int, taken: set[int]
+) -> Iterator[int]:
+    """The same items, of the best of them each time the one with the most score left after its
+    likeness to what is taken already, from this source or from one before.
+
+    Args:
+        taken: Grows while this is walked: what a full category refused is like nothing shown.
+    """
     import numpy as np
 
     assert mixing.likeness is not None
-    if not items:
-        return items
-    scores = np.asarray([float(source.scores[it]) for it in items])
+    pool = list(islice(allowed, OVERFETCH * n))
+    if not pool:
+        return
+    scores = np.asarray([float(source.scores[it]) for it in pool])
     spread = scores.max() - scores.min()
-    worth = (scores - scores.min()) / spread if spread > 0 else np.ones(len(items))
-    nearest = np.zeros(len(items))
-    is_left = np.ones(len(items), dtype=bool)
-    ordered: list[int] = []
-    for _ in items:
+    worth = (scores - scores.min()) / spread if spread > 0 else np.ones(len(pool))
+    alike = mixing.likeness([*pool, *sorted(taken)])[: len(pool)]
+    nearest = alike[:, len(pool) :].max(axis=1, initial=0.0)
+    is_left = np.ones(len(pool), dtype=bool)
+    for _ in range(len(pool)):
         marginal = (1 - mixing.diversity) * worth - mixing.diversity * nearest
         best = int(np.argmax(np.where(is_left, marginal, -np.inf)))
         is_left[best] = False
-        ordered.append(items[best])
-        nearest = np.maximum(nearest, mixing.likeness(items[best], items))
-    return ordered
+        yield pool[best]
+        if pool[best] in taken:
+            nearest = np.maximum(nearest, alike[:, best])
+    yield from allowed

@@ -37,16 +37,27 @@ def damped(values: "NDArray[np.float64]") -> "NDArray[np.float64]":
 def fit_ease(table: Any, *, ridge: float = RIDGE) -> "NDArray[np.float32]":
     """The lower half of P, row by row: (0,0), (1,0), (1,1), …
 
+    People who are at most half as many as items are learnt by a matrix of people, the same by
+    Woodbury's identity: 500 of 3,000 items in a sixth of the time, with a sixth of the memory.
+
     Args:
         table: People by items, scipy sparse rows of `damped` likings.
     """
+    given = _near_one(table)
+    n_people, n_items = given.shape
+    mean = float((given.data**2).sum()) / n_items
+    step = ridge * mean if mean > 0 else 1.0
+    return _by_people(given, step) if 2 * n_people <= n_items else _by_items(given, step)
+
+
+def _by_items(table: Any, step: float) -> "NDArray[np.float32]":
+    """P as the inverse of a matrix of items."""
     import numpy as np
     from scipy.linalg import lapack
 
-    gram = _gram(_near_one(table))
+    gram = _gram(table)
     n = len(gram)
-    step = ridge * float(np.mean(np.diagonal(gram)))
-    gram[np.diag_indices(n)] += step if step > 0 else 1.0
+    gram[np.diag_indices(n)] += step
     # In place on one array: at 10,000 items a second one would be 0.8 GB more.
     factor, failed = lapack.dpotrf(gram.T, lower=0, overwrite_a=1)
     if not failed:
@@ -56,6 +67,32 @@ def fit_ease(table: Any, *, ridge: float = RIDGE) -> "NDArray[np.float32]":
     for row in range(n):
         begin = row * (row + 1) // 2
         packed[begin : begin + row + 1] = inverse[: row + 1, row]
+    return packed
+
+
+def _by_people(table: Any, step: float) -> "NDArray[np.float32]":
+    """P as `(I - Y'Y) / ridge` with `Y = L^-1 X` and `L L' = XX' + ridge I`.
+
+    Rounding grows with the condition of `XX' / ridge`, which the ridge keeps small: the largest
+    eigenvalue is at most the trace, which is ridge over RIDGE times the number of items.
+    """
+    import numpy as np
+    from scipy.linalg import cholesky, solve_triangular
+
+    n = table.shape[1]
+    kernel = (table @ table.T).toarray()
+    kernel[np.diag_indices(len(kernel))] += step
+    factor = cholesky(kernel, lower=True, overwrite_a=True)
+    half = solve_triangular(factor, table.toarray(), lower=True, overwrite_b=True)
+    packed = np.empty(n * (n + 1) // 2, dtype=np.float32)
+    for begin in range(0, n, _BLOCK):  # by blocks: the whole of it in double would be n x n
+        end = min(begin + _BLOCK, n)
+        block = half[:, begin:end].T @ half[:, :end]
+        block /= -step
+        for row in range(begin, end):
+            block[row - begin, row] += 1 / step
+            at = row * (row + 1) // 2
+            packed[at : at + row + 1] = block[row - begin, : row + 1]
     return packed
 
 

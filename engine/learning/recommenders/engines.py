@@ -134,6 +134,13 @@ class ByContent:
         own[self.content.codes[begin:end]] = self.content.values[begin:end]
         return np.asarray(self.table[others] @ own, dtype=np.float64)
 
+    def likenesses(self, items: list[int]) -> "NDArray[np.float64]":
+        """Cosine of each of these with each; shape (n, n)."""
+        import numpy as np
+
+        rows = self.table[items]
+        return np.asarray((rows @ rows.T).toarray(), dtype=np.float64)
+
     def _person(self, taste: Taste) -> "tuple[NDArray[np.float64], float]":
         import numpy as np
 

@@ -7,9 +7,9 @@ does.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from campaigns.models import RecommenderModel
 from engine.core.model.instants import DAY, Instant
@@ -20,6 +20,7 @@ from engine.learning.recommenders.ranking_metrics import (
     alike,
     coverage,
     gini,
+    inner_likeness,
     mean,
     ndcg,
     precision,
@@ -35,12 +36,17 @@ from engine.learning.refusals import Refused
 if TYPE_CHECKING:
     import numpy as np
 
+SegmentsAt: TypeAlias = Callable[[Instant], Mapping[int, str]]
+"""The segment of each person as of an instant, for `segment_popular`."""
+
 K: Final = 10
 PEOPLE_MAX: Final = 2_000
 PEOPLE_MIN: Final = 10
 PRIMARY: Final = "ndcg"
 METRICS: Final = {"ndcg": ndcg, "recall": recall, "precision": precision}
 SERVED, POPULAR = "served", "popular"
+UNMIXED: Final = "unmixed"
+"""As served, without what moves items for variety: what variety costs is the difference."""
 
 KNOWN: Final = (("nothing", 0), ("1-4 events", 1), ("5-19 events", 5), ("20 or more", 20))
 """Groups of people by what was known of them, each from so many events on."""
@@ -57,6 +63,8 @@ class System:
         values: `ndcg`, `recall`, `precision` at K, averaged over people.
         coverage: Share of items shown to anybody; `gini` of places over items; `alike` the share
             of people whose list somebody else has too.
+        likeness: Of the items of one list with each other, in [0, 1], averaged over people; None
+            where nothing is told of items.
         sources: Share of picks by source.
         by_known: nDCG by how much was known; `by_age` the share of what was wanted that was shown,
             by the item's age.
@@ -66,6 +74,7 @@ class System:
     coverage: float
     gini: float
     alike: float
+    likeness: float | None
     sources: Mapping[str, float]
     by_known: Mapping[str, float]
     by_age: Mapping[str, float]
@@ -78,7 +87,8 @@ class Evaluation:
     Attributes:
         at: The cut.
         n_people: Foretold; `n_wanted` what they did that was new.
-        systems: `served` and `popular`; of a hybrid its two parts too.
+        systems: `served` and `popular`; of a hybrid its two parts too; `unmixed` where the file
+            asks for variety.
         gain: Of `served` over `popular`, paired by person.
         n_by_known: People in each group; `n_by_age` wanted items.
         stars: How far estimated stars are off; None where none were learnt.
@@ -107,6 +117,7 @@ class Evaluation:
                 name: {
                     **{f"{it}_at_{K}": value.as_json() for it, value in system.values.items()},
                     "coverage": system.coverage, "gini": system.gini, "alike": system.alike,
+                    "likeness": system.likeness,
                     "sources": dict(system.sources), "by_known": dict(system.by_known),
                     "by_age": dict(system.by_age),
                 }
@@ -128,22 +139,24 @@ def evaluate(
     now: Instant,
     rng: "np.random.Generator",
     sensitive: Collection[str] = (),
-    segments: Mapping[int, str] | None = None,
+    segments: SegmentsAt | None = None,
     people_max: int = PEOPLE_MAX,
     **settings: Any,
 ) -> Evaluation:
     """Train on the earlier four fifths of the events and foretell the rest.
 
     Args:
-        settings: What else `train` takes: damping, diversity, items_max.
+        segments: Asked as of the cut: who is inside today, often is because of what they did since.
+        settings: What else `train` takes: items_max.
     Raises:
         Refused: If nothing can be learnt before the cut, or too few came back after it.
     """
     cut = split(interactions, now=now)
     if cut is None:
         raise Refused("all events are of one instant: there is no before and after", _WAIT)
+    inside = segments(cut.at) if segments else {}
     known = train(
-        cut.before, items, model, now=cut.at, rng=rng, sensitive=sensitive, segments=segments,
+        cut.before, items, model, now=cut.at, rng=rng, sensitive=sensitive, segments=inside,
         **settings,
     )  # fmt: skip
     middle = sum(model.rating.scale) / 2 if model.rating else 0.0
@@ -162,7 +175,7 @@ def evaluate(
     systems, by_person = {}, {}
     for name, system in _systems(known).items():
         systems[name], by_person[name] = _tried(
-            system, asked, ages, groups, at=cut.at, segments=segments or {}, rng=rng
+            system, asked, ages, groups, at=cut.at, segments=inside, rng=rng
         )
     gain = {it: mean(by_person[SERVED][it] - by_person[POPULAR][it], rng=rng) for it in METRICS}
     return Evaluation(
@@ -194,7 +207,8 @@ def _systems(known: Recommender) -> dict[str, Recommender]:
     systems = {SERVED: known, POPULAR: only("popular")}
     if known.settings.kind == "hybrid":
         systems |= {"collaborative": only("collaborative"), "content": only("content")}
-    return systems
+    plain = known.unmixed()
+    return systems if plain is known else {**systems, UNMIXED: plain}
 
 
 def _tried(
@@ -235,6 +249,7 @@ def _tried(
         coverage=coverage(lists, n_items=len(system.items)),
         gini=gini(lists, n_items=len(system.items)),
         alike=alike(lists),
+        likeness=_inner(system, lists),
         sources=shares(dict(sources.most_common())),
         by_known={
             name: float(by_person[PRIMARY][in_group == name].mean())
@@ -243,6 +258,17 @@ def _tried(
         },
         by_age={age: hits[age] / n for age, n in sorted(wanted.items())},
     ), by_person
+
+
+def _inner(system: Recommender, lists: Sequence[Sequence[str]]) -> float | None:
+    if system.content is None:
+        return None
+    found = [
+        inner_likeness(system.likeness([system.places[it] for it in shown]))
+        for shown in lists
+        if len(shown) > 1
+    ]
+    return sum(found) / len(found) if found else None
 
 
 def _known_group(trial: Trial) -> str:

@@ -24,6 +24,7 @@ def exclusion(
     allow: Collection[str] | None = None,
     deny: Collection[str] = (),
     trigger: Collection[str] = (),
+    sensitive: Collection[str] = (),
 ) -> Exclusion:
     """The predicate for one person at one instant.
 
@@ -33,11 +34,13 @@ def exclusion(
         allow: The only items that may be shown; None: any.
         deny: Items that may not.
         trigger: What set the campaign off, which nobody needs to be shown again.
+        sensitive: Categories that no model may read, and that nobody is shown by one.
     """
     bought = {item_id(key): at for key, at in purchased.items()}
     only = None if allow is None else {item_id(it) for it in allow}
     denied, own = {item_id(it) for it in deny}, {item_id(it) for it in trigger}
     categories = {it.casefold() for it in rules.categories}
+    unread = {it.casefold() for it in sensitive}
     least, most = rules.price
     has_price_rule = least is not None or most is not None
 
@@ -59,9 +62,12 @@ def exclusion(
         row = rows.get(item)
         if row is None:
             return "not in the catalog"
+        of_row = {it.casefold() for it in categories_of(row)} if categories or unread else ()
+        if unread.intersection(of_row):
+            return "of a sensitive category"
         if rules.is_out_of_stock_hidden and row.get("in_stock") is False:
             return "out of stock"
-        if categories and any(it.casefold() in categories for it in categories_of(row)):
+        if categories.intersection(of_row):
             return "of an excluded category"
         return _price(row.get("price"), least, most) if has_price_rule else ""
 

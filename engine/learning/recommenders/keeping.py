@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from engine.core.errors import StoreError
 from engine.learning.artifact import Artifact
-from engine.learning.recommenders.content import Content
+from engine.learning.recommenders.content import Content, Vocabulary
 from engine.learning.recommenders.engines import ByContent, Ease, Svd
-from engine.learning.recommenders.recommender import Recommender, Settings
+from engine.learning.recommenders.recommender import Recommender
+from engine.learning.recommenders.settings import Settings
 from engine.learning.recommenders.svd import Factors
 
 FORM: Final = "recommender/1"
@@ -40,6 +41,9 @@ def artifact_of(known: Recommender) -> Artifact:
             "content_starts": told.starts, "content_codes": told.codes,
             "content_values": told.values, "content_terms": np.asarray([told.n_terms]),
         }  # fmt: skip
+    vocabulary = None if known.content is None else known.content.content.vocabulary
+    if vocabulary is not None:
+        arrays["content_idf"] = vocabulary.idf
     schema = {
         "form": FORM,
         "settings": asdict(known.settings),
@@ -47,7 +51,11 @@ def artifact_of(known: Recommender) -> Artifact:
         "categories": list(known.categories),
         "segments": list(known.segments),
         "notes": list(known.notes),
-    }
+        "vocabulary": None if vocabulary is None else {
+            "text": list(vocabulary.text), "attributes": list(vocabulary.attributes),
+            "words": list(vocabulary.words), "marks": list(vocabulary.marks),
+        },
+    }  # fmt: skip
     return Artifact(arrays, schema)
 
 
@@ -78,6 +86,7 @@ def recommender_of(artifact: Artifact) -> Recommender:
                 codes=arrays["content_codes"],
                 values=arrays["content_values"],
                 n_terms=int(arrays["content_terms"][0]),
+                vocabulary=_vocabulary(artifact),
             )
         )
     return Recommender(
@@ -94,3 +103,12 @@ def recommender_of(artifact: Artifact) -> Recommender:
         content=content,
         notes=tuple(schema["notes"]),
     )
+
+
+def _vocabulary(artifact: Artifact) -> Vocabulary | None:
+    """None of an artifact that was kept before there was one to keep."""
+    told = artifact.schema.get("vocabulary")
+    if told is None:
+        return None
+    columns = {name: tuple(map(str, told[name])) for name in told}
+    return Vocabulary(**columns, idf=artifact.arrays["content_idf"])

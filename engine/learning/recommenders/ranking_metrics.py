@@ -96,6 +96,18 @@ def alike(lists: Sequence[Sequence[str]]) -> float:
     return sum(n for n in counts.values() if n > 1) / len(lists) if lists else 0.0
 
 
+def inner_likeness(alike: "NDArray[np.float64]") -> float:
+    """How like each other the items of one list are: the mean over its pairs; NaN without a pair.
+
+    Args:
+        alike: Of each item with each; shape (n, n).
+    """
+    n = len(alike)
+    if n < 2:
+        return float("nan")
+    return float((alike.sum() - alike.trace()) / (n * (n - 1)))
+
+
 def shares(counts: Mapping[str, int]) -> dict[str, float]:
     """Counts as shares of their sum, in the order given."""
     total = sum(counts.values())

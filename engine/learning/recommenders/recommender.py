@@ -7,10 +7,9 @@ of, so that nobody is surprised by a fallback. Exclusions are asked of every ite
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from campaigns.models import Fallback
+from campaigns.models import RecommenderModel
 from engine.core.model.instants import Instant
 from engine.learning.recommenders.chain import Asked, chain
 from engine.learning.recommenders.choosing import Chosen, Mixing, Source, choose
@@ -24,6 +23,7 @@ from engine.learning.recommenders.engines import (
 )
 from engine.learning.recommenders.fusing import fused
 from engine.learning.recommenders.likings import item_id
+from engine.learning.recommenders.shelf import Shelf
 from engine.learning.recommenders.tastes import Deed, Taste, above, star_taste, taste
 
 if TYPE_CHECKING:
@@ -60,51 +60,14 @@ class Pick:
     reason: tuple[Because, ...] = ()
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How a recommender was trained and how it answers; plain data.
-
-    Attributes:
-        scale: Ends of the stars; None where events are weighed.
-        content_weight: Of content in a hybrid, in [0, 1].
-        damping: 0 leaves popular items where they are; 0.5 divides by the root of popularity.
-        diversity: `choosing.Mixing`.
-    """
-
-    name: str
-    kind: Literal["collaborative", "content", "hybrid", "popular"]
-    half_life: int
-    cap: float
-    scale: tuple[float, float] | None = None
-    fallback: tuple[Fallback, ...] = ("popular",)
-    max_per_category: int | None = None
-    content_weight: float = 0.0
-    damping: float = 0.0
-    diversity: float = 0.0
-
-
 @dataclass(frozen=True, eq=False)
-class Recommender:
-    """Items in one order, ascending by id; every array of n is in that order.
+class Recommender(Shelf):
+    """A shelf of items, and what tells a person's taste of them.
 
     Attributes:
-        items: Ids as text; shape (n,).
-        categories: Names; `category` is a place in it by item, -1 for none.
-        popularity: Likings summed over people; 0 for what nobody touched.
-        first_seen: When each item came, microseconds; 2**63 - 1 where nobody can tell.
-        segments: Names; `by_segment` is what each of them likes, shape (n_segments, n).
         notes: What a reader must know: what was left out, in sentences.
     """
 
-    settings: Settings
-    trained_at: Instant
-    items: "NDArray[np.str_]"
-    categories: tuple[str, ...]
-    category: "NDArray[np.int32]"
-    popularity: "NDArray[np.float64]"
-    first_seen: "NDArray[np.int64]"
-    segments: tuple[str, ...]
-    by_segment: "NDArray[np.float32]"
     collaborative: Ease | Svd | None = None
     content: ByContent | None = None
     notes: tuple[str, ...] = field(default=())
@@ -187,7 +150,7 @@ class Recommender:
         settings = self.settings
         found: list[NDArray[np.float64]] = []
         for engine in self._engines():
-            told = engine.scores(self.read_by(engine, liked))
+            told = _padded(engine.scores(self.read_by(engine, liked)), len(self.names))
             if settings.damping and not isinstance(engine, Svd):
                 told = damped_by_popularity(told, self.popularity, damping=settings.damping)
             found.append(told)
@@ -198,18 +161,25 @@ class Recommender:
     def without_taste(self) -> "Recommender":
         """The declared chain alone: what is served where taste was not worth it, or not learnt."""
         settings = replace(self.settings, kind="popular")
-        return replace(self, settings=settings, collaborative=None, content=None)
+        # What items are like still keeps the chain's lists mixed.
+        content = self.content if settings.diversity else None
+        return replace(self, settings=settings, collaborative=None, content=content)
 
-    @cached_property
-    def names(self) -> list[str]:
-        """`items` as a list: reading one text out of an array takes longer than all else."""
-        names: list[str] = self.items.tolist()
-        return names
+    def declared(self, model: RecommenderModel) -> "Recommender":
+        """The same, answering as the file says now: nothing of this is learnt."""
+        settings = replace(
+            self.settings,
+            fallback=model.fallback,
+            max_per_category=model.max_per_category,
+            damping=model.popularity_damping,
+            diversity=model.diversity,
+        )
+        return self if settings == self.settings else replace(self, settings=settings)
 
-    @cached_property
-    def places(self) -> dict[str, int]:
-        """The number of each item."""
-        return {name: place for place, name in enumerate(self.names)}
+    def unmixed(self) -> "Recommender":
+        """The same without what moves items for variety's sake."""
+        settings = replace(self.settings, max_per_category=None, damping=0.0, diversity=0.0)
+        return self if settings == self.settings else replace(self, settings=settings)
 
     def _engines(self) -> list[Engine]:
         match self.settings.kind:
@@ -239,8 +209,18 @@ class Recommender:
             category=category,
             max_per_category=self.settings.max_per_category,
             diversity=self.settings.diversity,
-            likeness=self.content.likeness if self.content else None,
+            likeness=self.likeness if self.content else None,
         )
+
+    def likeness(self, items: list[int]) -> "NDArray[np.float64]":
+        """Cosine of each of these with each by what they are; 0 where nothing is told of one."""
+        import numpy as np
+
+        alike = np.zeros((len(items), len(items)))
+        if self.content is not None:
+            told = [place for place, item in enumerate(items) if item < len(self.names)]
+            alike[np.ix_(told, told)] = self.content.likenesses([items[it] for it in told])
+        return alike
 
     def _pick(self, chosen: Chosen, name: str, liked: Taste) -> Pick:
         if chosen.source not in PERSONAL:
@@ -258,3 +238,12 @@ def _nothing() -> Taste:
     import numpy as np
 
     return Taste(np.zeros(0, dtype=np.int64), np.zeros(0))
+
+
+def _padded(scores: "NDArray[np.float64]", n: int) -> "NDArray[np.float64]":
+    """With minus infinity for items that came after an engine was trained."""
+    import numpy as np
+
+    if len(scores) == n:
+        return scores
+    return np.concatenate([scores, np.full(n - len(scores), -np.inf)])

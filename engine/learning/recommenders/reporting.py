@@ -18,7 +18,7 @@ from experiments.reporting.report import Note, Table, html
 WORDS = {"ndcg": f"nDCG@{K}", "recall": f"Recall@{K}", "precision": f"Precision@{K}"}
 NAMES = {
     "served": "As served", "popular": "Popularity", "collaborative": "Collaborative alone",
-    "content": "Content alone",
+    "content": "Content alone", "unmixed": "As served, not mixed",
 }  # fmt: skip
 
 _HOW = (
@@ -95,14 +95,20 @@ def _accuracy(found: Evaluation) -> Table:
 def _variety(found: Evaluation) -> Table:
     return Table(
         heading="How varied lists are",
-        columns=("Lists", f"Coverage@{K}", "Gini", "Same list as somebody else"),
+        columns=(
+            "Lists", f"Coverage@{K}", "Gini", "Same list as somebody else", "Likeness within a list"
+        ),
         rows=tuple(
-            (_name(name), _share(it.coverage), f"{it.gini:.3f}", _share(it.alike))
+            (
+                _name(name), _share(it.coverage), f"{it.gini:.3f}", _share(it.alike),
+                "-" if it.likeness is None else f"{it.likeness:.3f}",
+            )
             for name, it in found.systems.items()
         ),
         caption="Coverage is the share of all items that anybody is shown; Gini is 0 if all are"
-        " shown alike often, towards 1 if a few take every place.",
-    )
+        " shown alike often, towards 1 if a few take every place. Likeness is the mean cosine of"
+        " what two items of one list are: 0 nothing in common, 1 the same.",
+    )  # fmt: skip
 
 
 def _known(found: Evaluation) -> Table:

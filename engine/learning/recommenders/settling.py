@@ -13,7 +13,14 @@ import msgspec
 from campaigns.models import RecommenderModel
 from engine.core.model.instants import Instant
 from engine.learning.recommenders.content import Row
-from engine.learning.recommenders.evaluation import POPULAR, PRIMARY, Evaluation, K, evaluate
+from engine.learning.recommenders.evaluation import (
+    POPULAR,
+    PRIMARY,
+    Evaluation,
+    K,
+    SegmentsAt,
+    evaluate,
+)
 from engine.learning.recommenders.judging import judge
 from engine.learning.recommenders.likings import Interactions
 from engine.learning.recommenders.recommender import Recommender
@@ -53,7 +60,7 @@ def settle(
     now: Instant,
     rng: "np.random.Generator",
     sensitive: Collection[str] = (),
-    segments: Mapping[int, str] | None = None,
+    segments: SegmentsAt | None = None,
     first_seen: Mapping[str, Instant] | None = None,
     before: Recommender | None = None,
     champion: Mapping[str, Any] | None = None,
@@ -61,16 +68,18 @@ def settle(
     """Train, evaluate and decide.
 
     Args:
+        segments: Asked as of now, and as of the cut that the evaluation makes.
         champion: The metrics of what is served now; None if nothing is.
     Raises:
         Refused: If taste cannot be learnt or judged while another one is served, or if there is
             nothing to learn from at all.
     """
     is_open = champion is None or champion.get(SERVES) == CHAIN
+    inside = segments(now) if segments else {}
 
     def trained(asked: RecommenderModel) -> Recommender:
         return train(
-            interactions, items, asked, now=now, rng=rng, sensitive=sensitive, segments=segments,
+            interactions, items, asked, now=now, rng=rng, sensitive=sensitive, segments=inside,
             first_seen=first_seen, before=before,
         )  # fmt: skip
 

@@ -10,12 +10,13 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from campaigns.models import ScoreModel
 from engine.learning.refusals import Refused
 from engine.learning.scores.columns import baseline_of
-from engine.learning.scores.drift import Reference
+from engine.learning.scores.drift import Reference, matured
 from engine.learning.scores.evaluation import evaluate, metrics_of, pictured, told
 from engine.learning.scores.folds import Fold, checked
 from engine.learning.scores.metrics import LOWER_IS_BETTER, once
@@ -97,6 +98,9 @@ def train(
             "tried": [it.plain() for it in tried],
             "notes": _notes(folds, ordered, used, n_tried=len(tried), n_found=len(found)),
         }
+        if is_chance:
+            # Made before the outcomes were known, so that of a new champion it is known at once.
+            metrics["matured"] = asdict(matured(offered.said, last.y_test))
         if is_baseline and chosen.candidate.algorithm != BASELINE.algorithm:
             metrics["not_better"] = {"algorithm": chosen.candidate.algorithm, "gain": over}
         return _published(offered, latest, read, metrics, is_chance=is_chance)
