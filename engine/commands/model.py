@@ -59,7 +59,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     now = present()
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
-        found = standings(connection, it.playbook().workspace, now=now)
+        found = standings(connection, it.playbook().workspace, now=now, is_opened=True)
     if arguments.json:
         print(json.dumps({"models": [plain(each) for each in found]}))
     else:
@@ -104,7 +104,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         playbook = it.playbook()
         known(playbook, arguments.name)
-        found = standings(connection, playbook.workspace, now=now)
+        found = standings(connection, playbook.workspace, now=now, is_opened=True)
         (standing,) = [each for each in found if each.model == arguments.name]
         runs = _runs(connection, arguments.name)
         page = page_of(it.settings.directory / DIRECTORY, arguments.name)

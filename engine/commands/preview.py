@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
-    from campaigns.schema import CampaignFile, TestFile
+    from campaigns.schema import CampaignFile
+    from campaigns.trial_forms import TestFile
     from channels.content.render import Content
     from channels.content.templates import CompiledTemplate
     from engine.release.checking import Checked

@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         from engine.commands.profile_erase import erase
 
         return erase(arguments)
+    from engine.core.profiling import refusal
     from engine.membership import with_asked
     from engine.opened import opened
     from engine.reading import find_profile, read_profile
@@ -55,12 +56,13 @@ def run(arguments: argparse.Namespace) -> int:
         if page is not None:
             page = with_asked(connection, page, compiled, now=present())
         said = {} if profile is None else scores.details(connection, profile)
+        refuses = "" if page is None else refusal(page.traits, it.playbook().program.profiling)
     if page is None:
         raise UsageError(f'there is no profile with the id "{arguments.id}"')
     if arguments.json:
-        print(json.dumps({**_plain(plain(page)), "models": _models(said)}))
+        print(json.dumps({**_plain(plain(page)), "models": _models(said), "not_profiled": refuses}))
     else:
-        print("\n".join([_told(page), *_said(said)]))
+        print("\n".join([_told(page), *_said(said), *([f"  {refuses}"] if refuses else [])]))
     return 0
 
 

@@ -3,7 +3,7 @@
 import argparse
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from engine.core.errors import UsageError
 
@@ -16,6 +16,8 @@ example: antiphon recommend also-bought u1 -n 4 --dir shop
 example: antiphon recommend also-bought u1 --explain --dir shop"""
 
 N_MAX: Final = 100
+
+Moved: TypeAlias = dict[str, tuple[int | None, int | None]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,30 +60,50 @@ def run(arguments: argparse.Namespace) -> int:
         ask = PickAsk(
             ProfileId(profile), model.name, arguments.n, 0, tuple(arguments.exclude), (), present()
         )
-        found = Picker().shown(connection, playbook, ask)
+        picker = Picker()
+        found = picker.shown(connection, playbook, ask)
+        plain = picker.shown(connection, playbook, ask, is_mixed=False)
+    moved = _moved(found, plain)
     if arguments.json:
-        print(json.dumps(_plain(arguments.profile, model.name, found)))
+        print(json.dumps(_plain(arguments.profile, model.name, found, moved)))
     else:
-        print("\n".join(_lines(arguments.profile, model.name, found, arguments.explain)))
+        print("\n".join(_lines(arguments.profile, model.name, found, moved, arguments.explain)))
     return int(not found.rows)
 
 
-def _plain(profile: str, model: str, found: "Shown") -> dict[str, Any]:
+def _moved(found: "Shown", plain: "Shown") -> Moved:
+    """By item that variety moved: its place without and with it; None where it is not shown."""
+    before = {str(row["id"]): place for place, row in enumerate(plain.rows, start=1)}
+    now = {str(row["id"]): place for place, row in enumerate(found.rows, start=1)}
+    return {
+        item: (before.get(item), now.get(item))
+        for item in {**now, **before}
+        if before.get(item) != now.get(item)
+    }
+
+
+def _plain(profile: str, model: str, found: "Shown", moved: Moved) -> dict[str, Any]:
     return {
         "profile": profile,
         "model": model,
         "run": found.run or None,
         "is_stale": found.is_stale,
         "is_personal": found.is_personal,
+        "fault": found.fault,
         "picks": found.rows,
         "left_out": dict(found.why_not),
+        "moved": {item: {"from": was, "to": place} for item, (was, place) in moved.items()},
     }
 
 
-def _lines(profile: str, model: str, found: "Shown", is_explained: bool) -> list[str]:
+def _lines(profile: str, model: str, found: "Shown", moved: Moved, is_explained: bool) -> list[str]:
     lines = []
     if not found.run:
-        lines.append(f"{model} was never trained; train it: antiphon model train {model}")
+        lines.append(
+            f"{model} was never trained, its fallbacks answer: antiphon model train {model}"
+        )
+    elif found.fault:
+        lines.append(f"{model}: {found.fault}. Its fallbacks answer; train it again")
     elif found.is_stale:
         lines.append(f"{model} is stale: run {found.run} is no longer asked, its fallbacks are")
     elif not found.is_personal:
@@ -94,5 +116,12 @@ def _lines(profile: str, model: str, found: "Shown", is_explained: bool) -> list
     if not found.rows:
         lines.append("nothing would be shown" + ("" if is_explained else "; --explain says why"))
     if is_explained:
+        lines += [f"  moved for variety: {item} {_from_to(*it)}" for item, it in moved.items()]
         lines += [f"  left out: {item} ({why})" for item, why in sorted(found.why_not.items())]
     return lines
+
+
+def _from_to(was: int | None, place: int | None) -> str:
+    if was is None:
+        return f"onto the list, {place}"
+    return f"off the list, where it would be {was}" if place is None else f"from {was} to {place}"

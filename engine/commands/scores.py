@@ -41,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"people in it: {done['n_scored']:,}")
     if done["n_unknown"]:
         print(f"left out, since nobody here goes by that user id: {done['n_unknown']:,}")
+    if done.get("n_refused"):
+        print(f"left out, since they refuse to be profiled: {done['n_refused']:,}")
     print(f"asked again at once: {done['n_woken']:,}")
     return 0
 

@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from engine.simulation.rehearsal import Rehearsed
     from engine.simulation.what_if import Alter
 
-HELP: Final = "replay history on a virtual clock against a throwaway database"
+HELP: Final = "replay history on a virtual clock: what would be sent, what models would learn"
 EXAMPLE: Final = """\
 example: antiphon simulate shop win-back --events orders.jsonl.gz
 example: antiphon simulate shop --events orders.jsonl.gz --caps "email 2/7d" --quiet-hours none
-example: antiphon simulate shop --events orders.jsonl.gz --against shop-as-it-was"""
+example: antiphon simulate shop --events orders.jsonl.gz --against shop-as-it-was
+example: antiphon simulate shop --events orders.jsonl.gz --keep shop-rehearsed"""
+SCHEDULES: Final = ("all", "no-models", "none")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +51,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--against", type=Path, metavar="DIR", help="play this workspace too, and compare with it"
     )
+    parser.add_argument(
+        "--schedules", choices=SCHEDULES, default=SCHEDULES[0],
+        help="what begins at its instant: all, all but the training of models (faster), or none; "
+        "default all",
+    )  # fmt: skip
+    parser.add_argument(
+        "--train-every", metavar="SPAN",
+        help="train each model no more often than this, such as 7d: faster, and models are older",
+    )  # fmt: skip
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR",
+        help="leave workspace and database in this new folder: other commands read it, none sends",
+    )  # fmt: skip
+    parser.add_argument(
+        "--force", action="store_true", help="with --keep: an older rehearsal there may go"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -59,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     workspace = check(arguments.directory).workspace
     alter = what_if(workspace, caps=arguments.caps, quiet_hours=arguments.quiet_hours)
+    _require_one(arguments, is_altered=alter is not None)
     if arguments.against is not None and alter is not None:
         raise UsageError("--against compares two workspaces: leave out --caps and --quiet-hours")
     done = _played(arguments, workspace, arguments.directory.resolve().name)
@@ -81,7 +100,34 @@ def run(arguments: argparse.Namespace) -> int:
     print()
     for line in done.counts.lines():
         print(line)
+    _print_schedules("SCHEDULES", done)
+    if done.kept is not None:
+        print(f"\nThe rehearsal:  {done.kept}    (antiphon experiment report all {done.kept})")
     return 0
+
+
+def _require_one(arguments: argparse.Namespace, *, is_altered: bool) -> None:
+    """Refuse to keep what no files say, or one of two."""
+    if arguments.keep is None:
+        if arguments.force:
+            raise UsageError("--force replaces what --keep left: it needs --keep DIR")
+        return
+    if is_altered or arguments.against is not None or arguments.campaign is not None:
+        raise UsageError(
+            "--keep leaves one whole workspace as its files say: leave out CAMPAIGN, --against, "
+            "--caps and --quiet-hours, and change the files instead"
+        )
+
+
+def _print_schedules(title: str, done: "Rehearsed") -> None:
+    from engine.simulation.ran import lines
+
+    if done.which == "none":
+        print(f"\n{title}: none was to begin")
+        return
+    print(f"\n{title}")
+    for line in lines(done.ran):
+        print(line)
 
 
 def _played(
@@ -99,6 +145,7 @@ def _played(
     with Progress(f"Simulating {title}", is_quiet=arguments.json) as progress:
         return rehearse(
             workspace,
+            title=title,
             events=arguments.events,
             mapping=dict(_pair(text) for text in arguments.map),
             campaign=arguments.campaign,
@@ -106,6 +153,10 @@ def _played(
             seed=arguments.seed,
             progress=progress,
             alter=alter,
+            which=arguments.schedules,
+            trains_every=_span(arguments.train_every),
+            keep=arguments.keep,
+            is_forced=arguments.force,
         )
 
 
@@ -137,7 +188,22 @@ def _print_both(
     print()
     for line in lines(before.counts, after.counts, names=names):
         print(line)
+    for name, done in zip(names, (before, after), strict=True):
+        _print_schedules(f'SCHEDULES, "{name}"', done)
     return 0
+
+
+def _span(text: str | None) -> int:
+    """A span of exact time, in microseconds; 0 for none."""
+    from campaigns.durations import parse_span
+    from campaigns.reading import Text
+
+    if text is None:
+        return 0
+    try:
+        return int(parse_span(Text(text)))
+    except ValueError as error:
+        raise UsageError(f"--train-every: {error}") from error
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -4,18 +4,18 @@ Live they are trained on their schedules. Here two instants stand for them, so t
 over; what is trained, judged, refused and published is what `antiphon model train` would do.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any, Final
 
 from campaigns.model_compile import models_of
 from campaigns.models import ScoreModel
 from engine.core.model.effects import PickAsk
-from engine.core.model.instants import DAY, SECOND, Instant
+from engine.core.model.instants import DAY, Instant
 from engine.learning.picking import Picker
 from engine.learning.refreshing import Learner, Refreshed, refresh
 from engine.release.playbook import Playbook
+from engine.simulation.agenda import looks
 from engine.store.connection import Connection
 from engine.store.database import Database
 
@@ -23,8 +23,6 @@ TRAINED_AFTER: Final = 122 * DAY
 """How long after the campaigns begin everything is learnt: with half a year of orders known."""
 SCORED_AFTER: Final = (TRAINED_AFTER, 214 * DAY)
 """Scores are learnt once more: whoever is about to leave in October was not in June."""
-LOOK: Final = 10 * SECOND
-"""What each look at the clock costs: a budget is then a number of tries, the same anywhere."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class School:
         if not due:
             return
         learner = Learner(
-            database=self.database, playbook=playbook, write=self._write, clock=_looks()
+            database=self.database, playbook=playbook, write=self._write, clock=looks()
         )
         for name, model in sorted(models_of(playbook.workspace).items()):
             if not isinstance(model, ScoreModel) and due[0] != TRAINED_AFTER:
@@ -71,8 +69,3 @@ class School:
     def _write(self, work: Callable[[Connection], Any]) -> Any:
         with self.database.write() as connection:
             return work(connection)
-
-
-def _looks() -> Callable[[], int]:
-    ticks: Iterator[int] = count(0, LOOK)
-    return lambda: next(ticks)

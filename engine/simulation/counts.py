@@ -114,6 +114,9 @@ def _all(counted: Counter[str]) -> dict[str, int]:
 
 
 def _table(title: str, rows: dict[str, Counter[str]]) -> Iterable[str]:
+    if not rows:
+        yield f"{title}: none"
+        return
     width = max([len(title), *map(len, rows)])
     yield f"{title:<{width}}" + "".join(f"  {kind.upper():>9}" for kind in KINDS)
     for name in sorted(rows):

@@ -30,11 +30,13 @@ from engine.hearing.invented import Echoes
 from engine.intake.declared import Declared, declared
 from engine.intake.ingest import Ingest
 from engine.intake.prepare import ACCEPTED, Fact, Prepared
+from engine.learning.picking import Picker
 from engine.release import publish
 from engine.release.playbook import Playbook
 from engine.sending.composing import Links
 from engine.sending.outbox import Outbox
 from engine.sending.webhooks import calls_webhooks, open_webhooks
+from engine.simulation.agenda import Agenda
 from engine.store.database import Database
 from engine.store.events import EventLog
 from engine.store.migrate import upgrade
@@ -56,8 +58,7 @@ class Replay:
     """One workspace on one database, played forward.
 
     Blurred by a window, and by nothing else: what providers report (deliveries, opens,
-    unsubscribes) is taken in when the next window opens, with the time at which it happened, and
-    bandits learn when one closes.
+    unsubscribes) is taken in when the next window opens, with the time at which it happened.
 
     Args:
         database: Of a throwaway file, or one that will be looked at.
@@ -69,6 +70,9 @@ class Replay:
         owner: Who plays, as it stands in the database.
         observe: Told of every profile's effects.
         picks: What recommenders answer; without it, nothing.
+        picker: Looks again at what they answered before it is shown, where that is a `Picker`.
+        agenda: The schedules, which then begin at their instants; without it none does, but for
+            bandits, which learn when a window closes.
     """
 
     def __init__(
@@ -85,6 +89,8 @@ class Replay:
         owner: str = "simulation",
         observe: Callable[[Sequence[Effect]], None] | None = None,
         picks: Picks | None = None,
+        picker: Picker | None = None,
+        agenda: Agenda | None = None,
     ) -> None:
         self.database = database
         self.playbook = playbook
@@ -101,6 +107,7 @@ class Replay:
         if calls_webhooks(playbook.program):
             self._providers[WEBHOOK] = open_webhooks("sandbox", now=lambda: self.now)
         self._echoes = Echoes(self.log)
+        self._agenda = agenda
         self._learning = Learning()
         self._facts: list[tuple[Instant, int, Fact]] = []
         self._number = count()
@@ -112,6 +119,7 @@ class Replay:
             rng=random.Random(0),
             on_sent=None if is_silent else self._echoes.remember,
             log=self.log,
+            picker=picker,
         )
 
     def add(self, facts: Iterable[Fact]) -> None:
@@ -144,24 +152,39 @@ class Replay:
             executor = ThreadPoolExecutor(max_workers=1)
             runner.get_loop().set_default_executor(executor)
             opens = start
+            if self._agenda is not None:
+                self._agenda.begin(self.playbook, now=start)
             while opens < end:
-                closes = min(opens + window, end)
+                closes = min(opens + window, end, self._fires_at(opens, end))
                 self._take_in_echoes(until=opens, now=opens)
                 self._commit(list(self._due_facts(closes)), opens)
                 # An event comes before a timer of its instant, so timers of `closes` must wait.
                 self._play(opens, closes - 1)
                 self.now = closes - 1
                 runner.run(self._send(closes - 1))
-                self.playbook = self._learning.carried_on(self.database, self.playbook, now=closes)
+                self._carry_out(at=closes)
                 if after_window is not None:
                     after_window(self, closes)
                 opens = closes
+            if self._agenda is not None:
+                self._agenda.end()
 
     def close(self) -> None:
         """Close the sandboxes' files."""
         with asyncio.Runner() as runner:
             for provider in self._providers.values():
                 runner.run(provider.close())
+
+    def _fires_at(self, now: Instant, end: Instant) -> Instant:
+        """When the next schedule fires; the end where none does before."""
+        found = None if self._agenda is None else self._agenda.next_after(self.playbook, now)
+        return end if found is None else found
+
+    def _carry_out(self, *, at: Instant) -> None:
+        if self._agenda is None:
+            self.playbook = self._learning.carried_on(self.database, self.playbook, now=at)
+        else:
+            self.playbook = self._agenda.carry_out(self.playbook, at=at)
 
     def _play(self, floor: Instant, horizon: Instant) -> None:
         run_until_idle(self._ticker, self.playbook, floor=floor, horizon=horizon)

@@ -2,7 +2,8 @@
 
 Up to now it is what `serve` does, once: what has happened and what is due is played as of that
 instant, and what is queued is sent through the real providers. Beyond now the virtual clock takes
-over, on the same database, and only where nothing can be sent in earnest.
+over, on the same database, and only where nothing can be sent in earnest. Schedules begin only if
+that is asked for: a run is done once, so one that was made ahead is not made when its time comes.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from engine.bandits.learning import Learning
 from engine.core.model.instants import Instant
 from engine.learning.picking import Picker
 from engine.opened import Opened
+from engine.rehearsed import require_in_earnest
 from engine.release.backfill import Backfilling
 from engine.release.playbook import Playbook
 from engine.sending.composing import Links
@@ -25,6 +27,9 @@ from engine.sending.lanes import Paces
 from engine.sending.outbox import Outbox
 from engine.sending.webhooks import calls_webhooks, open_webhooks
 from engine.settings import DIRECTORY, link_key
+from engine.simulation.agenda import Agenda
+from engine.simulation.due import begin_due
+from engine.simulation.ran import Ran
 from engine.simulation.replay import Replay, require_sandboxes
 from engine.steady import present
 from engine.store.connection import Connection
@@ -39,20 +44,32 @@ REACHED = "ticked_until"
 
 
 class RanUntil(Struct, frozen=True):
-    """What came of it."""
+    """What came of it.
+
+    Attributes:
+        reached: How far ahead of the instant asked for this database was played before, or 0: what
+            has come in since waits for a run beyond it.
+        ran: What schedules did.
+    """
 
     n_messages: int
     n_sent: int
     n_waiting: int
+    reached: Instant = 0
+    ran: tuple[Ran, ...] = ()
 
 
-def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
+def run_until(it: Opened, *, now: Instant, until: Instant, has_schedules: bool = False) -> RanUntil:
     """Play a database up to an instant, and send.
 
+    Args:
+        has_schedules: Let schedules begin, too: what is due now, and ahead at its instant.
     Raises:
-        UsageError: If that lies beyond `now` and a channel is no sandbox, or nothing is applied.
+        UsageError: If that lies beyond `now` and a channel is no sandbox, nothing is applied, or
+            the database is of a rehearsal.
         NotOwner: If another engine runs on the database.
     """
+    require_in_earnest(it.database)
     # What a crash has left half prepared comes first: where only cron runs, nobody else ends it.
     Backfilling(it.database, vault=it.vault).run(clock=lambda: now)
     playbook = it.playbook(environ=os.environ)
@@ -63,19 +80,29 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
         before = _counted(connection)
         rows = connection.execute("SELECT value FROM setting WHERE name = ?", (REACHED,))
     reached = max(int(rows[0][0]) if rows else 0, min(now, until))
-    picks = Picker().pick
-    ticker = Ticker(it.database, vault=it.vault, log=EventLog(), owner="tick", picks=picks)
+    picker = Picker()
+    ticker = Ticker(it.database, vault=it.vault, log=EventLog(), owner="tick", picks=picker.pick)
     present = min(now, until)
     run_until_idle(ticker, playbook, floor=present, horizon=present)
+    ran: list[Ran] = []
+    if has_schedules:
+        ran += begin_due(it, playbook, now=present)
+        run_until_idle(ticker, playbook, floor=present, horizon=present)
     playbook = Learning().carried_on(it.database, playbook, now=present)
-    asyncio.run(_send(it, playbook, now=present))
-    if until > now:
+    asyncio.run(_send(it, playbook, picker, now=present))
+    if until > now and until >= reached:
+        agenda = Agenda(
+            it.database, vault=it.vault, directory=it.settings.directory, until=until + 1,
+            owner="tick",
+        )  # fmt: skip
         replay = Replay(
             it.database, playbook, vault=it.vault, links=_links(it),
             directory=it.settings.directory / DIRECTORY, write=None, owner="tick",
+            picks=picker.pick, picker=picker, agenda=agenda if has_schedules else None,
         )  # fmt: skip
         replay.run(start=reached, end=until + 1)
         replay.close()
+        ran += agenda.ran.values()
         with it.database.write() as connection:
             connection.execute(
                 "INSERT INTO setting (name, value) VALUES (?, ?) "
@@ -87,10 +114,13 @@ def run_until(it: Opened, *, now: Instant, until: Instant) -> RanUntil:
         waiting = connection.execute(
             "SELECT count(*) FROM message WHERE status IN ('queued', 'deferred')"
         )
-    return RanUntil(after[0] - before[0], after[1] - before[1], int(waiting[0][0]))
+    return RanUntil(
+        after[0] - before[0], after[1] - before[1], int(waiting[0][0]),
+        reached if reached > max(now, until) else 0, tuple(ran),
+    )  # fmt: skip
 
 
-async def _send(it: Opened, playbook: Playbook, *, now: Instant) -> None:
+async def _send(it: Opened, playbook: Playbook, picker: Picker, *, now: Instant) -> None:
     rng = random.SystemRandom()
     providers = {
         str(channel): open_provider(
@@ -113,7 +143,7 @@ async def _send(it: Opened, playbook: Playbook, *, now: Instant) -> None:
 
     outbox = Outbox(
         it.database, vault=it.vault, providers=providers, links=_links(it), rng=rng,
-        paces=paces, clock=clock, log=EventLog(),
+        paces=paces, clock=clock, log=EventLog(), picker=picker,
     )  # fmt: skip
     try:
         outbox.recover(playbook, now=now)

@@ -15,7 +15,7 @@ import msgspec
 
 from campaigns.reading import Text, plain
 from campaigns.recommender_forms import RecommenderFile
-from campaigns.schema import ExpectedSendAt, TestFile
+from campaigns.trial_forms import ExpectedSendAt, TestFile
 from campaigns.workspace import Workspace
 from engine.core.clocktime import iso
 from engine.core.errors import InvalidEvent
@@ -37,7 +37,9 @@ from engine.intake.calls import Read, from_values
 from engine.intake.declared import Declared, Field
 from engine.intake.prepare import Fact, Terms, prepare_items
 from engine.release.playbook import Playbook
+from engine.simulation.foretold import answers, foretell, without_exploring
 from engine.simulation.replay import Replay, applied, simulated_links, simulated_vault, throwaway
+from engine.store import identities
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.ticking.tick import Picks
@@ -94,10 +96,10 @@ def run_trials(workspace: Workspace) -> Iterator[Outcome]:
 
 def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: Path) -> Outcome:
     name, file = str(test.test), test.file
-    start = min([it.at for it in test.given.events] + [_instant_of(it) for it in test.expect])
+    start = min([it.at for it in test.given.events] + [_begins_at(it) for it in test.expect])
     end = max([it.at for it in test.given.events] + [_instant_of(it) for it in test.expect])
     vault, happened = simulated_vault(), _Happened()
-    playbook = applied(database, workspace, vault=vault, at=start, alter=_forced(test))
+    playbook = applied(database, workspace, vault=vault, at=start, alter=_altered(test))
     replay = Replay(
         database,
         playbook,
@@ -113,6 +115,12 @@ def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: P
     except InvalidEvent as error:
         return Outcome(name, file, problem=f"an event of the test is refused: {error}")
     happened.moments += [(it.at, f"event      {it.name}") for it in facts[1:]]
+    if answers(test.given):
+        replay.add(facts[:1])
+        replay.run(start=start, end=start + 1)
+        with database.write() as connection:
+            _foretell(connection, test, playbook.program, at=start)
+        del facts[:1]
     replay.add(facts)
     replay.run(start=start, end=end + 1)
     replay.close()
@@ -135,7 +143,14 @@ def _run_one(workspace: Workspace, test: TestFile, database: Database, folder: P
 
 
 def _instant_of(expected: Any) -> Instant:
-    return int(expected.at if isinstance(expected, ExpectedSendAt) else expected.nothing_until)
+    """The last instant that an expectation speaks of."""
+    if isinstance(expected, ExpectedSendAt):
+        return int(expected.at + max(expected.within - 1, 0))
+    return int(expected.nothing_until)
+
+
+def _begins_at(expected: Any) -> Instant:
+    return int(expected.at) if isinstance(expected, ExpectedSendAt) else _instant_of(expected)
 
 
 def _is_late(row: Sequence[Any]) -> bool:
@@ -155,13 +170,15 @@ def _compare(test: TestFile, got: list[tuple[Any, ...]]) -> tuple[list[str], lis
             (
                 it
                 for it in left
-                if it[:3] == (expected.at, str(send.channel), str(send.template))
+                if it[1:3] == (str(send.channel), str(send.template))
+                and expected.at <= it[0] <= _instant_of(expected)
                 and (send.campaign is None or it[3] == str(send.campaign))
             ),
             None,
         )
         if found is None:
-            missing.append(f"{iso(expected.at)}  {send.channel}/{send.template}")
+            until = f" to {iso(_instant_of(expected))}" if expected.within else ""
+            missing.append(f"{iso(expected.at)}{until}  {send.channel}/{send.template}")
         else:
             left.remove(found)
     return missing, [f"{iso(at)}  {channel}/{name} ({by})" for at, channel, name, by in left]
@@ -204,6 +221,13 @@ def _facts(test: TestFile, *, start: Instant, end: Instant, declared: Declared) 
     return [fact for _, fact in prepared.facts]
 
 
+def _foretell(connection: Connection, test: TestFile, program: Program, *, at: Instant) -> None:
+    """Let models say of the person what the test gives, from the beginning on."""
+    user = str(test.given.profile.id)
+    who = identities.find(connection, "user", [user])[user]
+    foretell(connection, test.given, profile_id=who, profiling=program.profiling, now=at)
+
+
 def typed(values: Any, fields: Any) -> dict[str, Any]:
     """Values as data: what is declared a text stays one, `zip: 10115` too."""
     typed: dict[str, Any] = {}
@@ -241,6 +265,12 @@ def given_picks(test: TestFile, workspace: Workspace) -> dict[str, list[dict[str
 
 
 # --- what is forced -----------------------------------------------------------------------------
+
+
+def _altered(test: TestFile) -> Callable[[Program], Program]:
+    """What leaves nothing to chance that the test names."""
+    force = _forced(test)
+    return lambda program: without_exploring(force(program), test.given)
 
 
 def _forced(test: TestFile) -> Callable[[Program], Program]:
