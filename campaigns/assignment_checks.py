@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from campaigns.conditions import Conditions
-from campaigns.experiment_plans import Found, Located, Served
+from campaigns.contexts import check_contexts
+from campaigns.experiment_plans import Found, Located, Served, file_of
 from campaigns.experiments import compile_where
 from campaigns.metric_forms import NOT_OF_ONE_UNIT
 from campaigns.problems import advice
@@ -25,7 +26,7 @@ def check_assignment(found: Found, conditions: Conditions) -> None:
     _check_dimensions(found, conditions)
     audience = found.given("audience")
     if audience is not None:
-        conditions.segment(audience.segment, _file_of(found, "audience"))
+        conditions.segment(audience.segment, file_of(found, "audience"))
     if isinstance(found, Served):
         compile_where(conditions, found)
         programme = found.plan.programme
@@ -38,7 +39,7 @@ def check_requirements(experiments: Mapping[str, Found], conditions: Conditions)
     """Report requirements of what does not exist, and experiments that wait for each other."""
     wanted: dict[str, list[str]] = {}
     for name, found in experiments.items():
-        file = _file_of(found, "requires")
+        file = file_of(found, "requires")
         for it in found.given("requires") or ():
             other = experiments.get(str(it.experiment))
             if other is None:
@@ -64,14 +65,14 @@ def check_requirements(experiments: Mapping[str, Found], conditions: Conditions)
         path = _longest(name, wanted, (name,))
         if path[-1] in path[:-1] and path[-1] == name:
             conditions.report(
-                _file_of(found, "requires"),
+                file_of(found, "requires"),
                 found.name.line,
                 name,
                 f"experiments require each other: {' -> '.join(path)}. Break the circle.",
             )
         elif len(path) > REQUIRED_DEPTH_MAX + 1:
             conditions.report(
-                _file_of(found, "requires"),
+                file_of(found, "requires"),
                 found.name.line,
                 name,
                 f"{len(path) - 1} experiments require one another in a row; at most "
@@ -95,18 +96,11 @@ def _longest(name: str, wanted: Mapping[str, list[str]], path: tuple[str, ...]) 
     return longest
 
 
-def _file_of(found: Found, key: str) -> str:
-    """The file in which a key of the plan stands."""
-    if isinstance(found, Located) and getattr(found.step, key, None) is None and found.plan:
-        return found.plan.file
-    return found.file
-
-
 def _check_unit(found: Found, conditions: Conditions) -> None:
     unit = found.given("unit")
     if unit is None:
         return
-    file = _file_of(found, "unit")
+    file = file_of(found, "unit")
     if isinstance(found, Located) and unit in ("user", "anonymous"):
         conditions.report(
             file,
@@ -140,7 +134,7 @@ def _check_trait(path: Text, what: str, file: str, conditions: Conditions) -> No
 
 
 def _check_hash(found: Found, conditions: Conditions) -> None:
-    plan, file, line = found.plan, _file_of(found, "hash"), found.name.line
+    plan, file, line = found.plan, file_of(found, "hash"), found.name.line
     version = str(found.given("hash") or "2")
     is_imported = bool(plan and plan.imported)
     if version == "1" and not is_imported:
@@ -182,7 +176,7 @@ def _check_variants_named(found: Found, conditions: Conditions) -> None:
     for unit, variant in (found.given("forced") or {}).items():
         if variant not in names:
             conditions.report(
-                _file_of(found, "forced"),
+                file_of(found, "forced"),
                 variant.line,
                 str(variant),
                 f'"{unit}" is forced into "{variant}", which is not a variant.'
@@ -191,7 +185,7 @@ def _check_variants_named(found: Found, conditions: Conditions) -> None:
     winner = found.given("winner")
     if winner is None:
         return
-    file = _file_of(found, "winner")
+    file = file_of(found, "winner")
     if winner not in names:
         conditions.report(
             file,
@@ -213,7 +207,7 @@ def _check_bandit(found: Found, conditions: Conditions) -> None:
     bandit = found.bandit
     if bandit is None:
         return
-    file, line = _file_of(found, "allocation"), found.name.line
+    file, line = file_of(found, "allocation"), found.name.line
     n_arms = sum(weight > 0 for weight in found.weights.values())
     if bandit.floor * n_arms > 1:
         conditions.report(
@@ -232,7 +226,7 @@ def _check_bandit(found: Found, conditions: Conditions) -> None:
     if found.metrics is not None and len(found.metrics.primary) > 1:
         second = found.metrics.primary[1]
         conditions.report(
-            _file_of(found, "metrics"),
+            file_of(found, "metrics"),
             second.line,
             str(second),
             f'a bandit learns from one primary metric. Make "{second}" secondary.',
@@ -241,6 +235,16 @@ def _check_bandit(found: Found, conditions: Conditions) -> None:
         conditions.report(
             file, line, "runs", "it ends before its weights are learnt once. Let it run longer."
         )
+    weights = found.weights
+    if weights.get(found.control) == 0:
+        conditions.report(
+            file,
+            line,
+            found.control,
+            f'the bandit has no arm "{found.control}" to compare with: it needs a weight above 0. '
+            "Name another by control:, or give it a weight.",
+        )
+    check_contexts(found, conditions)
     _check_learnable(found, conditions)
 
 
@@ -251,7 +255,7 @@ def _check_learnable(found: Found, conditions: Conditions) -> None:
     if found.metrics is None:
         if isinstance(found, Located):  # of a served one it is said anyway
             why = "a bandit needs a metric to learn from. Write metrics: {primary: conversion-3d}"
-            conditions.report(_file_of(found, "allocation"), found.name.line, "bandit", why)
+            conditions.report(file_of(found, "allocation"), found.name.line, "bandit", why)
         return
     for name in found.metrics.names:
         metric = conditions.workspace.metrics.get(str(name))
@@ -263,14 +267,14 @@ def _check_learnable(found: Found, conditions: Conditions) -> None:
         elif metric.within is None:
             why = "has no window, so no unit's outcome is ever final. Give the metric within: 7d"
         if why:
-            file = _file_of(found, "metrics")
+            file = file_of(found, "metrics")
             said = f'a bandit cannot be read by "{name}": it {why}, or allocate by planned weights.'
             conditions.report(file, name.line, str(name), said)
 
 
 def _check_dimensions(found: Found, conditions: Conditions) -> None:
     """What units may be told apart by must be known, and known of a person."""
-    file = _file_of(found, "analysis")
+    file = file_of(found, "analysis")
     for path in found.analysis.dimensions:
         root, _, rest = path.partition(".")
         if root != "traits" or not rest:

@@ -4,22 +4,26 @@ from collections.abc import Collection, Iterator, Mapping
 
 from campaigns.caps import cap_notices, check_caps
 from campaigns.channel_checks import check_channels
-from campaigns.compile import compile_campaign, compile_segment_files, references
+from campaigns.compile import compile_campaign, compile_segment_files
 from campaigns.conditions import Conditions
+from campaigns.contexts import check_contexts_reached
 from campaigns.contradictions import check_contradictions
 from campaigns.endings import HOLDING, check_circles, check_length
 from campaigns.experiment_checks import check_experiments, experiment_notices
 from campaigns.experiment_plans import located, planned
+from campaigns.given_models import check_given_models
 from campaigns.metrics import check_metrics
 from campaigns.model_checks import check_models
-from campaigns.model_mentions import check_given_picks, check_mentions, mention_notices
+from campaigns.model_mentions import check_mentions, mention_notices
 from campaigns.moves import check_migrate
 from campaigns.person_conditions import compile_lists
 from campaigns.problems import Problem, advice
-from campaigns.schedule_checks import check_schedules
-from campaigns.schema import CampaignFile, ExpectedSendAt, ScheduleTriggerForm, TestFile
+from campaigns.references import references
+from campaigns.schedule_checks import check_schedules, weekday_notices
+from campaigns.schema import CampaignFile, ScheduleTriggerForm
 from campaigns.settings_forms import CHANNEL_KINDS
 from campaigns.step_forms import JourneyStep, RepeatStep, SendStep, blocks
+from campaigns.trial_forms import ExpectedSendAt, TestFile
 from campaigns.warehouse_checks import check_warehouse
 from campaigns.workspace import SETTINGS_FILE, Workspace
 from engine.core.clocktime import check_cron
@@ -57,6 +61,7 @@ def check_workspace(
     if not problems:
         # What did not compile asks for less than it says: nothing could be concluded from it.
         check_contradictions(conditions, segments)
+        check_contexts_reached(conditions, segments)
     return problems, list(_notices(workspace))
 
 
@@ -168,7 +173,7 @@ def _check_test(conditions: Conditions, test: TestFile) -> None:
         for topic in granted:
             conditions.known("topic", topic, topics, file)
     _check_force(conditions, test)
-    check_given_picks(conditions, test)
+    check_given_models(conditions, test)
     for expected in test.expect:
         if isinstance(expected, ExpectedSendAt):
             _check_expected(conditions, expected, channels, file)
@@ -235,6 +240,7 @@ def _notices(workspace: Workspace) -> Iterator[Problem]:
     yield from experiment_notices(workspace)
     yield from cap_notices(workspace)
     yield from mention_notices(workspace)
+    yield from weekday_notices(workspace)
     for found in located(workspace):
         for name, variant in found.step.variants.items():
             if _waits_before_sending(variant.do) is True:

@@ -4,28 +4,21 @@ The same workspace gives the same versions on every machine: what depends on a k
 values) or on a moment (phases) stays out of the hashes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from msgspec import structs, to_builtins
 
 from campaigns.caps import compile_caps
-from campaigns.condition_forms import (
-    AllForm,
-    AnyForm,
-    ConditionForm,
-    NoneForm,
-    NotForm,
-    SegmentForm,
-)
 from campaigns.conditions import Blind, Conditions, pii_traits
+from campaigns.contexts import compile_contexts, segments_of_contexts
 from campaigns.experiment_plans import Located, design, digest, located, planned
 from campaigns.experiments import compile_experiment, compile_where, rules_of
 from campaigns.journeys import Journeys
-from campaigns.learning_facts import explored_by, item_paths
+from campaigns.learning_facts import explored_by, item_paths, learning_of
 from campaigns.person_conditions import compile_hours, compile_lists
 from campaigns.problems import InvalidWorkspace, Problem, advice
-from campaigns.reading import Text
+from campaigns.references import references
 from campaigns.remembered import remembered
 from campaigns.schema import (
     ApiTriggerForm,
@@ -117,6 +110,7 @@ def compile_workspace(
             phase=phase.number,
             seed=phase.seed,
             where=compile_where(conditions, found),
+            contexts=compile_contexts(conditions, found),
         )
     if problems:
         raise InvalidWorkspace(problems)
@@ -146,6 +140,7 @@ def compile_workspace(
         lists=lists,
         explored=explored_by(workspace),
         item_paths=item_paths(workspace),
+        profiling=learning_of(workspace).profiling,
     )
 
 
@@ -175,11 +170,15 @@ def designs(workspace: Workspace) -> dict[str, dict[str, Any]]:
     found_designs: dict[str, dict[str, Any]] = {}
     for found in planned(workspace):
         compiled = compile_experiment(
-            found, phase=1, seed="", where=compile_where(conditions, found)
-        )
+            found, phase=1, seed="", where=compile_where(conditions, found),
+            contexts=compile_contexts(conditions, found),
+        )  # fmt: skip
         rules = rules_of(compiled)
         if compiled.audience:
             rules["audience"] = [compiled.audience, _meaning(workspace, compiled.audience)]
+        asked = segments_of_contexts(found)
+        if asked:
+            rules["context_segments"] = {it: _meaning(workspace, it) for it in asked}
         found_designs[compiled.name] = design(
             found, workspace=workspace, campaign=campaigns.get(compiled.campaign), rules=rules
         )
@@ -206,27 +205,6 @@ def _meaning(workspace: Workspace, segment: str) -> str:
 def unkeyed_segments(workspace: Workspace) -> dict[str, Condition]:
     """The segments with pii values as written: only ever hashed or compared, never stored."""
     return compile_segment_files(_unkeyed_conditions(workspace))
-
-
-def references(form: ConditionForm) -> Iterator[Text]:
-    """The segments that a condition names itself."""
-    inner: Sequence[ConditionForm]
-    match form:
-        case SegmentForm():
-            yield form.segment
-            return
-        case AllForm():
-            inner = form.all
-        case AnyForm():
-            inner = form.any
-        case NoneForm():
-            inner = form.none
-        case NotForm():
-            inner = [form.not_]
-        case _:
-            return
-    for condition in inner:
-        yield from references(condition)
 
 
 def names_of(workspace: Workspace) -> dict[str, set[str]]:

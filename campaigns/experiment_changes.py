@@ -156,6 +156,8 @@ _RULE_WORDS: Final[Mapping[str, str]] = {
     "is_sticky": "whether clients are told what they saw before changed",
     "programme": "it belongs to another programme",
     "bandit": "how it learns its weights changed",
+    "contexts": "the contexts that its weights are learnt in changed",
+    "context_segments": "what a segment asks that one of its contexts names changed",
     "cap": "what the cap counts changed: its channel, topic or window",
 }
 """The parts of a design that only some experiments have (`experiments.rules_of`), in words."""

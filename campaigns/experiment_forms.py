@@ -6,11 +6,22 @@ hold.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
 
 from campaigns.analysis_forms import AnalysisForm, MetricsForm, only
+from campaigns.condition_forms import ConditionForm
+from campaigns.event_forms import Where
 from campaigns.forms import (
     Form,
     Free,
@@ -25,6 +36,7 @@ from campaigns.forms import (
     text_of,
 )
 from campaigns.reading import Map, Text, shorten
+from engine.core.model.campaigns import OTHERWISE
 from engine.core.model.instants import DAY, HOUR
 
 UNITS: Final = ("profile", "user", "anonymous")
@@ -96,10 +108,33 @@ class SegmentAudienceForm(Form):
 
 
 ALGORITHMS: Final = ("thompson", "top_two")
+CONTEXTS_MAX: Final = 12
+"""Contexts of one bandit, the rest not counted: each learns from its own units alone at first."""
+
+
+class ClientForm(Form):
+    """What a client says of itself: `where: {device: mobile}`."""
+
+    where: Where = Field(min_length=1)
+
+
+def _context_kind(value: Any) -> str:
+    is_client = set(value) == {"where"} if isinstance(value, Mapping) else False
+    return "where" if is_client or isinstance(value, ClientForm) else "condition"
+
+
+ContextForm: TypeAlias = Annotated[
+    Annotated[ClientForm, Tag("where")] | Annotated[ConditionForm, Tag("condition")],
+    Discriminator(_context_kind),
+]
 
 
 class BanditForm(Form):
-    """Weights that move towards what works. `explore` is a permanent slice at the planned ones."""
+    """Weights that move towards what works. `explore` is a permanent slice at the planned ones.
+
+    Each of the `contexts` learns weights of its own: the first that holds counts, else the rest,
+    which is called `otherwise`.
+    """
 
     algorithm: Annotated[Literal["thompson", "top_two"], BeforeValidator(one_of(*ALGORITHMS))] = (
         "thompson"
@@ -107,6 +142,22 @@ class BanditForm(Form):
     floor: Share = 0.05
     every: Span = DAY
     explore: Share = 0.1
+    contexts: dict[Key, ContextForm] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_few_contexts(self) -> "BanditForm":
+        if len(self.contexts) > CONTEXTS_MAX:
+            raise ValueError(
+                f"{len(self.contexts)} contexts are too many; at most {CONTEXTS_MAX} are learnt "
+                "apart, because each needs units of its own. Put those together that should differ "
+                "least"
+            )
+        if OTHERWISE in self.contexts:
+            raise ValueError(
+                f'"{OTHERWISE}" is what the rest is called, which needs no line. Rename or delete '
+                "this context"
+            )
+        return self
 
     @model_validator(mode="after")
     def _can_learn(self) -> "BanditForm":

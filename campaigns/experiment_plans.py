@@ -208,6 +208,13 @@ Found: TypeAlias = Located | Served | Capped
 """An experiment, wherever it is written."""
 
 
+def file_of(found: Found, key: str) -> str:
+    """The file in which a key of the plan stands."""
+    if isinstance(found, Located) and getattr(found.step, key, None) is None and found.plan:
+        return found.plan.file
+    return found.file
+
+
 def located(workspace: Workspace) -> Iterator[Located]:
     """Every experiment step of every campaign."""
     for campaign in workspace.campaigns.values():

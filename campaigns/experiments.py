@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from msgspec import to_builtins
+from msgspec.structs import replace
 
 from campaigns.analysis_forms import AnalysisForm, MetricsForm
 from campaigns.conditions import Conditions
+from campaigns.event_forms import Where
 from campaigns.experiment_forms import PlannedVariantForm
 from campaigns.experiment_plans import Capped, Found, Located, Served
 from campaigns.expressions import compile_value
 from campaigns.schema import ExperimentFile
 from engine.core.clocktime import iso
-from engine.core.model.campaigns import Experiment, Variant
+from engine.core.model.campaigns import Context, Experiment, Variant
 from engine.core.model.conditions import Filter
 
 
@@ -24,25 +26,34 @@ def compile_where(conditions: Conditions, found: Found) -> tuple[Filter, ...]:
 
     An attribute that is a declared trait is compared by the trait's type.
     """
-    plan = found.plan
+    return compile_attributes(conditions, found.plan.where, found.file) if found.plan else ()
+
+
+def compile_attributes(conditions: Conditions, where: Where, file: str) -> tuple[Filter, ...]:
+    """Tests of what a client says of itself; an attribute that is a trait compares by its type."""
     filters = []
-    for path, asking in plan.where.items() if plan else ():
+    for path, asking in where.items():
         declared = conditions.traits.get(path.split(".")[0])
         kind = declared.type if declared is not None and "." not in path else None
-        filters.append(
-            Filter(tuple(path.split(".")), conditions.asked(path, asking, kind, found.file))
-        )
+        filters.append(Filter(tuple(path.split(".")), conditions.asked(path, asking, kind, file)))
     return tuple(filters)
 
 
 def compile_experiment(
-    found: Found, *, phase: int, seed: str, where: tuple[Filter, ...] = ()
+    found: Found,
+    *,
+    phase: int,
+    seed: str,
+    where: tuple[Filter, ...] = (),
+    contexts: tuple[Context, ...] | None = None,
 ) -> Experiment:
     """One phase of an experiment, as the core assigns by it.
 
     Args:
         where: What clients must say of themselves, compiled.
+        contexts: What a bandit's weights depend on, compiled.
     """
+    bandit = found.bandit
     layer, plan = found.layer, found.plan
     namespace = plan.namespace if plan else None
     audience = found.given("audience")
@@ -71,7 +82,7 @@ def compile_experiment(
         where=where,
         is_sticky=plan.sticky if plan else True,
         programme=str(plan.programme or "") if isinstance(found, Served) and plan else "",
-        bandit=found.bandit,
+        bandit=bandit and replace(bandit, contexts=contexts),
         state=found.state,
         winner=found.winner,
         is_cap=isinstance(found, Capped),
@@ -142,7 +153,10 @@ def rules_of(experiment: Experiment) -> dict[str, Any]:
     These came after 0.3: leaving out what is unset keeps the digests of older phases true.
     """
     plain = to_builtins(experiment)
-    rules = {key: plain[key] for key, unset in _RULES.items() if plain[key] != unset}
+    if experiment.bandit is not None:
+        # A rule of its own, and only where there is one: digests of bandits without stay true.
+        plain["contexts"] = plain["bandit"].pop("contexts")
+    rules = {key: plain[key] for key, unset in _RULES.items() if plain.get(key, unset) != unset}
     values = {it.name: it.value for it in experiment.variants}
     if not experiment.campaign:
         rules["values"] = values
@@ -154,4 +168,5 @@ def rules_of(experiment: Experiment) -> dict[str, Any]:
 _RULES: Final[Mapping[str, Any]] = {
     "unit": "profile", "hash_version": "2", "is_imported": False, "namespace": None, "forced": {},
     "requires": (), "audience": "", "where": (), "is_sticky": True, "programme": "", "bandit": None,
+    "contexts": None,
 }  # fmt: skip

@@ -4,9 +4,10 @@ Forms alone are read here, so that compiling campaigns needs no model. Read next
 """
 
 from campaigns.model_forms import SendTimeFile
-from campaigns.models import Learning, Profiling, Purchases, SendTimeModel, Signal
+from campaigns.models import Learning, Purchases, SendTimeModel, Signal
 from campaigns.recommender_forms import RecommenderFile
 from campaigns.workspace import Workspace
+from engine.core.model.campaigns import Profiling
 
 Paths = tuple[tuple[str, ...], ...]
 

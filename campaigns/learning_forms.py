@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from campaigns.forms import LIST_SHORTHAND, EventName, Form, Path, Words, one_of
-from campaigns.models import Profiling, Purchases
+from campaigns.models import Purchases
 from campaigns.reading import Text
+from engine.core.model.campaigns import Profiling
 
 _BOUGHT = Purchases()
 _ASKED = Profiling()

@@ -1,15 +1,16 @@
 """What is wrong with `schedules`: names that lead nowhere, times that never come."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from campaigns.conditions import Conditions
 from campaigns.model_compile import refreshes_of
-from campaigns.problems import advice
+from campaigns.problems import Problem, advice
 from campaigns.reading import Text
 from campaigns.refresh_forms import PREFIX
 from campaigns.schedule_forms import BUILT_IN, JOBS, MODEL_REFRESH, WHEN, ScheduledForm
-from campaigns.schema import ApiTriggerForm
-from engine.schedule import check_times
+from campaigns.schema import ApiTriggerForm, ScheduleTriggerForm
+from campaigns.workspace import Workspace
+from engine.schedule import check_times, weekdays_by_name
 
 
 def check_schedules(conditions: Conditions, *, file: str) -> None:
@@ -36,6 +37,29 @@ def check_schedules(conditions: Conditions, *, file: str) -> None:
             message = f'the schedule "{name}": {error}'
             conditions.report(file, line, str(written or form.every or ""), message)
         _check_broadcast(conditions, name, form, file)
+
+
+def weekday_notices(workspace: Workspace) -> Iterator[Problem]:
+    """Campaigns whose cron line counts weekdays: some engines count from Sunday, some from Monday.
+
+    `schedules` refuse such a line. A campaign's is read as cron(8) does, or what an earlier release
+    plays would no longer load.
+    """
+    for form in workspace.campaigns.values():
+        if not isinstance(form.trigger, ScheduleTriggerForm):
+            continue
+        line = form.trigger.schedule.cron
+        try:
+            named = weekdays_by_name(str(line))
+        except ValueError:
+            continue  # It is refused, with its reason, among the errors.
+        if named is not None:
+            counted = str(line).split()[4]
+            message = (
+                f'the weekdays "{counted}" are numbers, which engines read differently; here 0 and '
+                f"7 are Sunday, so this is {named}. Write {named}."
+            )
+            yield Problem(form.file, line.line, str(line), message)
 
 
 def _misnamed(name: Text, form: ScheduledForm, refreshed: Collection[str]) -> str:

@@ -19,7 +19,6 @@ from campaigns.forms import (
     EventName,
     Flag,
     Form,
-    Free,
     Key,
     Named,
     Path,
@@ -28,7 +27,6 @@ from campaigns.forms import (
     Slug,
     Span,
     WallTime,
-    When,
     Words,
     ZoneOrProfile,
     one_of,
@@ -41,6 +39,7 @@ from campaigns.recommender_forms import RecommenderFile
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType
 from campaigns.step_forms import JourneyStep
 from campaigns.step_scalars import DayOffset
+from campaigns.trial_forms import TestFile
 
 
 class PropertyForm(Form):
@@ -252,74 +251,6 @@ class ExperimentFile(Named, ExperimentPlan):
     def is_served(self) -> bool:
         """Whether clients ask for its value; else a journey has its step."""
         return any("value" in form.model_fields_set for form in self.variants.values())
-
-
-# --- tests --------------------------------------------------------------------------------------
-
-
-class GivenProfile(Form):
-    id: Words
-    traits: dict[Path, Free] = Field(default_factory=dict)
-    consent: dict[Slug, dict[Slug, Flag]] = Field(default_factory=dict)
-
-
-class GivenEvent(Form):
-    at: When
-    event: EventName
-    properties: dict[Path, Free] = Field(default_factory=dict)
-    context: dict[Path, Free] = Field(default_factory=dict)
-
-
-class GivenForm(Form):
-    """`picks` is what each recommender answers: ids of items, or rows with whatever is shown."""
-
-    profile: GivenProfile
-    events: list[GivenEvent] = Field(default_factory=list)
-    picks: dict[Slug, list[Free]] = Field(default_factory=dict)
-
-
-class ExpectedSend(Form):
-    channel: Slug
-    template: Slug
-    campaign: Slug | None = None
-
-
-class ExpectedSendAt(Form):
-    at: When
-    send: ExpectedSend
-
-
-class ExpectedSilence(Form):
-    nothing_until: When
-
-
-EXPECTED: Final = ("send", "nothing_until")
-
-
-def expected_kind(value: Any) -> str | None:
-    """The kind of expectation that a mapping is, by its keys."""
-    if isinstance(value, Mapping):
-        return next((kind for kind in EXPECTED if kind in value), None)
-    return None
-
-
-Expected: TypeAlias = Annotated[
-    Annotated[ExpectedSendAt, Tag("send")] | Annotated[ExpectedSilence, Tag("nothing_until")],
-    Discriminator(expected_kind),
-]
-
-
-class TestFile(Named):
-    """Given a profile and events, these messages and no others up to the last instant named."""
-
-    __test__ = False  # pytest must not take it for a test of ours
-
-    KIND: ClassVar = "test"
-
-    test: Words
-    given: GivenForm
-    force: dict[Slug, Key] = Field(default_factory=dict)
-    expect: list[Expected] = Field(min_length=1)
 
 
 FILES: Final[dict[str, type[Named]]] = {

@@ -14,6 +14,7 @@ from campaigns import (
     schema,
     settings_forms,
     step_forms,
+    trial_forms,
 )
 from campaigns.forms import Form
 from campaigns.problems import Problem, advice, sentence
@@ -42,7 +43,7 @@ _UNIONS: Final[dict[str, tuple[str, tuple[str, ...], tuple[str, ...]]]] = {
     ),
     "step_kind()": ("step", step_forms.STEPS, step_forms.LATER_STEPS),
     "trigger_kind()": ("trigger", schema.TRIGGERS, schema.LATER_TRIGGERS),
-    "expected_kind()": ("expectation", schema.EXPECTED, ()),
+    "expected_kind()": ("expectation", trial_forms.EXPECTED, ()),
 }
 """By discriminator: what is chosen there, the words that choose, and those of later versions."""
 
@@ -58,7 +59,8 @@ _TAGGED: Final[tuple[type[Form], ...]] = (
     step_forms.RecommendStep, step_forms.SendStep, step_forms.UpdateStep, step_forms.TrackStep,
     step_forms.ExitStep,
     schema.EventTriggerForm, schema.SegmentTriggerForm, schema.ScheduleTriggerForm,
-    schema.DateTriggerForm, schema.ApiTriggerForm, schema.ExpectedSendAt, schema.ExpectedSilence,
+    schema.DateTriggerForm, schema.ApiTriggerForm, trial_forms.ExpectedSendAt,
+    trial_forms.ExpectedSilence,
 )  # fmt: skip
 """Forms reached through a choice: pydantic puts the chosen word into the path before their keys."""
 

@@ -18,9 +18,9 @@ from campaigns.schema import (
     EventFile,
     ExperimentFile,
     SegmentFile,
-    TestFile,
 )
 from campaigns.settings_forms import ChannelForm, SettingsForm
+from campaigns.trial_forms import TestFile
 from engine.core.inclusion import PIECE_PATH, pieces_of
 
 SETTINGS_FILE: Final = "antiphon.yaml"

@@ -7,8 +7,9 @@ which prints one clear line and never a traceback.
 
 import argparse
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 COMMANDS: Final = {
@@ -30,7 +31,7 @@ COMMANDS: Final = {
     "model": "train, evaluate and list models; go back to an older run",
     "recommend": "what a recommender would show one person now, and why",
     "tick": "run the engine up to an instant",
-    "simulate": "replay history on a virtual clock against a throwaway database",
+    "simulate": "replay history on a virtual clock: what would be sent, what learnt",
     "test": "run the expectations in tests/*.yaml",
     "segment": "list, preview, members, explain, cluster",
     "profile": "show one person: traits, segments, consent, timeline; or erase them",
@@ -58,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name is None or name not in COMMANDS or given[0] != name:
         return _help_or_refuse(given)
     parsed = parser_of(name).parse_args(given[1:])
-    return _answer(_module(name).run, parsed)
+    return _answer(name, _module(name).run, parsed)
 
 
 def parser_of(name: str) -> argparse.ArgumentParser:
@@ -116,11 +117,15 @@ def _advised(parser: argparse.ArgumentParser, message: str) -> str:
     return f"{message}." + (f' Did you mean "{near[0]}"?' if near else "")
 
 
-def _answer(run: object, parsed: argparse.Namespace) -> int:
+def _answer(name: str, run: object, parsed: argparse.Namespace) -> int:
     from engine.core.errors import AntiphonError
+    from engine.settings import DIRECTORY, REHEARSAL
 
     assert callable(run)
     try:
+        folder = getattr(parsed, "directory", None)
+        if isinstance(folder, Path) and (folder / DIRECTORY / REHEARSAL).exists():
+            return _rehearsed(name, run, parsed, folder)
         return int(run(parsed))
     except AntiphonError as error:
         print(f"antiphon: {error}", file=sys.stderr)
@@ -135,6 +140,19 @@ def _answer(run: object, parsed: argparse.Namespace) -> int:
         what = error.strerror or error
         print(f"antiphon: {error.filename or 'the system'}: {what}", file=sys.stderr)
         return 2
+
+
+def _rehearsed(
+    name: str, run: Callable[[argparse.Namespace], int], parsed: argparse.Namespace, folder: Path
+) -> int:
+    """Run a command on what `simulate --keep` left, and say on stderr that it is that."""
+    from engine.rehearsed import in_its_time
+
+    is_looking = bool(getattr(parsed, "list", False) or getattr(parsed, "json", False))
+    with in_its_time(folder, command=name, is_looking=is_looking) as mark:
+        if mark is not None:
+            print(f"{folder} is {mark.said()}", file=sys.stderr)
+        return int(run(parsed))
 
 
 def _help_or_refuse(given: Sequence[str]) -> int:

@@ -12,7 +12,7 @@ from engine.core.errors import UsageError
 from engine.core.model.instants import Instant
 from engine.release.live import load_playbook
 from engine.release.playbook import Playbook
-from engine.settings import DIRECTORY, Settings, read_settings, variable
+from engine.settings import DIRECTORY, REHEARSAL, Settings, read_settings, variable
 from engine.store.connection import Connection
 from engine.store.database import Database
 from engine.store.migrate import require_current, upgrade
@@ -66,7 +66,7 @@ def opened(directory: Path, *, read_only: bool = False) -> Iterator[Opened]:
         UsageError: If the folder is no workspace, or (read only) has no database yet.
         StoreError: If the database is of another version, or none at all.
     """
-    is_elsewhere = _is_elsewhere()
+    is_elsewhere = _is_elsewhere(directory)
     _require_workspace(directory, is_elsewhere=is_elsewhere)
     if read_only and is_untouched(directory):
         raise nothing_applied(directory)
@@ -97,10 +97,12 @@ def _keep_addresses_found(it: Opened) -> None:
 
 def is_untouched(directory: Path) -> bool:
     """Whether a workspace has no database yet, nor one elsewhere."""
-    return not _is_elsewhere() and not (directory / DIRECTORY / "antiphon.db").exists()
+    return not _is_elsewhere(directory) and not (directory / DIRECTORY / "antiphon.db").exists()
 
 
-def _is_elsewhere() -> bool:
+def _is_elsewhere(directory: Path) -> bool:
+    if (directory / DIRECTORY / REHEARSAL).exists():
+        return False  # its database is its own, whatever the environment says
     return bool(os.environ.get(variable("database_url"), "").strip())
 
 

@@ -180,7 +180,10 @@ def _model(running: Running, name: str, payload: Any) -> dict[str, Any]:
     from engine.scheduling.jobs import TRAINING
 
     folder = running.settings.directory / DIRECTORY
-    learner = Learner(running.database, _applied(running), running.write, elapsed, folder)
+    learner = Learner(
+        running.database, _applied(running), running.write, elapsed, folder,
+        apart=running.settings.directory,
+    )  # fmt: skip
     with TRAINING:
         return OPERATIONS[name](learner, payload, now=running.present())
 

@@ -116,14 +116,23 @@ def check_times(schedule: Times, zone: str) -> None:
                 raise ValueError(f'rrule "{schedule.text}" never fires: mend its BY… parts')
 
 
-def _check_weekdays(line: str) -> None:
-    weekdays = line.split()[4:5]
+def weekdays_by_name(line: str) -> str | None:
+    """The weekdays that a cron line writes as numbers, by name: `1-5` is mon,tue,wed,thu,fri.
+
+    0 and 7 are Sunday, as in cron(8). None where the line writes none as a number.
+    """
     found = parse_cron(line).weekdays
-    if weekdays and any(letter.isdigit() for letter in weekdays[0]):
-        named = ",".join(_WEEKDAYS[day] for day in sorted(found, key=lambda day: day or 7))
+    if not any(letter.isdigit() for letter in line.split()[4]):
+        return None
+    named = ",".join(_WEEKDAYS[day] for day in sorted(found, key=lambda day: day or 7))
+    return named if len(found) < 7 else "*"
+
+
+def _check_weekdays(line: str) -> None:
+    if (named := weekdays_by_name(line)) is not None:
         raise ValueError(
-            f'cron "{line}": the weekdays "{weekdays[0]}" are numbers, which engines read '
-            f"differently. Write {named if len(found) < 7 else '*'}"
+            f'cron "{line}": the weekdays "{line.split()[4]}" are numbers, which engines read '
+            f"differently. Write {named}"
         )
 
 

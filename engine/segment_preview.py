@@ -95,7 +95,14 @@ def preview(
         limit=SHOWN,
     )
     with open_lake(folder) as lake:
-        pour(connection, lake, sizes.needs, instants=instants, present=present)
+        pour(
+            connection,
+            lake,
+            sizes.needs,
+            instants=instants,
+            present=present,
+            profiling=program.profiling,
+        )
         counted = dict(_sizes(lake, sizes.text, [sizes.at(it) for it in _pieces(instants)]))
         ids = [int(row[1]) for row in lake.select(first.text, first.at([at]))]
     n_people, size = counted.get(at, (0, 0))

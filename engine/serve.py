@@ -26,6 +26,7 @@ import uvicorn
 from engine.core.errors import NotOwner, UsageError
 from engine.local import Address, engine_lock, read_address, write_address
 from engine.operations import operations
+from engine.rehearsed import require_in_earnest
 from engine.release.playbook import Playbook
 from engine.running import Running
 from engine.settings import DIRECTORY, Settings, link_ring, read_settings
@@ -76,6 +77,7 @@ def serve(
         database = Database(settings.database_url)
         closing.callback(database.close)
         upgrade(database)
+        require_in_earnest(database)
         if plays:
             database.claim()
         elif database.dialect == "sqlite":

@@ -18,6 +18,9 @@ from engine.core.errors import UsageError
 log = logging.getLogger("antiphon.settings")
 
 DIRECTORY: Final = ".antiphon"
+REHEARSAL: Final = "rehearsal.json"
+"""What `simulate --keep` leaves in the folder above, and marks it by (`engine.rehearsed`)."""
+_OWN: Final = frozenset({"database_url", "secret_key", "link_keys"})
 SECRET_CHARACTERS_MIN: Final = 16
 
 
@@ -178,12 +181,15 @@ def public_settings() -> list[tuple[str, str, str]]:
 def read_settings(directory: Path, *, environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings for one workspace; creates its `.antiphon` folder and secret when missing.
 
+    A rehearsal's database and secrets are its own: nothing there reaches what is played in earnest.
+
     Raises:
         UsageError: A variable is not a number, is too small, or the secret is too short.
     """
     values: dict[str, Any] = {}
+    is_rehearsal = (directory / DIRECTORY / REHEARSAL).exists()
     for item in fields(Settings):
-        if "internal" in item.metadata:
+        if "internal" in item.metadata or (is_rehearsal and item.name in _OWN):
             continue
         text = environ.get(variable(item.name), "").strip()
         if text:

@@ -7,7 +7,8 @@ somebody mistyped a date cannot be called back. Workers that share a database al
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from engine.core.model.instants import MINUTE, SECOND, Instant
@@ -21,9 +22,23 @@ ASK_EVERY: Final = 5 * SECOND
 """How often the database is asked for the time."""
 
 
+_standing: list[Instant] = []
+"""The instant at which a command stands that looks at a rehearsal, innermost last."""
+
+
 def present() -> Instant:
     """The wall clock, in microseconds since the epoch."""
-    return time.time_ns() // 1000
+    return _standing[-1] if _standing else time.time_ns() // 1000
+
+
+@contextmanager
+def standing_at(instant: Instant) -> Iterator[None]:
+    """Let the present be an instant for as long as the block lasts, in the whole process."""
+    _standing.append(instant)
+    try:
+        yield
+    finally:
+        _standing.pop()
 
 
 def elapsed() -> int:

@@ -168,6 +168,10 @@ def _decision(row: MessageRow) -> tuple[str, str]:
 def _exposure_told(exposure: dict[str, Any]) -> Moment:
     title = f"Assigned in {exposure['experiment']}, phase {exposure['phase']}"
     detail = f"{exposure['variant']}, with probability {exposure['probability']:.3g}"
+    if exposure["context"]:
+        detail += f" in the context {exposure['context']}"
+    if exposure["allocation"]:
+        detail += f" (version {exposure['allocation']} of the weights)"
     answers = ", ".join(
         f"{arm}: {answer or 'not known yet, a wait comes first'}"
         for arm, answer in exposure["would_allow"].items()
@@ -270,11 +274,14 @@ def _exposures(
         else [f"holdout:{enrollment.campaign}"]
     )
     tried = [cap.name for cap in trying(program)] if program is not None else []
-    names = ("experiment", "phase", "variant", "at", "probability", "would_allow")
+    names = (
+        "experiment", "phase", "variant", "at", "probability", "allocation", "context",
+        "would_allow",
+    )  # fmt: skip
     rows = connection.select_in(
-        "SELECT experiment, phase, variant, at, probability, would_allow FROM exposure "
+        f"SELECT {', '.join(names)} FROM exposure "
         "WHERE experiment IN (?) AND profile_id = ? ORDER BY at",
         [*enrollment.variants, *holdouts, *tried],
         (profile,),
     )
-    return [dict(zip(names, (*row[:5], json.loads(row[5] or "{}")), strict=True)) for row in rows]
+    return [dict(zip(names, (*row[:7], json.loads(row[7] or "{}")), strict=True)) for row in rows]

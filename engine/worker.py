@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from engine.core.errors import NotOwner
+from engine.rehearsed import require_in_earnest
 from engine.release.live import load_playbook
 from engine.running import Running
 from engine.settings import Settings, read_settings
@@ -38,6 +39,7 @@ def work(directory: Path, *, announce: Callable[[str], None]) -> int:
         closing.callback(database.close)
         database.claim(is_shared=True)
         require_current(database)
+        require_in_earnest(database)
         return _Work(settings, database).run(announce)
 
 

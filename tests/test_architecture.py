@@ -167,7 +167,7 @@ def test_no_file_is_about_everything() -> None:
     assert too_long == {}
 
 
-VIRTUAL_CLOCK = {"simulate.py", "simulation_counts.py", "trials.py", "rehearsal.py", "run_until.py"}
+VIRTUAL_CLOCK = {"simulate.py", "trials.py", "rehearsal.py", "keeping.py", "run_until.py"}
 """What runs the loop on a clock of its own: replays, trials of tests/*.yaml, `tick --until`."""
 
 LONG_ON_PURPOSE = {

@@ -18,6 +18,12 @@ January, exposed 61 times and decided 34 messages; their digests are EXPOSED and
 with scores and clusters loaded from files, 24 at the hour drawn for them, 40 who saw a served test.
 Version 0.4.0 itself, given `churn2.csv` and `later.jsonl` and asked to go on until January, exposed
 80 times and decided 80 messages; their digests are SEEN and SAVED.
+
+`fixtures/release_0_5.tar.gz` is one that version 0.5.0 played until 2026-11-19T18:00Z: 160 people
+with five months of orders, four models trained by 0.5.0 itself (a score, a clustering, hours and a
+recommender), and 16 people who wait for their hour, three products chosen for each. Version 0.5.0
+itself, given `later.jsonl` on the 20th and asked to go on until 2026-12-05, exposed 112 times and
+decided 108 messages; their digests are TOLD and STAYED.
 """
 
 import hashlib
@@ -40,6 +46,8 @@ EXPOSED, SENT = "404a17eaf7420f29", "64b24dedd456bfb8"
 """Over (experiment, phase, profile, variant, at), and over messages as above, as 0.3.0 has them."""
 SEEN, SAVED = "3d921efadc3ce3d4", "95d67f73acfcd2b9"
 """The same, as 0.4.0 has them."""
+TOLD, STAYED = "2715a50744f9d4d4", "41c00846ef1c634b"
+"""The same, as 0.5.0 has them."""
 
 
 @pytest.fixture
@@ -209,3 +217,44 @@ def test_scores_and_drawn_hours_of_0_4_go_on_to_the_same_messages(
     assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == SAVED
     runs = rows(tmp_path, "SELECT model, run, status FROM model_run ORDER BY 1, 2")
     assert runs == [("churn", 1, "retired"), ("churn", 2, "champion"), ("shoppers", 1, "champion")]
+
+
+def test_models_that_0_5_trained_are_read_to_the_same_messages_and_may_learn_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("ANTIPHON_DATABASE_URL", raising=False)
+    with tarfile.open(FIXTURES / "release_0_5.tar.gz") as stored:
+        stored.extractall(tmp_path, filter="data")
+    at = ("--dir", str(tmp_path))
+
+    with time_machine.travel("2026-11-20T12:00:00Z", tick=False):
+        antiphon("migrate", str(tmp_path))
+        antiphon("apply", str(tmp_path))
+        antiphon("ingest", str(tmp_path), str(tmp_path / "later.jsonl"), "--live")
+        capsys.readouterr()
+        antiphon("recommend", "also-bought", "u1", "-n", "3", *at)
+        recommended = capsys.readouterr().out
+        antiphon("tick", str(tmp_path), "--until", "2026-12-05T00:00Z")
+        antiphon("model", "train", "churn", *at)
+
+    assert [line.split()[1] for line in recommended.splitlines()] == ["book6", "book4", "lamp0"]
+    exposed = rows(
+        tmp_path,
+        "SELECT experiment, phase, profile_id, variant, at FROM exposure ORDER BY 1, 2, 3",
+    )
+    decided = rows(
+        tmp_path,
+        "SELECT profile_id, campaign, step, visit, status, at, due_at FROM message "
+        "ORDER BY 1, 2, 3, 4, 6",
+    )
+    assert (len(exposed), len(decided)) == (112, 108)
+    assert hashlib.sha256(repr(exposed).encode()).hexdigest()[:16] == TOLD
+    assert hashlib.sha256(repr(decided).encode()).hexdigest()[:16] == STAYED
+    runs = rows(tmp_path, "SELECT model, run, status FROM model_run ORDER BY 1, 2")
+    assert runs == [
+        ("also-bought", 1, "champion"),
+        ("churn", 1, "retired"),
+        ("churn", 2, "champion"),
+        ("hour", 1, "champion"),
+        ("shoppers", 1, "champion"),
+    ]

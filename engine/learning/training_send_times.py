@@ -1,12 +1,14 @@
 """Trains a `send_time:` model: the hour of the day at which each person acts."""
 
 from campaigns.models import SendTimeModel
+from engine.core.clocktime import iso
 from engine.learning.history import history, reading_of
 from engine.learning.lessons import Lesson, data_hash
 from engine.learning.material import Material
 from engine.learning.refusals import Refused
 from engine.learning.send_times import HourRows, Judgement, judge
 from engine.learning.send_times import learn as learnt
+from engine.learning.send_times.report import UNJUDGED, page
 
 
 def learn(material: Material, model: SendTimeModel) -> Lesson:
@@ -33,12 +35,11 @@ def learn(material: Material, model: SendTimeModel) -> Lesson:
     sure = float(found.confidence.mean())
     judged = _judged(material, model, answers, visits)
     told = judged.metrics() if judged is not None else {"primary": {}, "figures": []}
-    unjudged = "too few act often enough to tell whether their own hours are better than one"
     return Lesson(
         artifact=found.artifact(),
         is_better=judged is None or judged.is_better,
         verdict=f"{len(values):,} people have an hour of their own; everybody's is "
-        f"{found.fallback:02d}:00; {unjudged if judged is None else judged.why}",
+        f"{found.fallback:02d}:00; {UNJUDGED if judged is None else judged.why}",
         metrics={
             "primary": told["primary"] or {"name": "mean confidence", "value": sure},
             "figures": [
@@ -52,6 +53,7 @@ def learn(material: Material, model: SendTimeModel) -> Lesson:
         },
         data_hash=data_hash(answers.ids, answers.hours, answers.acts, answers.sends),
         values=values,
+        page=page(found, judged, model, as_of=iso(material.as_of)[:10]),
     )
 
 

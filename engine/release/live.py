@@ -15,6 +15,7 @@ from campaigns.compile import Phase
 from campaigns.conditions import Blind
 from campaigns.workspace import Workspace
 from channels.content.expressions import evaluate
+from engine.bandits.weights import allocation_of
 from engine.core.model.campaigns import Allocation, Campaign, Experiment, Move, Program
 from engine.core.segments import for_program
 from engine.release import operating, releases
@@ -26,7 +27,6 @@ from engine.store.database import Database
 from engine.vault import Vault
 
 _experiment: Final = msgspec.json.Decoder(Experiment)
-_weights: Final = msgspec.json.Decoder(dict[str, int])
 _steps: Final = msgspec.json.Decoder(dict[str, str])
 
 
@@ -106,16 +106,14 @@ def with_allocations(connection: Connection, program: Program) -> Program:
     if not bandits:
         return program
     rows = connection.select_in(
-        "SELECT experiment, phase, version, since, weights FROM bandit_weights "
+        "SELECT experiment, phase, version, since, weights, contexts FROM bandit_weights "
         "WHERE experiment IN (?) ORDER BY experiment, phase, version",
         sorted(bandits),
     )
     learnt: dict[str, list[Allocation]] = {}
-    for name, phase, version, since, weights in rows:
+    for name, phase, *kept in rows:
         if phase == program.phases.get(name, 1):
-            learnt.setdefault(name, []).append(
-                Allocation(int(version), int(since), _weights.decode(weights))
-            )
+            learnt.setdefault(name, []).append(allocation_of(*kept))
     return msgspec.structs.replace(
         program,
         allocations={name: tuple(them[-ALLOCATIONS_MAX:]) for name, them in learnt.items()},

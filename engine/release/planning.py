@@ -67,6 +67,7 @@ class Plan:
         experiments_held: What they have done to experiments, where the files do not say the same.
         moves: How people are brought to new versions, by campaign.
         refused: Why it cannot be applied.
+        models: Of models that something reads, what somebody should look at, in sentences.
     """
 
     live: int
@@ -81,6 +82,7 @@ class Plan:
     experiments_held: Mapping[str, ExperimentStanding] = field(default_factory=dict)
     moves: Mapping[str, Move] = field(default_factory=dict)
     refused: tuple[Problem, ...] = ()
+    models: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -111,7 +113,8 @@ def plan(
         changes = tuple(difference(None, workspace))
         return Plan(0, digest, changes, held=held, experiments_held=drifted)
     if newest.digest == digest:
-        return Plan(newest.number, digest, (), held=held, experiments_held=drifted)
+        amiss = _models_amiss(connection, workspace, workspace, now=now)
+        return Plan(newest.number, digest, (), held=held, experiments_held=drifted, models=amiss)
     old = releases.workspace_of(connection, newest.digest)
     changes = tuple(difference(old, workspace, may_move=not is_rollback))
     names = [it.name for it in changes if it.construct == "campaign"]
@@ -154,7 +157,18 @@ def plan(
             *refusals(inside, workspace.campaigns),
             *unknown_origins(moves, workspace.campaigns, known),
         ),
+        models=_models_amiss(connection, workspace, old, now=now),
     )
+
+
+def _models_amiss(
+    connection: Connection, workspace: Workspace, live: Workspace, *, now: Instant
+) -> tuple[str, ...]:
+    if not workspace.models:
+        return ()
+    from engine.learning.mentions import amiss
+
+    return tuple(amiss(connection, workspace, live=live, now=now))
 
 
 def _graphs(workspace: Workspace) -> dict[str, Campaign]:

@@ -35,14 +35,15 @@ def rendered(plan: Plan) -> str:
 
 
 def drift(plan: Plan) -> list[str]:
-    """What operators have done beside the files."""
+    """What operators have done beside the files, and what has become of models."""
     campaigns = [
         f'! campaign "{name}" is {it.held} {it.by_whom} since {iso(it.since)[:19]}Z'
         + (f": {it.why}" if it.why else "")
         + " (it stays)"
         for name, it in plan.held.items()
     ]
-    return campaigns + [drift_words(name, it) for name, it in plan.experiments_held.items()]
+    experiments = [drift_words(name, it) for name, it in plan.experiments_held.items()]
+    return [*campaigns, *experiments, *plan.models]
 
 
 def as_data(plan: Plan) -> dict[str, Any]:
@@ -72,6 +73,7 @@ def as_data(plan: Plan) -> dict[str, Any]:
             }
             for name, it in plan.experiments_held.items()
         },
+        "models": list(plan.models),
         "refused": [asdict(problem) for problem in plan.refused],
     }
 

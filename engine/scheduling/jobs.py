@@ -20,7 +20,6 @@ from engine.scheduling.means import Means
 from engine.scheduling.rows import Run
 from engine.settings import DIRECTORY
 from engine.steady import elapsed
-from engine.store import models
 from engine.store.connection import Connection
 
 log = logging.getLogger("antiphon.schedules")
@@ -108,8 +107,10 @@ def model_refresh(means: Means, run: Run) -> Outcome:
     from engine.learning.shown import as_markdown, said, write_pages
 
     learner = Learner(
-        means.database, means.live(), means.write, elapsed, means.directory / DIRECTORY
-    )
+        means.database, means.live(), means.write, elapsed, means.directory / DIRECTORY,
+        # Who plays as well must not wait for it.
+        apart=means.directory if means.plays else None,
+    )  # fmt: skip
     with TRAINING:
         done = refresh(learner, run.plan.model, as_of=run.fire_at, now=means.now(), is_once=True)
     for standing in write_pages(learner, now=means.now()):
@@ -138,9 +139,11 @@ def retention(means: Means, run: Run) -> Outcome:
         while n == DELETED_AT_ONCE:
             n = means.write(delete)
             counted[table] = counted.get(table, 0) + n
-    counted["what models had learnt"] = means.write(
-        lambda connection: models.drop_overdue(connection, now=means.now())
-    )
+    from engine.learning.registry import Registry
+
+    registry = Registry(means.database, means.write, means.live().program)
+    counted["what models had learnt"] = registry.drop_overdue(now=means.now())
+    counted["those who refuse to be profiled"] = registry.forget_unprofiled()
     words = [f"{n:,} of {table}" for table, n in counted.items() if n]
     return Outcome(f"deleted {', '.join(words)}" if words else "nothing was old enough")
 

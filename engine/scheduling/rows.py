@@ -101,7 +101,13 @@ def claim(
 
 
 def take(
-    connection: Connection, schedule: str, fire_at: Instant, *, owner: str, now: Instant
+    connection: Connection,
+    schedule: str,
+    fire_at: Instant,
+    *,
+    owner: str,
+    now: Instant,
+    engine: Engine = "prefect",
 ) -> Run | str:
     """Begin a run by name, as a Prefect flow does; or the reason why it is not ours to begin.
 
@@ -125,7 +131,7 @@ def take(
             return f'"{schedule}" fires at {iso(fire_at)}, not yet'
         if fire_at < now - plan.grace:
             return f"{iso(fire_at)} is longer ago than the grace of {_words(plan.grace)}"
-        if not _insert(connection, schedule, fire_at, owner=owner, engine="prefect", now=now):
+        if not _insert(connection, schedule, fire_at, owner=owner, engine=engine, now=now):
             return "another has just begun it"
         following = next_fire(plan.times, fire_at, plan.zone)
         connection.execute(
@@ -140,10 +146,10 @@ def take(
         return f"{holder} is at it"
     # A frozen holder that wakes up finds its name gone, and writes nothing more about the run.
     is_ours = connection.execute(
-        "UPDATE schedule_run SET claimed_by = ?, held_until = ?, engine = 'prefect' "
+        "UPDATE schedule_run SET claimed_by = ?, held_until = ?, engine = ? "
         "WHERE schedule = ? AND fire_at = ? AND claimed_by = ? AND finished_at IS NULL "
         "AND held_until = ? RETURNING tries",
-        (owner, now + HELD, schedule, fire_at, holder, held_until),
+        (owner, now + HELD, engine, schedule, fire_at, holder, held_until),
     )
     return Run(schedule, fire_at, plan, owner, int(tries)) if is_ours else "another has it now"
 

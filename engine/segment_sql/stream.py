@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from engine.consent.unsubscribe import WITHDRAWN
 from engine.core.features.sessions import NOT_BEHAVIOUR
+from engine.core.model.campaigns import Profiling
 from engine.core.model.instants import NEVER, Instant
 from engine.segment_sql.lake import Lake
 from engine.segment_sql.plan import EVERY_EVENT, Needs
@@ -32,6 +34,7 @@ _STAGES: Final = {
 }
 """Tables of the lake that others are joined from."""
 
+_USUAL: Final = Profiling()
 _texts: Final = msgspec.json.Decoder(dict[str, str])
 _raw: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _consent: Final = msgspec.json.Decoder(dict[str, dict[str, bool]])
@@ -46,12 +49,16 @@ def pour(
     *,
     instants: Sequence[Instant],
     present: Instant,
+    profiling: Profiling = _USUAL,
 ) -> None:
     """Fill an empty lake with all that a statement may read to be asked of these instants.
 
     Args:
         present: Now: from then on, what is known of people beside their events holds.
+        profiling: Who has no score at any instant, by what they said last.
     """
+    if needs.models:
+        needs = replace(needs, traits=needs.traits | {profiling.trait})
     _pour_people(connection, lake, needs, present)
     if min(instants) < present:
         _pour_births(connection, lake)
@@ -69,6 +76,7 @@ def pour(
         _pour_withdrawals(connection, lake, present)
     if needs.models:
         _pour_scores(connection, lake, sorted(needs.models), instants)
+        _forget_unprofiled(lake, profiling)
 
 
 # --- events --------------------------------------------------------------------------------------
@@ -223,6 +231,8 @@ def _pour_scores(
         "ORDER BY model, run",
         models,
     )
+    if not runs:
+        return
     for (model, run, since), after in zip(runs, [*runs[1:], ("", 0, NEVER)], strict=True):
         until = after[2] if after[0] == model else NEVER
         if any(since <= at < until for at in instants):
@@ -233,6 +243,17 @@ def _pour_scores(
                 (model, run),
             ):
                 lake.append("scores", [(*row, since, until) for row in rows])
+
+
+def _forget_unprofiled(lake: Lake, profiling: Profiling) -> None:
+    """Whoever refuses has no score, also where the refusal is not played yet."""
+    lake.duck.execute(
+        "DELETE FROM scores WHERE profile_id NOT IN (SELECT profile_id FROM profiles LEFT JOIN "
+        "(SELECT profile_id, CAST(arg_max(value, place) AS VARCHAR) AS said FROM traits "
+        "WHERE name = $trait GROUP BY profile_id) USING (profile_id) "
+        "WHERE coalesce(said, 'null') = 'true' OR (coalesce(said, 'null') = 'null' AND $silent))",
+        {"trait": profiling.trait, "silent": profiling.unknown == "allow"},
+    )
 
 
 def _by_id(connection: Connection, sql: str, params: Sequence[Any] = ()) -> Iterator[list[Row]]:

@@ -122,6 +122,8 @@ def redirect(connection: Connection, it: Merged) -> None:
     )
     for experiment in it.loser_exposures:
         _unite_exposures(connection, experiment, winner=it.winner, loser=it.loser)
+    # A score of half a person is nobody's: the winner keeps their own until the next run.
+    bulk.delete(connection, "model_score", ("profile_id",), [(it.loser,)])
     # What was drafted of either is of half a person.
     connection.execute("DELETE FROM draft WHERE profile_id IN (?, ?)", (it.winner, it.loser))
     connection.execute("DELETE FROM profile_state WHERE profile_id = ?", (it.loser,))

@@ -51,12 +51,16 @@ class Note:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A plain table under a heading; cells that look like numbers are aligned right."""
+    """A plain table under a heading; cells that look like numbers are aligned right.
+
+    `links` are pages by what stands in the first column.
+    """
 
     heading: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 Part = Section | Note | Table
@@ -110,7 +114,9 @@ def _part(part: Part, place: int, *, first_chart: int) -> str:
                 f"<p>{escape(text)}</p>" for text in part.paragraphs
             )
         case Table():
-            inside = heading(part.heading) + table(part.columns, part.rows, caption=part.caption)
+            inside = heading(part.heading) + table(
+                part.columns, part.rows, caption=part.caption, links=part.links
+            )
         case _:
             assert_never(part)
     return f'\n<section id="part-{place}">{inside}</section>'

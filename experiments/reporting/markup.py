@@ -41,13 +41,20 @@ def table(
     caption: str = "",
     raw: bool = False,
     numeric: Sequence[bool] | None = None,
+    links: Mapping[str, str] = NO_LINKS,
 ) -> str:
     """A plain table; columns of numbers are aligned right.
 
     Args:
         raw: The cells are markup already, and only then may they be.
         numeric: Which columns are numbers; found out from the cells if not given.
+        links: Pages by what stands in the first column.
     """
+
+    def shown(cell: str, place: int) -> str:
+        inside = cell if raw else escape(cell)
+        return f'<a href="{escape(links[cell])}">{inside}</a>' if not place and cell in links else inside
+
     if numeric is None:
         numeric = [
             bool(rows) and all(looks_numeric(row[i]) for row in rows) for i in range(len(columns))
@@ -59,8 +66,8 @@ def table(
     body = "".join(
         '<tr class="plain">'
         + "".join(
-            f"<td{how}>{cell if raw else escape(cell)}</td>"
-            for cell, how in zip(row, css, strict=True)
+            f"<td{how}>{shown(cell, place)}</td>"
+            for place, (cell, how) in enumerate(zip(row, css, strict=True))
         )
         + "</tr>"
         for row in rows

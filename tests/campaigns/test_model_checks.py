@@ -84,6 +84,9 @@ SLIPS: dict[str, str] = {
     'property "sku"',
     "recommender: liked\nalgorithm: svd": "svd learns from stars",
     "recommender: liked\nkind: popular\nalgorithm: ease": "kind: popular has no algorithm",
+    "recommender: liked\ndiversity: 0.3": "diversity compares what items are",
+    "recommender: liked\nitems: products\ndiversity: 1": "1 is not a diversity: a number from 0 to",
+    "recommender: liked\nkind: popular\npopularity_damping: 0.5": "shows less of it. Delete one",
     "recommender: liked\nkind: content": "kind: content reads what items are.",
     "recommender: liked\nevents: {Product Added: 1}\n"
     "ratings: {event: Product Rated, value: properties.stars}": "keep one.",

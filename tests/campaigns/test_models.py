@@ -29,6 +29,7 @@ from campaigns.models import (
 from campaigns.plan import difference, render_plan
 from engine.core.model.conditions import Comparison, Filter
 from engine.core.model.instants import DAY, HOUR, MINUTE
+from engine.learning.lessons import config_hash
 from engine.release.checking import compile_templates
 from engine.schedule import Cron, Every, Rule
 from engine.scheduling.plans import plans_of
@@ -271,6 +272,27 @@ def test_a_models_hash_is_that_of_what_it_learns_and_not_of_its_words() -> None:
     assert model_hash(model("cluster: shoppers\ntitle: Who shops here")) == model_hash(plain)
     assert model_hash(model("cluster: shoppers\nk: 5")) != model_hash(plain)
     assert model_hash(plain) == "0ad3429d6cc5", "another hash trains every model anew"
+
+
+def test_keys_that_came_later_change_no_hash_while_they_are_not_used() -> None:
+    plain = RecommenderModel(name="also-bought")
+
+    assert model_hash(plain) == "c04b12597397", "as in 0.5, or each seed is drawn anew"
+    assert config_hash(plain, Learning()) == "2cd9699fe9087dd0"
+    assert model_hash(replace(plain, diversity=0.2)) != model_hash(plain)
+    assert config_hash(replace(plain, popularity_damping=0.2), Learning()) != config_hash(
+        plain, Learning()
+    )
+
+
+def test_a_recommender_says_how_much_variety_it_wants() -> None:
+    plain = model("recommender: liked\nitems: products")
+    mixed = model("recommender: liked\nitems: products\ndiversity: 0.3\npopularity_damping: 0.25")
+
+    assert isinstance(plain, RecommenderModel)
+    assert isinstance(mixed, RecommenderModel)
+    assert (plain.diversity, plain.popularity_damping) == (0, 0)
+    assert (mixed.diversity, mixed.popularity_damping) == (0.3, 0.25)
 
 
 def test_models_change_no_campaigns_version_and_open_no_phase() -> None:

@@ -395,3 +395,29 @@ def test_an_arm_that_waits_before_its_first_message_is_noted(arm: str, waits: bo
 
     notices = [notice.message for notice in workspace.notices]
     assert any("only intention-to-treat" in message for message in notices) is waits
+
+
+@pytest.mark.parametrize(
+    ("weekdays", "read"),
+    [("1", "mon"), ("0,6", "sat,sun"), ("7", "sun"), ("1-5", "mon,tue,wed,thu,fri")],
+)
+def test_weekdays_in_numbers_are_played_as_before_and_noted_with_their_names(
+    weekdays: str, read: str
+) -> None:
+    text = a_campaign(f"  - {SEND}", trigger=f'{{schedule: {{cron: "0 9 * * {weekdays}"}}}}')
+
+    workspace = a_workspace({"campaigns/nudge.yaml": text})
+
+    assert [str(it) for it in workspace.notices if "weekdays" in str(it)] == [
+        f'campaigns/nudge.yaml:2: the weekdays "{weekdays}" are numbers, which engines read '
+        f"differently; here 0 and 7 are Sunday, so this is {read}. Write {read}."
+    ]
+
+
+@pytest.mark.parametrize("weekdays", ["mon", "mon-fri", "*", "SUN,wed"])
+def test_weekdays_by_name_are_not_noted(weekdays: str) -> None:
+    text = a_campaign(f"  - {SEND}", trigger=f'{{schedule: {{cron: "0 9 1 * {weekdays}"}}}}')
+
+    workspace = a_workspace({"campaigns/nudge.yaml": text})
+
+    assert [it for it in workspace.notices if "weekdays" in str(it)] == []

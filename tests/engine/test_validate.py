@@ -157,6 +157,23 @@ def test_without_sent_at_a_little_future_is_clipped_to_now() -> None:
     assert [fact.at for _, fact in group.facts] == [NOW, NOW]
 
 
+@pytest.mark.parametrize(
+    ("ahead", "status"), [(1, "accepted"), (DAY, "accepted"), (DAY + SECOND, "rejected")]
+)
+@pytest.mark.parametrize("corrected", [False, True])
+def test_up_to_a_day_ahead_is_stored_at_the_arrival_and_further_is_refused(
+    ahead: int, status: str, corrected: bool
+) -> None:
+    # The sender says that it was sent an hour ago by its clock, and happened later than that.
+    by_their_clock = NOW - HOUR if corrected else NOW
+    sent = {"sentAt": iso(by_their_clock)} if corrected else {}
+
+    group = prepared(a_track(timestamp=iso(by_their_clock + ahead), **sent))
+
+    assert group.answers[0].status == status
+    assert [fact.at for _, fact in group.facts] == ([NOW] if status == "accepted" else [])
+
+
 def test_a_single_call_ends_like_an_item_of_a_batch() -> None:
     bad = json.dumps(a_track(properties={"a": float("nan")})).encode()
     good = json.dumps({"anonymousId": "a", "event": "X"}).encode()
