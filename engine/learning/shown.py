@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from threading import get_ident
 from typing import Any, Final
 
 from engine.core.clocktime import iso
 from engine.core.model.instants import DAY, HOUR, Instant
-from engine.learning.refreshing import REPORTS, Learner, Refreshed
+from engine.learning.refreshing import REPORTS, Learner, Refreshed, page_of
 from engine.learning.watching import Standing, standings
 
 PAGE: Final = "models.html"
+NO_PAGES: Final[Mapping[str, str]] = {}
 _COLUMNS: Final = (
     "MODEL", "KIND", "STATUS", "RUN", "PEOPLE", "KNOWS UNTIL", "METRIC", "FORETOLD", "CAME",
     "DRIFT", "NEXT", "LAST",
@@ -112,13 +114,18 @@ def write_pages(learner: Learner, *, now: Instant) -> list[Standing]:
     path = learner.folder / REPORTS / PAGE
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f"{path.name}.{os.getpid()}-{get_ident()}")
-    unfinished.write_text(page(found, now=now), "utf-8")
+    own = {name: it.name for name, it in _own_pages(learner.folder, found).items() if it.exists()}
+    unfinished.write_text(page(found, now=now, pages=own), "utf-8")
     unfinished.replace(path)
     return found
 
 
-def page(found: Sequence[Standing], *, now: Instant) -> str:
-    """All models on one page that stands alone."""
+def _own_pages(folder: Path, found: Sequence[Standing]) -> dict[str, Path]:
+    return {it.model: page_of(folder, it.model) for it in found}
+
+
+def page(found: Sequence[Standing], *, now: Instant, pages: Mapping[str, str] = NO_PAGES) -> str:
+    """All models on one page that stands alone; `pages` are files beside it, by model."""
     from experiments.reporting.html import Note, Part, Table, html
 
     parts: list[Part] = [
@@ -126,7 +133,8 @@ def page(found: Sequence[Standing], *, now: Instant) -> str:
             heading="What is read",
             columns=tuple(it.capitalize() for it in _COLUMNS),
             rows=tuple(rows_of(found, now=now)),
-            caption="Each model's own report stands beside this page: model-NAME.html.",
+            caption="A model's name leads to its own report, once it has learnt something.",
+            links=pages,
         )
     ]
     warnings = tuple(text for it in found for text in it.warnings())

@@ -8,7 +8,7 @@ from engine.learning.material import Material
 from engine.learning.refusals import Refused
 from engine.learning.send_times import HourRows, Judgement, judge
 from engine.learning.send_times import learn as learnt
-from engine.learning.send_times.report import UNJUDGED, page
+from engine.learning.send_times.judging import UNJUDGED
 
 
 def learn(material: Material, model: SendTimeModel) -> Lesson:
@@ -17,6 +17,8 @@ def learn(material: Material, model: SendTimeModel) -> Lesson:
     Raises:
         Refused: If nobody acted often enough.
     """
+    from engine.learning.send_times.report import page
+
     reading = reading_of(material.playbook.workspace)
     with history(
         material.connection, as_of=material.as_of, learning=material.learning, reading=reading

@@ -1,10 +1,14 @@
 """Pieces of HTML that every panel of the report is made of; all text is escaped here."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
+from types import MappingProxyType
+from typing import Final
 
 from experiments.analysis.readout import Comparison, Word
+
+NO_LINKS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 def chip(word: str, tone: str) -> str:
@@ -53,7 +57,9 @@ def table(
 
     def shown(cell: str, place: int) -> str:
         inside = cell if raw else escape(cell)
-        return f'<a href="{escape(links[cell])}">{inside}</a>' if not place and cell in links else inside
+        if place or cell not in links:
+            return inside
+        return f'<a href="{escape(links[cell])}">{inside}</a>'
 
     if numeric is None:
         numeric = [

@@ -22,6 +22,7 @@ SURE: Final = 2.575829
 """Standard errors either side: 99 %, as for every model that is refreshed again and again."""
 USUAL: Final = 1.959964
 PEOPLE_LEAST: Final = 30
+UNJUDGED: Final = "too few act often enough to tell whether their own hours are better than one"
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A send_time model for people: whether it is read and why, when everybody acts, whose hour is which.
+"""A send_time model for people: read or not and why, when everybody acts, whose hour is which.
 
 One HTML file without scripts or outside assets, as the other kinds of model have one.
 """
@@ -7,7 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Final
 
 from engine.learning.send_times.counts import DAY_HOURS
-from engine.learning.send_times.judging import Judgement
+from engine.learning.send_times.judging import UNJUDGED, Judgement
 from engine.learning.send_times.learning import SendTimes
 from engine.learning.send_times.pictures import hour_bars
 from experiments.reporting.markup import heading, panel, paragraph, table, unbroken
@@ -16,7 +16,6 @@ from experiments.reporting.words import percent
 if TYPE_CHECKING:
     from campaigns.models import SendTimeModel
 
-UNJUDGED: Final = "too few act often enough to tell whether their own hours are better than one"
 DO: Final = {True: "Publish this run", False: "Keep what is there"}
 HOURS_LISTED: Final = 5
 
@@ -37,8 +36,7 @@ def page(
             "<section>",
             heading("The latest run", when),
             _opening(found, judged),
-            panel("When people act", _everybody(found), _note(model)),
-            panel("Whose hour is which", _own(found), _most(found)),
+            panel("Hours", _charts(found), _note(model), _most(found)),
             panel("What was asked", _figures(judged)),
             panel("How it is used", *(paragraph(it) for it in _used(found, model))),
             "</section>",
@@ -62,7 +60,7 @@ def _look() -> str:
 def _opening(found: SendTimes, judged: Judgement | None) -> str:
     is_better = judged is None or judged.is_better
     shown = [
-        ("People with an hour of their own", f"{len(found.ids):,}", f"of {_acts(found)} acts"),
+        ("People with an hour of their own", f"{len(found.ids):,}", f"from {_acts(found)} acts"),
         ("Everybody's hour", f"{found.fallback:02d}:00", f"{percent(_top(found))} of all acts"),
     ]
     if judged is not None:
@@ -81,6 +79,15 @@ def _opening(found: SendTimes, judged: Judgement | None) -> str:
         f'<div class="decision {tone}"><p class="do">{DO[is_better]}</p>'
         f'<p class="why">{escape(why[0].upper() + why[1:])}.</p>'
         f'<dl class="figures">{items}</dl></div>'
+    )
+
+
+def _charts(found: SendTimes) -> str:
+    return (
+        '<div class="charts"><figure><figcaption>When people act<small>Share of everybody\'s acts '
+        f"in each hour</small></figcaption>{_everybody(found)}</figure>"
+        "<figure><figcaption>Whose hour is which<small>People whose own hour it is</small>"
+        f"</figcaption>{_own(found)}</figure></div>"
     )
 
 
@@ -187,4 +194,4 @@ def _count(value: float) -> str:
 
 
 def _points(value: float) -> str:
-    return f"{100 * value:+.1f} points"
+    return f"{100 * value:+.1f} points".replace("-", "−")
