@@ -1,9 +1,11 @@
 """Aggregates of a property as written (`sum: {properties.revenue: {gte: 100}}`) -> the core's."""
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from campaigns.comparisons import Asking, counts_asked
+from campaigns.declarations import Declarations
 from campaigns.event_forms import MEASURES, EventForm
+from campaigns.matches import property_type
 from campaigns.reading import Text
 from engine.core.conditions.aggregates import LIMIT_MAX, ORDERED
 from engine.core.conditions.counts import count_verdicts
@@ -17,15 +19,12 @@ from engine.core.model.conditions import (
     Window,
 )
 
-if TYPE_CHECKING:
-    from campaigns.conditions import Conditions
-
 LIMIT: Final = 1_000
 NUMERIC: Final = ("sum", "avg", "min", "max")
 
 
 def compile_measures(
-    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+    declarations: Declarations, form: EventForm, match: EventMatch, window: Window, file: str
 ) -> list[Condition]:
     """A condition for each measure of the form; what is wrong is reported."""
     found: list[Condition] = []
@@ -33,13 +32,13 @@ def compile_measures(
     measures = [measure for measure in MEASURES if getattr(form, measure) is not None]
     for measure in measures:
         ((path, asking),) = getattr(form, measure).items()
-        comparisons = _compared(conditions, measure, form, path, asking, file)
+        comparisons = _compared(declarations, measure, form, path, asking, file)
         parts = tuple(str(path).split("."))
         found.append(AggregateCondition(match, _known(measure), parts, comparisons, window, limit))
         if measure == "distinct" and comparisons:
-            _check_distinct(conditions, form, path, comparisons, limit, file)
+            _check_distinct(declarations, form, path, comparisons, limit, file)
     if form.limit is not None and measures and not any(_is_limited(one, form) for one in measures):
-        conditions.report(
+        declarations.report(
             file,
             form.line,
             "limit",
@@ -58,11 +57,11 @@ def _is_limited(measure: str, form: EventForm) -> bool:
 
 
 def _compared(
-    conditions: "Conditions", measure: str, form: EventForm, path: Text, asking: Asking, file: str
+    declarations: Declarations, measure: str, form: EventForm, path: Text, asking: Asking, file: str
 ) -> tuple[Comparison, ...]:
-    declared, is_pii = conditions.property_type(form.event, path, file)
+    declared, is_pii = property_type(declarations, form.event, path, file)
     if is_pii:
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -71,11 +70,11 @@ def _compared(
         )
         return ()
     if measure == "distinct":
-        return conditions.tried(counts_asked, asking, file, path.line, measure)
+        return declarations.tried(counts_asked, asking, file, path.line, measure)
     if measure in NUMERIC:
-        return _numbers(conditions, measure, path, asking, declared, file)
+        return _numbers(declarations, measure, path, asking, declared, file)
     if "*" in path.split(".") or declared in ("list", "object"):
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -83,11 +82,11 @@ def _compared(
             "properties.products.0.price.",
         )
         return ()
-    return conditions.asked(path, asking, declared, file)
+    return declarations.asked(path, asking, declared, file)
 
 
 def _numbers(
-    conditions: "Conditions",
+    declarations: Declarations,
     measure: str,
     path: Text,
     asking: Asking,
@@ -95,7 +94,7 @@ def _numbers(
     file: str,
 ) -> tuple[Comparison, ...]:
     if declared not in (None, "number", "integer"):
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -106,7 +105,7 @@ def _numbers(
     for asked in asking:
         if asked.operator not in allowed:
             why = "the sum of nothing is 0, so there always is one. " * (asked.operator == "exists")
-            conditions.report(
+            declarations.report(
                 file,
                 asked.line or path.line,
                 asked.operator,
@@ -114,18 +113,18 @@ def _numbers(
                 f"Allowed: {', '.join(allowed)}.",
             )
             return ()
-    comparisons = conditions.asked(path, asking, "number", file)
+    comparisons = declarations.asked(path, asking, "number", file)
     if measure in ("sum", "avg"):
         try:
             compile_total_test(comparisons, is_mean=measure == "avg")
         except CampaignError as error:
-            conditions.report(file, path.line, str(path), f"{error}")
+            declarations.report(file, path.line, str(path), f"{error}")
             return ()
     return comparisons
 
 
 def _check_distinct(
-    conditions: "Conditions",
+    declarations: Declarations,
     form: EventForm,
     path: Text,
     comparisons: tuple[Comparison, ...],
@@ -135,10 +134,10 @@ def _check_distinct(
     try:
         needed = len(count_verdicts(comparisons)) - 1
     except CampaignError as error:
-        conditions.report(file, path.line, str(path), f"distinct: {error}")
+        declarations.report(file, path.line, str(path), f"distinct: {error}")
         return
     if form.within is None and form.since is None and form.limit is None:
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             "distinct",
@@ -146,7 +145,7 @@ def _check_distinct(
             f"person. Write limit: {min(max(needed, LIMIT), LIMIT_MAX)}, or within: 30d.",
         )
     elif needed > limit:
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             "distinct",

@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, Field, PlainValidator, WithJsonSchema, mod
 from campaigns.durations import parse_share
 from campaigns.forms import (
     LIST_SHORTHAND,
-    Alpha,
     Flag,
     Form,
     Path,
@@ -23,6 +22,7 @@ from campaigns.forms import (
     one_of,
     text_of,
 )
+from campaigns.number_scalars import Alpha
 from campaigns.reading import List, Map, Text, number
 from engine.core.model.instants import HOUR
 

@@ -10,8 +10,9 @@ from typing import Any, Final, NamedTuple
 from msgspec import structs, to_builtins
 
 from campaigns.caps import compile_caps
-from campaigns.conditions import Blind, Conditions, pii_traits
+from campaigns.conditions import Conditions
 from campaigns.contexts import compile_contexts, segments_of_contexts
+from campaigns.declarations import Blind, pii_traits
 from campaigns.experiment_plans import Located, design, digest, located, planned
 from campaigns.experiments import compile_experiment, compile_where, rules_of
 from campaigns.journeys import Journeys

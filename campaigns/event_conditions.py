@@ -1,12 +1,13 @@
 """Conditions about events as written -> the core's: each kind is one function in `COMPILERS`."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from msgspec import structs
 
 from campaigns.aggregates import compile_measures
 from campaigns.comparisons import Asking, counts_asked, spans_asked
+from campaigns.declarations import Declarations
 from campaigns.event_forms import (
     MEASURES,
     EventForm,
@@ -16,6 +17,7 @@ from campaigns.event_forms import (
     SessionForm,
 )
 from campaigns.forms import Form
+from campaigns.matches import compile_match
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.window_forms import WindowForm
@@ -34,17 +36,14 @@ from engine.core.model.conditions import (
     Window,
 )
 
-if TYPE_CHECKING:
-    from campaigns.conditions import Conditions
 
-
-def _event(conditions: "Conditions", form: EventForm, file: str) -> Condition:
-    match = conditions.match(form.event, form.where, file)
-    window = compile_window(conditions, form, file)
-    others = compile_measures(conditions, form, match, window, file)
-    others += _moments(conditions, form, match, window, file)
+def _event(declarations: Declarations, form: EventForm, file: str) -> Condition:
+    match = compile_match(declarations, form.event, form.where, file)
+    window = compile_window(declarations, form, file)
+    others = compile_measures(declarations, form, match, window, file)
+    others += _moments(declarations, form, match, window, file)
     if others and form.not_followed_by is not None:
-        conditions.report(
+        declarations.report(
             file,
             form.not_followed_by.line,
             "not_followed_by",
@@ -53,22 +52,24 @@ def _event(conditions: "Conditions", form: EventForm, file: str) -> Condition:
         )
     if others and form.count is None:
         return others[0] if len(others) == 1 else All(tuple(others))
-    counted = _counted(conditions, form, match, window, file)
+    counted = _counted(declarations, form, match, window, file)
     return All((counted, *others)) if others else counted
 
 
 def _counted(
-    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+    declarations: Declarations, form: EventForm, match: EventMatch, window: Window, file: str
 ) -> Condition:
     count: tuple[Comparison, ...] = (Comparison("gte", 1),)
     if form.count is not None:
-        count = conditions.tried(counts_asked, form.count, file, form.line, "count") or count
+        count = declarations.tried(counts_asked, form.count, file, form.line, "count") or count
     followed = None
     if form.not_followed_by is not None:
         after = form.not_followed_by
-        followed = FollowedBy(conditions.match(after.event, after.where, file), after.for_)
+        followed = FollowedBy(
+            compile_match(declarations, after.event, after.where, file), after.for_
+        )
         if form.within is not None and after.for_ >= form.within:
-            conditions.report(
+            declarations.report(
                 file,
                 after.line,
                 "for",
@@ -76,7 +77,7 @@ def _counted(
                 "Make `for` shorter than `within`.",
             )
     if form.limit is not None and all(getattr(form, measure) is None for measure in MEASURES):
-        conditions.report(
+        declarations.report(
             file,
             form.line,
             "limit",
@@ -87,18 +88,18 @@ def _counted(
 
 
 def _moments(
-    conditions: "Conditions", form: EventForm, match: EventMatch, window: Window, file: str
+    declarations: Declarations, form: EventForm, match: EventMatch, window: Window, file: str
 ) -> list[Condition]:
     found: list[Condition] = []
     if form.first_time is not None:
-        found.append(_moment(conditions, "first", form.first_time, form, match, window, file))
+        found.append(_moment(declarations, "first", form.first_time, form, match, window, file))
     if form.last_time is not None:
-        found.append(_moment(conditions, "last", form.last_time, form, match, window, file))
+        found.append(_moment(declarations, "last", form.last_time, form, match, window, file))
     return found
 
 
 def _moment(
-    conditions: "Conditions",
+    declarations: Declarations,
     which: Literal["first", "last"],
     asking: Asking,
     form: EventForm,
@@ -109,7 +110,7 @@ def _moment(
     key = Text(f"{which}_time", line=asking[0].line or form.line)
     for asked in asking:
         if asked.operator not in moments.OPERATORS:
-            conditions.report(
+            declarations.report(
                 file,
                 asked.line or form.line,
                 asked.operator,
@@ -118,21 +119,21 @@ def _moment(
             )
             return MomentCondition(match, which, (), window)
     if window.within is not None:
-        conditions.report(
+        declarations.report(
             file,
             key.line,
             key,
             f"{key} looks at all of history and takes no `within`. "
             f"Write {key}: {{within_last: …}}, or bound it by since or until.",
         )
-    return MomentCondition(match, which, conditions.asked(key, asking, "datetime", file), window)
+    return MomentCondition(match, which, declarations.asked(key, asking, "datetime", file), window)
 
 
-def _sequence(conditions: "Conditions", form: SequenceForm, file: str) -> Condition:
-    window = compile_window(conditions, form, file)
+def _sequence(declarations: Declarations, form: SequenceForm, file: str) -> Condition:
+    window = compile_window(declarations, form, file)
     first = form.sequence[0]
     if first.gap is not None or first.without is not None:
-        conditions.report(
+        declarations.report(
             file,
             first.line,
             str(first.event),
@@ -140,62 +141,64 @@ def _sequence(conditions: "Conditions", form: SequenceForm, file: str) -> Condit
             "there. Move them to the step that ends the span they speak of.",
         )
     if form.within is None and form.since is None and form.limit is None:
-        conditions.report(
+        declarations.report(
             file,
             form.line,
             "sequence",
             "a sequence needs a window: within: 7d, or since an instant. For all time say how many "
             "events of each step to remember: ever: true with limit: 1000.",
         )
-    steps = tuple(_step(conditions, step, file) for step in form.sequence)
+    steps = tuple(_step(declarations, step, file) for step in form.sequence)
     if form.limit is None:
         return SequenceCondition(steps, window)
     return SequenceCondition(steps, window, form.limit)
 
 
-def _step(conditions: "Conditions", form: SequenceStepForm, file: str) -> SequenceStep:
-    match = conditions.match(form.event, form.where, file)
+def _step(declarations: Declarations, form: SequenceStepForm, file: str) -> SequenceStep:
+    match = compile_match(declarations, form.event, form.where, file)
     if form.without is None:
         return SequenceStep(match, form.gap)
-    without = conditions.match(form.without.event, form.without.where, file)
+    without = compile_match(declarations, form.without.event, form.without.where, file)
     return SequenceStep(match, form.gap, without)
 
 
-def _session(conditions: "Conditions", form: SessionForm, file: str) -> Condition:
+def _session(declarations: Declarations, form: SessionForm, file: str) -> Condition:
     facts: SessionFacts = form.session
     duration: tuple[Comparison, ...] = ()
     events: tuple[Comparison, ...] = ()
     if facts.duration is not None:
-        duration = conditions.tried(spans_asked, facts.duration, file, facts.line, "duration")
+        duration = declarations.tried(spans_asked, facts.duration, file, facts.line, "duration")
     if facts.events is not None:
-        events = conditions.tried(counts_asked, facts.events, file, facts.line, "events")
-    found = SessionCondition(duration, events, compile_window(conditions, facts, file))
+        events = declarations.tried(counts_asked, facts.events, file, facts.line, "events")
+    found = SessionCondition(duration, events, compile_window(declarations, facts, file))
     if facts.limit is not None:
         found = structs.replace(found, limit=facts.limit)
     if facts.count is not None:
-        count = conditions.tried(counts_asked, facts.count, file, facts.line, "count")
+        count = declarations.tried(counts_asked, facts.count, file, facts.line, "count")
         found = structs.replace(found, count=count or found.count)
     return found
 
 
-def compile_window(conditions: "Conditions", form: WindowForm, file: str) -> Window:
+def compile_window(declarations: Declarations, form: WindowForm, file: str) -> Window:
     """Which times count; bounds that let none through are reported."""
     bounds = []
     for text in (form.since, form.until):
         try:
-            bounds.append(None if text is None else conditions.instant(text))
+            bounds.append(None if text is None else declarations.instant(text))
         except ValueError as error:
             assert text is not None
-            conditions.report(file, text.line, str(text), f"{error}")
+            declarations.report(file, text.line, str(text), f"{error}")
             bounds.append(None)
     since, until = bounds
     if since is not None and until is not None and since >= until:
         line = form.since.line if form.since is not None else form.line
-        conditions.report(file, line, "since", "nothing can match: `since` is not before `until`.")
+        declarations.report(
+            file, line, "since", "nothing can match: `since` is not before `until`."
+        )
     return Window(form.within, since, until)
 
 
-COMPILERS: Final[dict[type[Form], Callable[["Conditions", Any, str], Condition]]] = {
+COMPILERS: Final[dict[type[Form], Callable[[Declarations, Any, str], Condition]]] = {
     EventForm: _event,
     SequenceForm: _sequence,
     SessionForm: _session,

@@ -30,11 +30,11 @@ from campaigns.forms import (
     Shorthand,
     Slug,
     Span,
-    Weight,
     Words,
     one_of,
     text_of,
 )
+from campaigns.number_scalars import Weight
 from campaigns.reading import Map, Text, shorten
 from engine.core.model.campaigns import OTHERWISE
 from engine.core.model.instants import DAY, HOUR

@@ -27,7 +27,7 @@ from pydantic_core import core_schema
 
 from campaigns import durations
 from campaigns.problems import advice
-from campaigns.reading import List, Map, Text, number, shorten
+from campaigns.reading import List, Map, Text, shorten
 from engine.core.model.instants import Instant
 from engine.core.model.steps import Duration
 
@@ -93,7 +93,7 @@ def text_of(value: Any) -> Text:
     return Text(str(value).lower() if isinstance(value, bool) else str(value))
 
 
-def _read(function: Callable[[Text], Any], schema: dict[str, Any]) -> Any:
+def read_as(function: Callable[[Text], Any], schema: dict[str, Any]) -> Any:
     """The pydantic annotation for a scalar that `function` reads from its text."""
     return (
         PlainValidator(lambda value: function(text_of(value))),
@@ -106,7 +106,6 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 _STEP_ID = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _PATH = re.compile(r"[^.\s{}]+(\.[^.\s{}]+)*")
 _CURRENCY = re.compile(r"[A-Z]{3}")
-_WHOLE = re.compile(r"-?[0-9]+")
 
 
 def _slug(text: Text) -> Text:
@@ -153,73 +152,6 @@ def _flag(text: Text) -> bool:
     return text == "true"
 
 
-def _number(text: Text) -> float:
-    if text.quoted:
-        raise ValueError(f'"{shorten(text)}" is quoted and so text; a number is needed')
-    return number(text)
-
-
-def _whole(text: Text) -> int:
-    value = _number(text)
-    if isinstance(value, float):
-        raise ValueError(f"{text} is not a whole number")
-    return int(value)
-
-
-def _percent(text: Text) -> float:
-    percent = _number(text)
-    if not 0 < percent <= 100:
-        raise ValueError(f"{text} is not a percentage above 0 and up to 100. Write 10")
-    return percent
-
-
-def _degrees(text: Text) -> float:
-    degrees = _number(text)
-    if not -180 <= degrees <= 180:
-        raise ValueError(f"{text} is not in degrees from -180 to 180. Write 52.52")
-    return degrees
-
-
-def _positive(text: Text) -> float:
-    value = _number(text)
-    if not value > 0:
-        raise ValueError(f"{text} is not more than 0")
-    return value
-
-
-def _weight(text: Text) -> int:
-    if not text.quoted and not _WHOLE.fullmatch(text):
-        raise ValueError(
-            f"the weight {shorten(text)} is not a whole number. Weights are parts of their sum and "
-            "need not add up to anything: 1 and 1 are halves, 70 and 30 are 70% and 30%"
-        )
-    weight = _whole(text)
-    if not 0 <= weight <= 1_000_000:
-        raise ValueError(f"the weight {text} is not a whole number from 0 to 1000000")
-    return weight
-
-
-def _priority(text: Text) -> int:
-    priority = _whole(text)
-    if not 0 <= priority <= 100:
-        raise ValueError(f"the priority {text} is not a whole number from 0 to 100")
-    return priority
-
-
-def _count_max(text: Text) -> int:
-    count = _whole(text)
-    if count < 1:
-        raise ValueError(f"{text} is too few; the least is 1. To send nothing, pause the campaign")
-    return count
-
-
-def _alpha(text: Text) -> float:
-    alpha = _number(text)
-    if not 0 < alpha < 0.5:
-        raise ValueError(f"alpha {text} is not between 0 and 0.5. The usual value is 0.05")
-    return alpha
-
-
 def _zone(text: Text) -> Text:
     try:
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_+/-]{0,63}", text):
@@ -242,13 +174,6 @@ def _currency(text: Text) -> Text:
     return text
 
 
-def _quantile(text: Text) -> float:
-    match = re.fullmatch(r"p(\d{2}(?:\.\d)?)", text)
-    if not match or not float(match[1]) >= 50:
-        raise ValueError(f'"{shorten(text)}" is not a quantile from p50 to p99.9. Write p99')
-    return float(match[1]) / 100
-
-
 def one_of(*words: str) -> Callable[[Any], Any]:
     """A reader for a fixed set of words: the text must be one of them."""
 
@@ -262,55 +187,37 @@ def one_of(*words: str) -> Callable[[Any], Any]:
 
 
 Slug: TypeAlias = Annotated[
-    Text, *_read(_slug, {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})
+    Text, *read_as(_slug, {"type": "string", "pattern": "^[a-z0-9][a-z0-9_-]{0,63}$"})
 ]
 Key: TypeAlias = Annotated[
-    Text, *_read(_key, {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"})
+    Text, *read_as(_key, {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9_-]{0,63}$"})
 ]
 StepName: TypeAlias = Annotated[
-    Text, *_read(_step_id, {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"})
+    Text, *read_as(_step_id, {"type": "string", "pattern": "^[a-z][a-z0-9_-]{0,63}$"})
 ]
 EventName: TypeAlias = Annotated[
-    Text, *_read(_event_name, {"type": "string", "minLength": 1, "maxLength": 200})
+    Text, *read_as(_event_name, {"type": "string", "minLength": 1, "maxLength": 200})
 ]
-Path: TypeAlias = Annotated[Text, *_read(_path, {"type": "string"})]
-Words: TypeAlias = Annotated[Text, *_read(_words, {"type": "string"})]
-Flag: TypeAlias = Annotated[bool, *_read(_flag, {"type": "boolean"})]
-Percent: TypeAlias = Annotated[
-    float, *_read(_percent, {"type": "number", "exclusiveMinimum": 0, "maximum": 100})
-]
-Degrees: TypeAlias = Annotated[
-    float, *_read(_degrees, {"type": "number", "minimum": -180, "maximum": 180})
-]
-Positive: TypeAlias = Annotated[float, *_read(_positive, {"type": "number", "exclusiveMinimum": 0})]
-Weight: TypeAlias = Annotated[int, *_read(_weight, {"type": "integer", "minimum": 0})]
-Priority: TypeAlias = Annotated[
-    int, *_read(_priority, {"type": "integer", "minimum": 0, "maximum": 100})
-]
-CountMax: TypeAlias = Annotated[int, *_read(_count_max, {"type": "integer", "minimum": 1})]
-Alpha: TypeAlias = Annotated[
-    float, *_read(_alpha, {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 0.5})
-]
-Zone: TypeAlias = Annotated[Text, *_read(_zone, {"type": "string"})]
+Path: TypeAlias = Annotated[Text, *read_as(_path, {"type": "string"})]
+Words: TypeAlias = Annotated[Text, *read_as(_words, {"type": "string"})]
+Flag: TypeAlias = Annotated[bool, *read_as(_flag, {"type": "boolean"})]
+Zone: TypeAlias = Annotated[Text, *read_as(_zone, {"type": "string"})]
 ZoneOrProfile: TypeAlias = Annotated[
-    Text, *_read(_zone_or_profile, {"type": "string", "description": '"profile" or an IANA name'})
+    Text, *read_as(_zone_or_profile, {"type": "string", "description": '"profile" or an IANA name'})
 ]
 Currency: TypeAlias = Annotated[
-    Text, *_read(_currency, {"type": "string", "pattern": "^[A-Z]{3}$"})
-]
-Quantile: TypeAlias = Annotated[
-    float, *_read(_quantile, {"type": "string", "pattern": r"^p\d{2}(\.\d)?$"})
+    Text, *read_as(_currency, {"type": "string", "pattern": "^[A-Z]{3}$"})
 ]
 Span: TypeAlias = Annotated[
     int,
-    *_read(
+    *read_as(
         durations.parse_span,
         {"type": "string", "pattern": "^([0-9]+[smhdw])+$", "description": "30m 24h 7d 2w"},
     ),
 ]
 AnyDuration: TypeAlias = Annotated[
     Duration,
-    *_read(
+    *read_as(
         durations.parse_duration,
         {
             "type": "string",
@@ -321,24 +228,24 @@ AnyDuration: TypeAlias = Annotated[
 ]
 WallTime: TypeAlias = Annotated[
     int,
-    *_read(
+    *read_as(
         durations.parse_wall_time,
         {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$"},
     ),
 ]
 CallRate: TypeAlias = Annotated[
     tuple[int, int],
-    *_read(
+    *read_as(
         durations.parse_rate,
         {"type": "string", "pattern": "^[0-9]{1,6}/[smhd]$", "description": "100/s 600/m 5000/h"},
     ),
 ]
 Share: TypeAlias = Annotated[
     float,
-    *_read(durations.parse_share, {"type": ["string", "number"], "description": "10% or 0.1"}),
+    *read_as(durations.parse_share, {"type": ["string", "number"], "description": "10% or 0.1"}),
 ]
 When: TypeAlias = Annotated[
-    Instant, *_read(durations.parse_instant, {"type": "string", "format": "date-time"})
+    Instant, *read_as(durations.parse_instant, {"type": "string", "format": "date-time"})
 ]
 
 

@@ -139,7 +139,17 @@ class Journeys:
             case RepeatStep():
                 return self._repeat(step_id, step, following)
             case WebhookStep():
-                return compile_webhook(self, step_id, step, following)
+                webhook = compile_webhook(
+                    step_id,
+                    step,
+                    following,
+                    values=self.values,
+                    taken=self.saved | self.picked,
+                    report=self.report,
+                )
+                if webhook.save_as is not None:
+                    self.saved.add(webhook.save_as)
+                return webhook
             case WaitForStep():
                 return self._wait(step_id, step, following)
             case BranchStep():

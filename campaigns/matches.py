@@ -5,30 +5,27 @@ reported at their lines; nothing is raised.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
+from campaigns.declarations import Declarations
 from campaigns.event_forms import Where
 from campaigns.problems import advice
 from campaigns.reading import Text
 from campaigns.schema import PropertyForm
 from engine.core.model.conditions import EventMatch, Filter
 
-if TYPE_CHECKING:
-    from campaigns.conditions import Conditions
 
-
-def compile_match(conditions: "Conditions", event: Text, where: Where, file: str) -> EventMatch:
+def compile_match(declarations: Declarations, event: Text, where: Where, file: str) -> EventMatch:
     """Events of a name, with their filters."""
-    if conditions.events and event not in conditions.events:
-        hint = advice(event, conditions.events)
-        conditions.report(
+    if declarations.events and event not in declarations.events:
+        hint = advice(event, declarations.events)
+        declarations.report(
             file, event.line, str(event), f'the event "{event}" is not declared in events/.{hint}'
         )
     filters = []
     for path, asking in where.items():
-        declared, is_pii = property_type(conditions, event, path, file)
+        declared, is_pii = property_type(declarations, event, path, file)
         if is_pii and any(asked.operator != "exists" for asked in asking):
-            conditions.report(
+            declarations.report(
                 file,
                 path.line,
                 str(path),
@@ -36,31 +33,31 @@ def compile_match(conditions: "Conditions", event: Text, where: Where, file: str
                 "compare as a property of its own, such as email_domain.",
             )
             continue
-        comparisons = conditions.asked(path, asking, declared, file)
+        comparisons = declarations.asked(path, asking, declared, file)
         filters.append(Filter(tuple(path.split(".")), comparisons))
     return EventMatch(str(event), tuple(filters))
 
 
 def check_path(
-    conditions: "Conditions", event: Text, path: Text, file: str, *, numeric: bool = False
+    declarations: Declarations, event: Text, path: Text, file: str, *, numeric: bool = False
 ) -> None:
     """Report a path that this event does not have, or that holds no number."""
-    declared, _ = property_type(conditions, event, path, file)
+    declared, _ = property_type(declarations, event, path, file)
     if numeric and declared not in (None, "number", "integer"):
-        conditions.report(
+        declarations.report(
             file, path.line, str(path), f'"{path}" is a {declared}; a number is needed.'
         )
 
 
 def property_type(
-    conditions: "Conditions", event: Text, path: Text, file: str
+    declarations: Declarations, event: Text, path: Text, file: str
 ) -> tuple[str | None, bool]:
     """The declared type of a path of an event, and whether it is pii."""
     root, *rest = path.split(".")
-    declared = conditions.workspace.events.get(str(event))
+    declared = declarations.workspace.events.get(str(event))
     if root not in ("properties", "context") or not rest:
         meant = f"properties.{path}"
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -69,11 +66,11 @@ def property_type(
         return None, False
     if declared is None or root == "context":
         return None, False
-    return _inside(conditions, declared.properties, rest, path, event, file)
+    return _inside(declarations, declared.properties, rest, path, event, file)
 
 
 def _inside(
-    conditions: "Conditions",
+    declarations: Declarations,
     properties: Mapping[Text, PropertyForm],
     parts: Sequence[str],
     path: Text,
@@ -84,7 +81,7 @@ def _inside(
     name, *rest = parts
     if name not in known:
         hint = advice(name, known)
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -99,7 +96,7 @@ def _inside(
     if not rest:
         return form.type, form.pii
     if form.type not in ("list", "object"):
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -108,4 +105,4 @@ def _inside(
         return None, form.pii
     if not form.properties:
         return None, form.pii
-    return _inside(conditions, form.properties, rest, path, event, file)
+    return _inside(declarations, form.properties, rest, path, event, file)

@@ -15,13 +15,13 @@ from campaigns.forms import (
     Key,
     Named,
     Path,
-    Quantile,
     Shorthand,
     Slug,
     Span,
     Words,
     one_of,
 )
+from campaigns.number_scalars import Quantile
 
 MEASURES: Final = (
     "happened", "count", "sum", "mean_per_event", "last", "distinct", "quantile", "retained",

@@ -1,10 +1,11 @@
 """Conditions about the person as written -> the core's, one function a kind: `COMPILERS`."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from campaigns.comparisons import Asking, counts_asked
 from campaigns.condition_forms import TraitForm
+from campaigns.declarations import Declarations
 from campaigns.durations import WEEKDAYS
 from campaigns.event_conditions import compile_window
 from campaigns.event_forms import Where
@@ -47,56 +48,53 @@ from engine.core.model.conditions import (
     TraitCondition,
 )
 
-if TYPE_CHECKING:
-    from campaigns.conditions import Conditions
-
 DAY_MINUTES: Final = 1440
 
 READ_BY_MACHINES: Final = ("opened", "clicked")
 """Reports that scanners and privacy relays also cause: those say `is_machine` and do not count."""
 
 
-def compile_lists(conditions: "Conditions") -> dict[str, MemberList]:
+def compile_lists(declarations: Declarations) -> dict[str, MemberList]:
     """What stands in each list of the workspace; values of a pii trait become markers."""
     found: dict[str, MemberList] = {}
-    for name, one in conditions.workspace.lists.items():
+    for name, one in declarations.workspace.lists.items():
         if one.column == ITEM:
             continue
         if one.column == USER_ID:
             found[name] = MemberList((), frozenset(one.values))
             continue
-        _trait_type(conditions, one.column, one.file)
-        trait = _root(one.column, {**conditions.pii, **conditions.traits})
+        _trait_type(declarations, one.column, one.file)
+        trait = _root(one.column, {**declarations.pii, **declarations.traits})
         values: Iterable[object] = one.values
-        if trait in conditions.pii:
-            values = (conditions.marker(trait, value) for value in one.values)
+        if trait in declarations.pii:
+            values = (declarations.marker(trait, value) for value in one.values)
         found[name] = MemberList(tuple(one.column.split(".")), frozenset(map(str, values)))
     return found
 
 
-def _trait(conditions: "Conditions", form: TraitForm, file: str) -> Condition:
-    filters = tuple(_filters(conditions, form.trait, file))
+def _trait(declarations: Declarations, form: TraitForm, file: str) -> Condition:
+    filters = tuple(_filters(declarations, form.trait, file))
     found = tuple(TraitCondition(one) for one in filters)
     return found[0] if len(found) == 1 else All(found)
 
 
-def _filters(conditions: "Conditions", where: Where, file: str) -> Iterator[Filter]:
+def _filters(declarations: Declarations, where: Where, file: str) -> Iterator[Filter]:
     for path, asking in where.items():
-        declared = _trait_type(conditions, path, file)
-        name = _root(path, {**conditions.pii, **conditions.traits})
-        if name in conditions.pii:
-            yield Filter(tuple(path.split(".")), _pii(conditions, path, name, asking, file))
+        declared = _trait_type(declarations, path, file)
+        name = _root(path, {**declarations.pii, **declarations.traits})
+        if name in declarations.pii:
+            yield Filter(tuple(path.split(".")), _pii(declarations, path, name, asking, file))
         else:
-            comparisons = conditions.asked(path, asking, declared, file)
+            comparisons = declarations.asked(path, asking, declared, file)
             yield Filter(tuple(path.split(".")), comparisons)
 
 
 def _pii(
-    conditions: "Conditions", path: Text, name: str, asking: Asking, file: str
+    declarations: Declarations, path: Text, name: str, asking: Asking, file: str
 ) -> tuple[Comparison, ...]:
     for asked in asking:
         if asked.operator not in PII_OPERATORS:
-            conditions.report(
+            declarations.report(
                 file,
                 asked.line or path.line,
                 asked.operator,
@@ -106,29 +104,29 @@ def _pii(
             )
             return ()
     return tuple(
-        _blinded(conditions, name, comparison)
-        for comparison in conditions.asked(path, asking, conditions.pii[name], file)
+        _blinded(declarations, name, comparison)
+        for comparison in declarations.asked(path, asking, declarations.pii[name], file)
     )
 
 
-def _blinded(conditions: "Conditions", name: str, comparison: Comparison) -> Comparison:
+def _blinded(declarations: Declarations, name: str, comparison: Comparison) -> Comparison:
     operand = comparison.operand
     if comparison.operator == "exists":
         return comparison
     if isinstance(operand, tuple):
-        markers = tuple(conditions.marker(name, one) for one in operand)
+        markers = tuple(declarations.marker(name, one) for one in operand)
         return Comparison(comparison.operator, markers)
-    return Comparison(comparison.operator, conditions.marker(name, operand))
+    return Comparison(comparison.operator, declarations.marker(name, operand))
 
 
-def _trait_type(conditions: "Conditions", path: Text, file: str) -> str | None:
-    traits = conditions.traits
+def _trait_type(declarations: Declarations, path: Text, file: str) -> str | None:
+    traits = declarations.traits
     if not traits:
         return None
     name = _root(path, traits)
-    if name not in traits and name not in conditions.pii:
+    if name not in traits and name not in declarations.pii:
         hint = advice(name, traits)
-        conditions.report(
+        declarations.report(
             file,
             path.line,
             str(path),
@@ -147,22 +145,22 @@ def _root(path: str, traits: Collection[str]) -> str:
     return parts[0]
 
 
-def _consent(conditions: "Conditions", form: ConsentForm, file: str) -> Condition:
-    facts, settings = form.consent, conditions.workspace.settings
-    _known_channel(conditions, facts.channel, file)
-    conditions.known("topic", facts.topic, {str(name) for name in settings.topics}, file)
+def _consent(declarations: Declarations, form: ConsentForm, file: str) -> Condition:
+    facts, settings = form.consent, declarations.workspace.settings
+    _known_channel(declarations, facts.channel, file)
+    declarations.known("topic", facts.topic, {str(name) for name in settings.topics}, file)
     return ConsentCondition(str(facts.channel), str(facts.topic), facts.is_)
 
 
-def _sample(conditions: "Conditions", form: SampleForm, file: str) -> Condition:
+def _sample(declarations: Declarations, form: SampleForm, file: str) -> Condition:
     return SampleCondition(form.sample.percent, str(form.sample.salt))
 
 
-def _list(conditions: "Conditions", form: ListForm, file: str) -> Condition:
-    lists = conditions.workspace.lists
-    if form.list not in lists and form.list not in conditions.names.get("lists", ()):
+def _list(declarations: Declarations, form: ListForm, file: str) -> Condition:
+    lists = declarations.workspace.lists
+    if form.list not in lists and form.list not in declarations.names.get("lists", ()):
         hint = advice(form.list, lists) or " Its first line is user_id or the name of a trait."
-        conditions.report(
+        declarations.report(
             file,
             form.list.line,
             str(form.list),
@@ -170,11 +168,11 @@ def _list(conditions: "Conditions", form: ListForm, file: str) -> Condition:
         )
     elif form.list in lists and lists[form.list].column == ITEM:
         message = f'the list "{form.list}" holds items, and nobody. Name a list of people.'
-        conditions.report(file, form.list.line, str(form.list), message)
+        declarations.report(file, form.list.line, str(form.list), message)
     return ListCondition(str(form.list))
 
 
-def _local_time(conditions: "Conditions", form: LocalTimeForm, file: str) -> Condition:
+def _local_time(declarations: Declarations, form: LocalTimeForm, file: str) -> Condition:
     return compile_hours(form.local_time)
 
 
@@ -186,15 +184,15 @@ def compile_hours(facts: LocalTimeFacts) -> LocalTimeCondition:
     return LocalTimeCondition(start, end, days, str(facts.zone or "profile"))
 
 
-def _device(conditions: "Conditions", form: DeviceForm, file: str) -> Condition:
-    return _latest(conditions, "device", form.device, file)
+def _device(declarations: Declarations, form: DeviceForm, file: str) -> Condition:
+    return _latest(declarations, "device", form.device, file)
 
 
-def _location(conditions: "Conditions", form: LocationForm, file: str) -> Condition:
+def _location(declarations: Declarations, form: LocationForm, file: str) -> Condition:
     facts = form.location
     parts: list[Condition] = []
     if facts.model_fields_set - {"within", "near"}:
-        parts.append(_latest(conditions, "location", facts, file))
+        parts.append(_latest(declarations, "location", facts, file))
     if facts.near is not None:
         near = facts.near
         parts.append(NearCondition(near.latitude, near.longitude, near.km, facts.within))
@@ -202,7 +200,7 @@ def _location(conditions: "Conditions", form: LocationForm, file: str) -> Condit
 
 
 def _latest(
-    conditions: "Conditions",
+    declarations: Declarations,
     root: Literal["device", "location"],
     facts: DeviceFacts | LocationFacts,
     file: str,
@@ -212,37 +210,37 @@ def _latest(
         asking: Asking | None = getattr(facts, name)
         if name not in ("within", "near") and asking is not None:
             path = Text(name, line=facts.line)
-            filters.append(Filter((name,), conditions.asked(path, asking, "string", file)))
+            filters.append(Filter((name,), declarations.asked(path, asking, "string", file)))
     return LatestCondition(root, tuple(filters), facts.within)
 
 
-def _score(conditions: "Conditions", form: ScoreForm, file: str) -> Condition:
+def _score(declarations: Declarations, form: ScoreForm, file: str) -> Condition:
     facts = form.score
     return ScoreCondition(
         str(facts.model),
-        _numbers(conditions, "value", facts.value, facts.line, file),
-        _numbers(conditions, "percentile", facts.percentile, facts.line, file, most=100),
+        _numbers(declarations, "value", facts.value, facts.line, file),
+        _numbers(declarations, "percentile", facts.percentile, facts.line, file, most=100),
     )
 
 
-def _cluster(conditions: "Conditions", form: ClusterForm, file: str) -> Condition:
+def _cluster(declarations: Declarations, form: ClusterForm, file: str) -> Condition:
     facts = form.cluster
-    names = conditions.asked(Text("is", line=facts.line), facts.is_, "string", file)
+    names = declarations.asked(Text("is", line=facts.line), facts.is_, "string", file)
     for asked in facts.is_:
         if asked.operator not in ("is", "is_not", "in", "not_in"):
-            conditions.report(
+            declarations.report(
                 file,
                 asked.line or facts.line,
                 asked.operator,
                 f"a cluster has a name: {asked.operator} cannot be asked of it. Write is: loyal, "
                 "or is: [loyal, new].",
             )
-    confidence = _numbers(conditions, "confidence", facts.confidence, facts.line, file, most=1)
+    confidence = _numbers(declarations, "confidence", facts.confidence, facts.line, file, most=1)
     return ClusterCondition(str(facts.model), names, confidence)
 
 
 def _numbers(
-    conditions: "Conditions",
+    declarations: Declarations,
     key: str,
     asking: Asking | None,
     line: int,
@@ -253,13 +251,13 @@ def _numbers(
     """Tests of a number; a limit that no value reaches is reported."""
     if asking is None:
         return ()
-    found = conditions.asked(Text(key, line=line), asking, "number", file)
+    found = declarations.asked(Text(key, line=line), asking, "number", file)
     for asked, comparison in zip(asking, found, strict=False):
         operand = comparison.operand
         for value in operand if isinstance(operand, tuple) else (operand,):
             is_number = isinstance(value, int | float) and not isinstance(value, bool)
             if most is not None and is_number and not 0 <= value <= most:
-                conditions.report(
+                declarations.report(
                     file,
                     asked.line or line,
                     str(value),
@@ -268,39 +266,39 @@ def _numbers(
     return found
 
 
-def _message(conditions: "Conditions", form: MessageForm, file: str) -> Condition:
+def _message(declarations: Declarations, form: MessageForm, file: str) -> Condition:
     facts = form.message
     campaign: Text = getattr(facts, facts.report)
     where = []
     if campaign != ANY_CAMPAIGN:
-        conditions.known("campaign", campaign, conditions.names["campaigns"], file)
+        declarations.known("campaign", campaign, declarations.names["campaigns"], file)
         where.append(_equals("campaign", campaign))
     if facts.channel is not None:
-        _known_channel(conditions, facts.channel, file)
+        _known_channel(declarations, facts.channel, file)
         where.append(_equals("channel", facts.channel))
     if facts.template is not None:
-        templates = {name for _, name in conditions.workspace.templates}
-        conditions.known("template", facts.template, templates, file)
+        templates = {name for _, name in declarations.workspace.templates}
+        declarations.known("template", facts.template, templates, file)
         where.append(_equals("template", facts.template))
     if facts.report in READ_BY_MACHINES:
         where.append(Filter(("properties", "is_machine"), (Comparison("is_not", True),)))
     count: tuple[Comparison, ...] = (Comparison("gte", 1),)
     if facts.count is not None:
-        count = conditions.tried(counts_asked, facts.count, file, facts.line, "count") or count
+        count = declarations.tried(counts_asked, facts.count, file, facts.line, "count") or count
     match = EventMatch(f"Message {facts.report.capitalize()}", tuple(where))
-    return EventCondition(match, count, compile_window(conditions, facts, file))
+    return EventCondition(match, count, compile_window(declarations, facts, file))
 
 
 def _equals(name: str, value: Text) -> Filter:
     return Filter(("properties", name), (Comparison("is", str(value)),))
 
 
-def _known_channel(conditions: "Conditions", channel: Text, file: str) -> None:
-    declared = conditions.workspace.channel_kinds
-    conditions.known("kind of channel", channel, declared or set(CHANNEL_KINDS), file)
+def _known_channel(declarations: Declarations, channel: Text, file: str) -> None:
+    declared = declarations.workspace.channel_kinds
+    declarations.known("kind of channel", channel, declared or set(CHANNEL_KINDS), file)
 
 
-COMPILERS: Final[dict[type[Form], Callable[["Conditions", Any, str], Condition]]] = {
+COMPILERS: Final[dict[type[Form], Callable[[Declarations, Any, str], Condition]]] = {
     TraitForm: _trait,
     ConsentForm: _consent,
     SampleForm: _sample,

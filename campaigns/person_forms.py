@@ -10,10 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from campaigns.comparisons import Compared
 from campaigns.forms import (
     LIST_SHORTHAND,
-    Degrees,
     Form,
-    Percent,
-    Positive,
     Slug,
     Span,
     WallTime,
@@ -22,6 +19,7 @@ from campaigns.forms import (
     ZoneOrProfile,
     one_of,
 )
+from campaigns.number_scalars import Degrees, Percent, Positive
 from campaigns.window_forms import WindowForm
 
 CONSENTS: Final = ("granted", "refused", "unknown")

@@ -22,7 +22,6 @@ from campaigns.forms import (
     Key,
     Named,
     Path,
-    Priority,
     Shorthand,
     Slug,
     Span,
@@ -34,6 +33,7 @@ from campaigns.forms import (
 from campaigns.metric_forms import MetricFile
 from campaigns.migrate_forms import MigrateForm
 from campaigns.model_forms import ClusterFile, ModelFile, ScoreFile, SendTimeFile, UpliftFile
+from campaigns.number_scalars import Priority
 from campaigns.person_forms import LocalTimeFacts
 from campaigns.recommender_forms import RecommenderFile
 from campaigns.settings_forms import HoldoutForm, SettingsForm, ValueType

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import Field, PlainValidator, WithJsonSchema
 
 from campaigns.durations import parse_date, parse_rate
-from campaigns.forms import CountMax, Form, Share, Span, text_of
+from campaigns.forms import Form, Share, Span, text_of
+from campaigns.number_scalars import CountMax
 from campaigns.reading import Text, shorten
 from engine.core.model.instants import DAY, SECOND, Instant
 

@@ -9,7 +9,6 @@ from campaigns.forms import (
     LIST_SHORTHAND,
     SHARE_SHORTHAND,
     CallRate,
-    CountMax,
     Currency,
     Flag,
     Form,
@@ -26,6 +25,7 @@ from campaigns.forms import (
     one_of,
 )
 from campaigns.learning_forms import LearningForm
+from campaigns.number_scalars import CountMax
 from campaigns.reading import Map, Text, plain
 from campaigns.schedule_forms import ScheduledForm
 from campaigns.sending_forms import Domain, LimitsForm, WarmUpForm

@@ -23,11 +23,11 @@ from campaigns.forms import (
     StepName,
     WallTime,
     Weekday,
-    Weight,
     Words,
     ZoneOrProfile,
     one_of,
 )
+from campaigns.number_scalars import Weight
 from campaigns.person_forms import LocalTimeFacts
 from campaigns.reading import Text
 from campaigns.step_scalars import PickCount, SavedName, Times

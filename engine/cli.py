@@ -96,6 +96,17 @@ class _Parser(argparse.ArgumentParser):
         options.setdefault("formatter_class", argparse.RawDescriptionHelpFormatter)
         super().__init__(**options, allow_abbrev=False)
 
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does; but `[DIR]` may come last, behind flags that follow a name, too."""
+        parsed, left = self.parse_known_args(args, namespace)
+        is_word = len(left) == 1 and not left[0].startswith("-")
+        # argparse gives a word that may be missing its nothing as soon as a flag comes.
+        if is_word and getattr(parsed, "directory", None) == Path():
+            parsed.directory = Path(left.pop())
+        if left:
+            self.error(f"unrecognized arguments: {' '.join(left)}")
+        return parsed
+
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {_advised(self, message)} `{self.prog} --help` shows more.\n")
 

@@ -10,13 +10,14 @@ import secrets
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final, Literal
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from engine.address_form import bring_addresses_up
-from engine.core.errors import NotOwner, StoreError
-from engine.core.model.instants import MINUTE, SECOND, Instant
+from engine.core.errors import StoreError
+from engine.core.model.instants import SECOND, Instant
 from engine.hearing.clicks import tell
 from engine.intake.commit import GroupCommit
 from engine.intake.declared import Declared, declared
@@ -25,6 +26,7 @@ from engine.intake.prepare import Answer, Prepared, Terms
 from engine.intake.triggering import TriggerCall, Triggered, accept_trigger
 from engine.intake.validate import Limits
 from engine.learning.picking import Picker
+from engine.loops import keep_running
 from engine.release.backfill import Backfilling, outcome
 from engine.release.live import has_learnt_more
 from engine.release.playbook import Playbook
@@ -49,11 +51,8 @@ from engine.vault import Vault
 log = logging.getLogger("antiphon.engine")
 
 Role = Literal["alone", "web", "worker"]
-TROUBLE_SECONDS_MAX: Final = 30.0
 BACKFILL_LOOK_SECONDS: Final = 0.1
 LIMITS_SECONDS: Final = 30.0
-QUIET: Final = MINUTE
-"""A loop that ran this long before it failed starts over with the shortest pause."""
 
 
 class Running:
@@ -151,7 +150,8 @@ class Running:
             ("backfill", self._backfill_loop),
         )
         for name, loop in loops if self.role != "web" else ():
-            thread = threading.Thread(target=self._guarded, args=(loop,), name=name, daemon=True)
+            work = partial(keep_running, loop, stop=self._stop, failed=self._failed)
+            thread = threading.Thread(target=work, name=name, daemon=True)
             self._threads.append(thread)
             thread.start()
         for id, (seconds, function) in every.items():
@@ -262,25 +262,6 @@ class Running:
             timers = connection.execute("SELECT min(due) FROM timer WHERE due <= ?", (now,))
         waiting = [int(row[0]) for row in (*events, *timers) if row[0] is not None]
         return max(0, now - min(waiting)) / SECOND if waiting else 0.0
-
-    def _guarded(self, loop: Callable[[], None]) -> None:
-        """Run a loop until it is stopped; trouble is logged and waited out, lost ownership ends
-        the process."""
-        pause = 0.5
-        while not self._stop.is_set():
-            started = elapsed()
-            try:
-                loop()
-            except NotOwner as error:
-                self._failed(str(error))
-                return
-            except Exception as error:
-                if elapsed() - started > QUIET:
-                    pause = 0.5
-                word = "waits" if isinstance(error, StoreError) else "failed"
-                log.exception("%s %s, next try in %.1f s", loop.__name__, word, pause)
-                self._stop.wait(pause)
-                pause = min(TROUBLE_SECONDS_MAX, pause * 2)
 
     def _tick_loop(self) -> None:
         while not self._stop.is_set():

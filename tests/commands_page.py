@@ -51,7 +51,11 @@ def _choices(parser: argparse.ArgumentParser) -> list[argparse.Action]:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    return [each for each in parser._actions if not isinstance(each, argparse._HelpAction)]
+    return [
+        each
+        for each in parser._actions
+        if not isinstance(each, argparse._HelpAction) and each.help != argparse.SUPPRESS
+    ]
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

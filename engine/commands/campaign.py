@@ -5,13 +5,15 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from engine.commands.where import add_directory
+
 HELP: Final = "list campaigns; pause, resume, drain one, or unenrol its people"
 EXAMPLE: Final = """\
-example: antiphon campaign list --dir shop
-example: antiphon campaign pause win-back --why "the code has run out" --dir shop
-example: antiphon campaign resume win-back --dir shop
-example: antiphon campaign drain win-back --dir shop
-example: antiphon campaign unenrol win-back --step waiting --dir shop"""
+example: antiphon campaign list shop
+example: antiphon campaign pause win-back --why "the code has run out" shop
+example: antiphon campaign resume win-back shop
+example: antiphon campaign drain win-back shop
+example: antiphon campaign unenrol win-back --step waiting shop"""
 
 _WHAT: Final = {
     "pause": "everyone inside holds where they are, nobody enters",
@@ -37,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+    add_directory(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.commands.where import add_directory
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 
 HELP: Final = "train, evaluate and list models; go back to an older run"
 EXAMPLE: Final = """\
-example: antiphon model list --dir shop
-example: antiphon model train churn --dir shop
-example: antiphon model train churn --as-of 2026-03-01T00:00:00Z --dry-run --dir shop
-example: antiphon model evaluate churn --html churn.html --dir shop
-example: antiphon model rollback churn --to 3 --dir shop"""
+example: antiphon model list shop
+example: antiphon model train churn shop
+example: antiphon model train churn --as-of 2026-03-01T00:00:00Z --dry-run shop
+example: antiphon model evaluate churn --html churn.html shop
+example: antiphon model rollback churn --to 3 shop"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judged.add_argument("--html", type=Path, metavar="FILE", help="write its report there")
     back.add_argument("--to", type=int, metavar="RUN", help="its number; default: the one before")
     for each in (listed, train, judged, back):
-        each.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+        add_directory(each)
         each.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -2,9 +2,9 @@
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from engine.commands.where import add_directory
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 HELP: Final = "what a recommender would show one person now, and why"
 EXAMPLE: Final = """\
-example: antiphon recommend also-bought u1 -n 4 --dir shop
-example: antiphon recommend also-bought u1 --explain --dir shop"""
+example: antiphon recommend also-bought u1 -n 4 shop
+example: antiphon recommend also-bought u1 --explain shop"""
 
 N_MAX: Final = 100
 
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--explain", action="store_true", help="show what was left out on the way, and why"
     )
-    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+    add_directory(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -5,12 +5,13 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from engine.commands.where import add_directory
 from engine.core.clocktime import iso
 
 HELP: Final = "publish a model's scores from a file; list the runs"
 EXAMPLE: Final = """\
-example: antiphon scores load churn scores.csv --dir shop
-example: antiphon scores list --dir shop"""
+example: antiphon scores load churn scores.csv shop
+example: antiphon scores list shop"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     listed = actions.add_parser("list", help="every run, the champion of each model first")
     for each in (load, listed):
-        each.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+        add_directory(each)
         each.add_argument("--json", action="store_true", help="print one JSON object")
 
 

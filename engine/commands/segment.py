@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from engine.commands.where import add_directory
 from engine.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 HELP: Final = "list segments; preview one; its members; why a profile is in or out"
 EXAMPLE: Final = """\
-example: antiphon segment list --dir shop
-example: antiphon segment preview high-intent-mobile --dir shop
+example: antiphon segment list shop
+example: antiphon segment preview high-intent-mobile shop
 example: antiphon segment members high-intent-mobile --at 2026-03-02T09:00:00Z
-example: antiphon segment explain high-intent-mobile --profile u1 --dir shop
-example: antiphon segment cluster shoppers --dir shop"""
+example: antiphon segment explain high-intent-mobile --profile u1 shop
+example: antiphon segment cluster shoppers shop"""
 
 DAYS: Final = 14
 DAYS_MAX: Final = 400
@@ -50,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             each.add_argument(
                 "--profile", required=True, metavar="ID", help="their user id or anonymous id"
             )
-        each.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+        add_directory(each)
         each.add_argument("--json", action="store_true", help="print one JSON object")
     from engine.commands.segment_cluster import add_cluster
 

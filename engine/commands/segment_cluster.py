@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from engine.commands.where import add_directory
 from engine.core.errors import UsageError
 
 
@@ -13,7 +14,7 @@ def add_cluster(actions: Any) -> None:
     parser = actions.add_parser("cluster", help="the groups a cluster model found; who moved")
     parser.add_argument("name", metavar="NAME", help="a cluster of models/*.yaml")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write its report there")
-    parser.add_argument("--dir", type=Path, default=Path(), metavar="DIR", dest="directory")
+    add_directory(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

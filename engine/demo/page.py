@@ -16,6 +16,8 @@ from experiments.reporting.words import MINUS, percent, summary
 
 REPORT: Final = Path("reports") / "index.html"
 STATUSES: Final = ("sent", "ghost", "dropped", "failed", "deferred", "queued", "unknown")
+SERVED: Final = ("free-delivery-banner",)
+"""Experiments that a client asks for: in a year that is replayed from orders nobody does."""
 ORDER: Final = {"A/B test": 0, "campaign holdout": 1}
 
 
@@ -49,7 +51,12 @@ def verdicts(played: Played) -> list[str]:
     """Every study's verdict in sentences."""
     lines = []
     for found in sorted(played.findings, key=lambda it: _rank(it, played)):
-        if found.readout is None:
+        if found.study.name in SERVED:
+            lines.append(
+                f"{found.study.name}: no readout; it is served to clients of the shop's web pages, "
+                "and the orders of the past know of no visit."
+            )
+        elif found.readout is None:
             lines.append(f"{found.study.name}: no readout, {found.why_not}")
         else:
             lines += [f"{found.study.name}: {said}" for said in summary(found.readout)]
@@ -93,10 +100,11 @@ def _rank(found: Findings, played: Played) -> tuple[bool, int, str]:
 def _opening(played: Played) -> list[str]:
     sent = sum(n for (_, status), n in played.messages.items() if status == "sent")
     ghosts = sum(n for (_, status), n in played.messages.items() if status == "ghost")
+    n_campaigns = len({step.partition("/")[0] for step in played.counts.by_step})
     return [
         f"{played.n_orders:,} real orders of {played.n_people:,} households were played through "
-        f"six campaigns. {sent:,} messages went out on four channels; {ghosts:,} ghosts stand for "
-        "those that the holdouts did not hear.",
+        f"{n_campaigns} campaigns. {sent:,} messages went out on four channels; {ghosts:,} ghosts "
+        "stand for those that the holdouts did not hear.",
         "Orders of the past cannot answer mail that was never sent. So answers were planted: known "
         "orders, to one variant, as many as this shop's own numbers say a test of this size finds. "
         "The first table holds what was planted against what the readout found without knowing it.",

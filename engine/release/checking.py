@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from campaigns.compile import Phase, compile_workspace
-from campaigns.conditions import Blind
+from campaigns.declarations import Blind
 from campaigns.load import load_workspace
 from campaigns.problems import InvalidWorkspace, Problem
 from campaigns.saved_answers import saved_names

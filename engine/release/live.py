@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from campaigns.compile import Phase
-from campaigns.conditions import Blind
+from campaigns.declarations import Blind
 from campaigns.workspace import Workspace
 from channels.content.expressions import evaluate
 from engine.bandits.weights import allocation_of

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import structs
 
 from campaigns.compile import campaign_versions, compile_workspace, unkeyed
-from campaigns.conditions import Blind
+from campaigns.declarations import Blind
 from campaigns.moves import moves_of
 from campaigns.plan import Change, difference
 from campaigns.problems import Problem

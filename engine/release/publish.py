@@ -16,7 +16,7 @@ import msgspec
 
 from campaigns import experiment_plans
 from campaigns.compile import Phase, phase_digests
-from campaigns.conditions import Blind
+from campaigns.declarations import Blind
 from campaigns.load import load_bundle
 from campaigns.plan import Change
 from campaigns.problems import InvalidWorkspace

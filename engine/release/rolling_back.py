@@ -7,7 +7,7 @@ so it moves nobody, strands nobody and is never refused for the people inside.
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from campaigns.conditions import Blind
+from campaigns.declarations import Blind
 from engine.core.errors import UsageError
 from engine.core.model.instants import Instant
 from engine.release import releases

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from campaigns.conditions import pii_traits
+from campaigns.declarations import pii_traits
 from engine.core.model.effects import Effect, SetTrait
 from engine.core.model.people import Contact, Event
 from engine.release.playbook import Playbook

@@ -24,7 +24,7 @@ from campaigns import (
     step_forms,
 )
 from campaigns.comparisons import OPERATORS, TYPES
-from campaigns.conditions import OUR_EVENTS
+from campaigns.declarations import OUR_EVENTS
 from campaigns.forms import Form
 from campaigns.reading import plain, read_yaml
 from campaigns.schema import json_schema

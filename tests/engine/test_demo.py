@@ -227,6 +227,8 @@ def test_a_tenth_of_the_households_plays_to_a_report_that_keeps_its_word(tmp_pat
     html = path.read_text()
     assert path == tmp_path / "shop" / REPORT
     assert "Why this much was planted" in html
+    n_campaigns = len({step.partition("/")[0] for step in played.counts.by_step})
+    assert f"were played through {n_campaigns} campaigns." in html
     # Too few people for a score: the page says so instead of leaving it out.
     assert "What the models learnt" in html
     assert "refused: too little to learn from" in html
@@ -262,6 +264,8 @@ def test_demo_says_where_to_look_and_leaves_a_workspace_that_answers(
     assert "PLANTED AGAINST FOUND" in shown
     assert "WHAT THE MODELS LEARNT" in shown
     assert "churn (score, as of 2017-10-01) refused" in shown
+    assert "free-delivery-banner: no readout; it is served to clients" in shown
+    assert f"antiphon model list {folder}" in shown
     end = "2018-01-01T05:00:00Z"
     code = main(["experiment", "report", EXPERIMENT, str(folder), "--json", "--as-of", end])
     assert code == 0

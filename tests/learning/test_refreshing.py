@@ -341,7 +341,9 @@ def test_every_model_is_a_schedule_whose_run_trains_it_once_and_leaves_its_repor
 
     assert "hour: run 1 is what is read now" in first.said
     assert again.said == "hour: run 1 knows as much already"
-    assert "hour" in (tmp_path / DIRECTORY / "reports" / "models.html").read_text()
+    reports = tmp_path / DIRECTORY / "reports"
+    assert '<a href="model-hour.html">hour</a>' in (reports / "models.html").read_text()
+    assert "Whose hour is which" in (reports / "model-hour.html").read_text()
 
 
 def test_the_orders_of_commands_are_plain_data(shop: Published, tmp_path: Path) -> None:

@@ -1,21 +1,14 @@
 """The page of a send_time model: what it says, that it stands alone, and that it can be found."""
 
 import re
-from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from campaigns.models import SendTimeModel
-from engine.core.model.instants import DAY
-from engine.learning.ordering import train
-from engine.learning.refreshing import page_of
 from engine.learning.send_times import Judgement, SendTimes
 from engine.learning.send_times.pictures import hour_bars
 from engine.learning.send_times.report import page
-from tests.learning.shopping import a_shop
 
 MODEL = SendTimeModel("their-hour", "When <they> read us", events=("Message Clicked",))
 BETTER = Judgement(n=90, own=0.4, common=0.25, gain=0.15, std_error=0.02)
@@ -37,7 +30,8 @@ def test_the_page_says_whether_it_is_read_and_why_and_stands_alone() -> None:
     said = page(found(8, 8, 8, 19), BETTER, MODEL, as_of="2026-11-20")
 
     assert said.startswith("<!doctype html>")
-    assert "When &lt;they&gt; read us" in said and "as of 2026-11-20" in said
+    assert "When &lt;they&gt; read us" in said
+    assert "as of 2026-11-20" in said
     assert "Publish this run" in said
     assert "surely more than the 25.0% in the hour that is best for all (90 people)." in said
     assert not re.search(r"<script|src=|href=|@import|url\(", said)
@@ -46,7 +40,8 @@ def test_the_page_says_whether_it_is_read_and_why_and_stands_alone() -> None:
 def test_a_run_that_is_no_better_is_kept_aside_and_says_so() -> None:
     said = page(found(8, 19), NO_BETTER, MODEL)
 
-    assert "Keep what is there" in said and "Publish this run" not in said
+    assert "Keep what is there" in said
+    assert "Publish this run" not in said
     assert "not surely more than" in said
     assert "−2.9 points to +4.9 points" in said.replace("\u00a0", " ")
 

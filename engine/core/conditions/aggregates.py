@@ -7,12 +7,13 @@ different values too, and every other measure of nothing is a missing value.
 from bisect import bisect_right
 from collections.abc import Callable
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.core.conditions.comparisons import TimedTest, compile_test, compile_timed, is_timed
 from engine.core.conditions.compiled import ZONE, Ask, Compiled
 from engine.core.conditions.counts import COUNT_MAX, constant, count_verdicts
 from engine.core.conditions.filters import all_answer
+from engine.core.conditions.surroundings import Surroundings
 from engine.core.conditions.units import SCALE, compile_total_test
 from engine.core.errors import CampaignError
 from engine.core.features import distinct, edges, extremes, recent_values, totals
@@ -20,14 +21,11 @@ from engine.core.model.conditions import AggregateCondition, Comparison
 from engine.core.model.instants import Instant
 from engine.core.paths import MISSING
 
-if TYPE_CHECKING:
-    from engine.core.conditions.compiler import Compiler
-
 LIMIT_MAX: Final = 10_000
 ORDERED: Final = ("is", "is_not", "in", "not_in", "gt", "gte", "lt", "lte", "between", "exists")
 
 
-def compile_aggregate(compiler: "Compiler", condition: AggregateCondition) -> Compiled:
+def compile_aggregate(around: Surroundings, condition: AggregateCondition) -> Compiled:
     """The closure of an aggregate.
 
     Raises:
@@ -36,7 +34,7 @@ def compile_aggregate(compiler: "Compiler", condition: AggregateCondition) -> Co
     check_limit(condition.limit)
     if not condition.comparisons:
         raise CampaignError(f"{condition.measure}: nothing is compared")
-    return _MEASURES[condition.measure](compiler, condition)
+    return _MEASURES[condition.measure](around, condition)
 
 
 def check_limit(limit: int) -> None:
@@ -80,13 +78,13 @@ def _values_now(condition: AggregateCondition, state: Any, now: Instant) -> list
     return list(values[left : bisect_right(times, now)])
 
 
-def _compile_total(compiler: "Compiler", condition: AggregateCondition) -> Compiled:
+def _compile_total(around: Surroundings, condition: AggregateCondition) -> Compiled:
     window = condition.window
     passes = compile_total_test(condition.comparisons, is_mean=condition.measure == "avg")
     if window.within is None:
-        key = compiler.register.add(totals.Totals(condition.match, condition.path, window))
+        key = around.register.add(totals.Totals(condition.match, condition.path, window))
         return _compiled(key, totals.compile_answer(key, passes))
-    key = compiler.register.add(
+    key = around.register.add(
         recent_values.RecentValues(
             condition.match, condition.path, window, "units", condition.limit
         )
@@ -94,7 +92,7 @@ def _compile_total(compiler: "Compiler", condition: AggregateCondition) -> Compi
     return _compiled(key, recent_values.compile_total_answer(key, passes, within=window.within))
 
 
-def _compile_extreme(compiler: "Compiler", condition: AggregateCondition) -> Compiled:
+def _compile_extreme(around: Surroundings, condition: AggregateCondition) -> Compiled:
     for one in condition.comparisons:
         if one.operator not in ORDERED:
             raise CampaignError(
@@ -103,7 +101,7 @@ def _compile_extreme(compiler: "Compiler", condition: AggregateCondition) -> Com
             )
     tests = tuple(compile_test(one) for one in condition.comparisons)
     is_max = condition.measure == "max"
-    key = compiler.register.add(
+    key = around.register.add(
         extremes.Extremes(
             condition.match, condition.path, condition.window, is_max, condition.limit
         )
@@ -117,7 +115,7 @@ def _compile_extreme(compiler: "Compiler", condition: AggregateCondition) -> Com
     return _compiled(key, ask)
 
 
-def _compile_edge(compiler: "Compiler", condition: AggregateCondition) -> Compiled:
+def _compile_edge(around: Surroundings, condition: AggregateCondition) -> Compiled:
     if "*" in condition.path:
         raise CampaignError(
             f'{condition.measure}: "{".".join(condition.path)}" leads to many values of one event, '
@@ -126,13 +124,13 @@ def _compile_edge(compiler: "Compiler", condition: AggregateCondition) -> Compil
     match, path, window = condition.match, condition.path, condition.window
     test, within = _compile_value_test(condition.comparisons), window.within
     if condition.measure == "last":
-        key = compiler.register.add(edges.LastValue(match, path, window))
+        key = around.register.add(edges.LastValue(match, path, window))
         ask = edges.compile_last_answer(key, test, within=within)
     elif within is None:
-        key = compiler.register.add(edges.FirstValue(match, path, window))
+        key = around.register.add(edges.FirstValue(match, path, window))
         ask = edges.compile_first_answer(key, test)
     else:
-        key = compiler.register.add(
+        key = around.register.add(
             recent_values.RecentValues(match, path, window, "scalar", condition.limit)
         )
         ask = recent_values.compile_first_answer(key, test, within=within)
@@ -147,13 +145,13 @@ def _compile_value_test(comparisons: tuple[Comparison, ...]) -> TimedTest:
     return lambda value, now, zone: all_answer([test(value, now, zone) for test in tests])
 
 
-def _compile_distinct(compiler: "Compiler", condition: AggregateCondition) -> Compiled:
+def _compile_distinct(around: Surroundings, condition: AggregateCondition) -> Compiled:
     verdicts = count_verdicts(condition.comparisons)
     most = len(verdicts) - 1
     if most == 0:
         return constant(verdicts[0])
     keep = min(most, condition.limit, COUNT_MAX)
-    key = compiler.register.add(
+    key = around.register.add(
         distinct.Distinct(condition.match, condition.path, condition.window, keep, keep < most)
     )
     return _compiled(key, distinct.compile_answer(key, verdicts, within=condition.window.within))
@@ -170,7 +168,7 @@ _PICK: Final[dict[str, Callable[[list[Any]], Any]]] = {
     "max": max,
 }
 
-_MEASURES: Final[dict[str, Callable[["Compiler", Any], Compiled]]] = {
+_MEASURES: Final[dict[str, Callable[[Surroundings, Any], Compiled]]] = {
     "sum": _compile_total,
     "avg": _compile_total,
     "min": _compile_extreme,

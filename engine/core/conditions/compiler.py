@@ -12,8 +12,9 @@ from engine.core.conditions import of_events as event_conditions
 from engine.core.conditions import of_people as person_conditions
 from engine.core.conditions.comparisons import Answer
 from engine.core.conditions.compiled import Ask, Compiled, joined
+from engine.core.conditions.surroundings import NO_LISTS, USUAL, Surroundings
 from engine.core.errors import CampaignError
-from engine.core.features.kinds import Features, Register
+from engine.core.features.kinds import Features
 from engine.core.model.campaigns import MemberList, Profiling
 from engine.core.model.conditions import All, AnyOf, Condition, Not, SegmentCondition
 from engine.core.model.instants import NEVER, Instant
@@ -21,11 +22,8 @@ from engine.core.model.people import Profile
 
 __all__ = ["Ask", "Compiled", "Compiler"]
 
-_NO_LISTS: Final[Mapping[str, MemberList]] = {}
-_USUAL: Final = Profiling()
 
-
-class Compiler:
+class Compiler(Surroundings):
     """Compiles conditions that may refer to the given segments, and registers their features."""
 
     def __init__(
@@ -33,14 +31,11 @@ class Compiler:
         segments: Mapping[str, Condition],
         *,
         session_gap: int,
-        lists: Mapping[str, MemberList] = _NO_LISTS,
-        profiling: Profiling = _USUAL,
+        lists: Mapping[str, MemberList] = NO_LISTS,
+        profiling: Profiling = USUAL,
     ) -> None:
+        super().__init__(session_gap=session_gap, lists=lists, profiling=profiling)
         self.segments = segments
-        self.session_gap = session_gap
-        self.lists = lists
-        self.profiling = profiling
-        self.register = Register()
         self._compiled: dict[str, Compiled] = {}
         self._path: list[str] = []
 

@@ -4,12 +4,13 @@ Each registers the feature that decides it and gives a closure over that feature
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.core.conditions.aggregates import check_limit, compile_aggregate
 from engine.core.conditions.compiled import ZONE, Compiled
 from engine.core.conditions.counts import constant, count_verdicts
 from engine.core.conditions.moments import compile_moment_test
+from engine.core.conditions.surroundings import Surroundings
 from engine.core.errors import CampaignError
 from engine.core.features import edges, occurrences, sequences, sessions
 from engine.core.features.edges import LastValue
@@ -25,14 +26,11 @@ from engine.core.model.conditions import (
     SessionCondition,
 )
 
-if TYPE_CHECKING:
-    from engine.core.conditions.compiler import Compiler
-
 STEPS_MAX: Final = 8
 """The most steps of a sequence."""
 
 
-def _compile_event(compiler: "Compiler", condition: EventCondition) -> Compiled:
+def _compile_event(around: Surroundings, condition: EventCondition) -> Compiled:
     verdicts = count_verdicts(condition.count)
     window, followed = condition.window, condition.not_followed_by
     _check_window(window.within)
@@ -43,9 +41,9 @@ def _compile_event(compiler: "Compiler", condition: EventCondition) -> Compiled:
     if most == 0 or (window.within is not None and delay >= window.within):
         return constant(verdicts[0])
     if followed is None:
-        key = compiler.register.add(Occurrences(condition.match, window, most))
+        key = around.register.add(Occurrences(condition.match, window, most))
     else:
-        key = compiler.register.add(
+        key = around.register.add(
             Unfollowed(condition.match, window, most, followed.match, followed.within)
         )
     ask = occurrences.compile_answer(
@@ -54,42 +52,42 @@ def _compile_event(compiler: "Compiler", condition: EventCondition) -> Compiled:
     return Compiled(ask, features=frozenset({key}))
 
 
-def _compile_session(compiler: "Compiler", condition: SessionCondition) -> Compiled:
+def _compile_session(around: Surroundings, condition: SessionCondition) -> Compiled:
     _check_window(condition.window.within)
     check_limit(condition.limit)
     definition = Sessions(
         condition.duration,
         condition.events,
         condition.window,
-        compiler.session_gap,
+        around.session_gap,
         condition.limit,
         condition.count,
     )
     verdicts = count_verdicts(condition.count)
     if len(verdicts) == 1:
         return constant(verdicts[0])
-    key = compiler.register.add(definition)
+    key = around.register.add(definition)
     return Compiled(sessions.compile_answer(definition, key, verdicts), features=frozenset({key}))
 
 
-def _compile_moment(compiler: "Compiler", condition: MomentCondition) -> Compiled:
+def _compile_moment(around: Surroundings, condition: MomentCondition) -> Compiled:
     if condition.window.within is not None:
         raise CampaignError(f"{condition.which}_time: it has no `within`; compare with within_last")
     if not condition.comparisons:
         raise CampaignError(f"{condition.which}_time: nothing is compared")
     test = compile_moment_test(condition.comparisons)
     if condition.which == "first":
-        key = compiler.register.add(Occurrences(condition.match, condition.window, 1))
+        key = around.register.add(Occurrences(condition.match, condition.window, 1))
         ask = edges.compile_first_answer(key, test, time_only=True)
     else:
-        key = compiler.register.add(LastValue(condition.match, (), condition.window))
+        key = around.register.add(LastValue(condition.match, (), condition.window))
         ask = edges.compile_last_answer(key, test, within=None, time_only=True)
     is_dated = any(one.operator == "anniversary_within" for one in condition.comparisons)
     facts = frozenset({ZONE} if is_dated else ())
     return Compiled(ask, features=frozenset({key}), facts=facts)
 
 
-def _compile_sequence(compiler: "Compiler", condition: SequenceCondition) -> Compiled:
+def _compile_sequence(around: Surroundings, condition: SequenceCondition) -> Compiled:
     _check_window(condition.window.within)
     check_limit(condition.limit)
     if not 2 <= len(condition.steps) <= STEPS_MAX:
@@ -101,7 +99,7 @@ def _compile_sequence(compiler: "Compiler", condition: SequenceCondition) -> Com
         if step.gap is not None and step.gap <= 0:
             raise CampaignError("sequence: a gap is longer than nothing")
     definition = Sequences(condition.steps, condition.window, condition.limit)
-    key = compiler.register.add(definition)
+    key = around.register.add(definition)
     return Compiled(sequences.compile_answer(definition, key), features=frozenset({key}))
 
 
@@ -110,7 +108,7 @@ def _check_window(within: int | None) -> None:
         raise CampaignError("within: a window is longer than nothing")
 
 
-COMPILERS: Final[dict[type[Any], Callable[["Compiler", Any], Compiled]]] = {
+COMPILERS: Final[dict[type[Any], Callable[[Surroundings, Any], Compiled]]] = {
     EventCondition: _compile_event,
     AggregateCondition: compile_aggregate,
     MomentCondition: _compile_moment,

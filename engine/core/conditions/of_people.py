@@ -5,13 +5,14 @@ of it asks the segments it can change, and no others.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 
 from engine.core.conditions import local_hours
 from engine.core.conditions.comparisons import NO, YES, Answer
 from engine.core.conditions.compiled import EXTERNAL_ID, ZONE, Compiled
 from engine.core.conditions.filters import compile_trait_filter, is_timed_filter
 from engine.core.conditions.scored import compile_scored
+from engine.core.conditions.surroundings import Surroundings
 from engine.core.errors import CampaignError
 from engine.core.features import latest
 from engine.core.features.kinds import Features
@@ -30,9 +31,6 @@ from engine.core.model.instants import Instant
 from engine.core.model.people import Profile
 from engine.core.paths import MISSING, follow
 from experiments.assignment import is_held_out
-
-if TYPE_CHECKING:
-    from engine.core.conditions.compiler import Compiler
 
 Consent = Literal["granted", "refused", "unknown"]
 
@@ -65,7 +63,7 @@ def listed_value(profile: Profile, trait: tuple[str, ...]) -> str | None:
     return str(value) if isinstance(value, str | int | float) else None
 
 
-def _compile_trait(compiler: "Compiler", condition: TraitCondition) -> Compiled:
+def _compile_trait(around: Surroundings, condition: TraitCondition) -> Compiled:
     answer = compile_trait_filter(condition.filter)
     return Compiled(
         lambda features, profile, now: answer(profile.traits, now, profile.zone),
@@ -74,7 +72,7 @@ def _compile_trait(compiler: "Compiler", condition: TraitCondition) -> Compiled:
     )
 
 
-def _compile_consent(compiler: "Compiler", condition: ConsentCondition) -> Compiled:
+def _compile_consent(around: Surroundings, condition: ConsentCondition) -> Compiled:
     channel, topic, state = condition.channel, condition.topic, condition.state
 
     def ask(features: Features, profile: Profile, now: Instant) -> Answer:
@@ -83,7 +81,7 @@ def _compile_consent(compiler: "Compiler", condition: ConsentCondition) -> Compi
     return Compiled(ask, facts=frozenset({f"consent:{channel}"}))
 
 
-def _compile_sample(compiler: "Compiler", condition: SampleCondition) -> Compiled:
+def _compile_sample(around: Surroundings, condition: SampleCondition) -> Compiled:
     if not 0 <= condition.percent <= 100:
         raise CampaignError(f"sample: {condition.percent} is no percentage; write 0 to 100")
     if not condition.salt or "|" in condition.salt:
@@ -91,8 +89,8 @@ def _compile_sample(compiler: "Compiler", condition: SampleCondition) -> Compile
     return Compiled(lambda features, profile, now: YES if is_sampled(profile, condition) else NO)
 
 
-def _compile_list(compiler: "Compiler", condition: ListCondition) -> Compiled:
-    members = compiler.lists.get(condition.list)
+def _compile_list(around: Surroundings, condition: ListCondition) -> Compiled:
+    members = around.lists.get(condition.list)
     if members is None:
         raise CampaignError(
             f'there is no list "{condition.list}". Add lists/{condition.list}.csv with one column'
@@ -107,27 +105,27 @@ def _compile_list(compiler: "Compiler", condition: ListCondition) -> Compiled:
     return Compiled(ask, facts=frozenset({EXTERNAL_ID}))
 
 
-def _compile_local_time(compiler: "Compiler", condition: LocalTimeCondition) -> Compiled:
+def _compile_local_time(around: Surroundings, condition: LocalTimeCondition) -> Compiled:
     facts = frozenset({ZONE} if condition.zone == "profile" else ())
     return Compiled(local_hours.compile_local_time(condition), facts=facts)
 
 
-def _compile_latest(compiler: "Compiler", condition: LatestCondition) -> Compiled:
+def _compile_latest(around: Surroundings, condition: LatestCondition) -> Compiled:
     _check_window(condition.within)
-    key = compiler.register.add(latest.feature_of(condition.root))
+    key = around.register.add(latest.feature_of(condition.root))
     return Compiled(latest.compile_latest(condition, key), features=frozenset({key}))
 
 
-def _compile_near(compiler: "Compiler", condition: NearCondition) -> Compiled:
+def _compile_near(around: Surroundings, condition: NearCondition) -> Compiled:
     _check_window(condition.within)
     if latest.distance_km(0, 0, condition.latitude, condition.longitude) is None:
         raise CampaignError("near: latitude is -90 to 90 degrees, longitude -180 to 180")
-    key = compiler.register.add(latest.feature_of("location"))
+    key = around.register.add(latest.feature_of("location"))
     return Compiled(latest.compile_near(condition, key), features=frozenset({key}))
 
 
-def _compile_scored(compiler: "Compiler", condition: ScoreCondition | ClusterCondition) -> Compiled:
-    return compile_scored(condition, profiling=compiler.profiling)
+def _compile_scored(around: Surroundings, condition: ScoreCondition | ClusterCondition) -> Compiled:
+    return compile_scored(condition, profiling=around.profiling)
 
 
 def _check_window(within: int | None) -> None:
@@ -135,7 +133,7 @@ def _check_window(within: int | None) -> None:
         raise CampaignError("within: a window is longer than nothing")
 
 
-COMPILERS: Final[dict[type[Any], Callable[["Compiler", Any], Compiled]]] = {
+COMPILERS: Final[dict[type[Any], Callable[[Surroundings, Any], Compiled]]] = {
     TraitCondition: _compile_trait,
     ConsentCondition: _compile_consent,
     SampleCondition: _compile_sample,

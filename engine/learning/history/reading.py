@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from campaigns.conditions import ALWAYS_PII, pii_traits
+from campaigns.declarations import ALWAYS_PII, pii_traits
 from campaigns.settings_forms import ZONE_SOURCES
 from campaigns.workspace import Workspace
 from engine.core.model.instants import MINUTE
