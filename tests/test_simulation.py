@@ -29,9 +29,12 @@ SEEDS_A_BUG = 60
 """How many seeds a planted bug may survive."""
 
 FOUND_AT = {
-    "unenrolments_end_nobody": 14, "acknowledged_before_the_commit": 11,
+    "unenrolments_end_nobody": 58, "acknowledged_before_the_commit": 11,
     "position_before_the_effects": 8, "consent_looked_at_too_early": 8,
-    "timers_overtake_events": 5,
+    "timers_overtake_events": 31, "poison_stops_the_loop": 3, "moved_at_every_release": 7,
+    "starts_count_as_tries": 18, "state_before_the_timers": 9, "ambiguous_sent_again": 27,
+    "a_pause_stops_nobody_at_the_door": 2, "key_changes_with_the_attempt": 5,
+    "rounds_begin_anew": 4, "timers_not_armed_again": 7, "answers_are_told_again": 2,
 }  # fmt: skip
 """Where the shyest bugs were found last: looked at first, to save time."""
 
