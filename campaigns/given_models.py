@@ -9,13 +9,14 @@ from typing import Final, NamedTuple
 
 from campaigns.conditions import Conditions
 from campaigns.forms import Form
-from campaigns.model_forms import SendTimeFile
+from campaigns.model_forms import ClusterFile, ScoreFile, SendTimeFile
 from campaigns.model_mentions import asking_models, check_named
+from campaigns.models import RFM_CELLS
 from campaigns.person_forms import ScoreForm
 from campaigns.problems import advice
 from campaigns.reading import Map, Text
 from campaigns.recommender_forms import RecommenderFile
-from campaigns.trial_forms import TestFile
+from campaigns.trial_forms import GivenCluster, GivenScore, TestFile
 from campaigns.workspace import Workspace
 
 _WHOLE: Final = {
@@ -64,6 +65,7 @@ def _check_answers(
     asked: list[_Compared],
 ) -> None:
     for name, answer in answers.items():
+        _check_possible(conditions, file, name, answer)
         if name not in {it.model for it in asked}:
             hint = advice(name, sorted({it.model for it in asked}))
             message = f'no segment and no branch asks the {word} "{name}".{hint}'
@@ -80,6 +82,27 @@ def _check_answers(
                 )
                 conditions.report(file, name.line, str(name), message)
                 break
+
+
+def _check_possible(conditions: Conditions, file: str, name: Text, answer: Form) -> None:
+    """Report what the model, as its file declares it, never answers."""
+    form = conditions.workspace.models.get(str(name))
+    if isinstance(answer, GivenCluster) and isinstance(form, ClusterFile):
+        if form.algorithm == "rfm" and answer.is_ not in RFM_CELLS:
+            line = getattr(answer.is_, "line", name.line)
+            message = (
+                f'"{name}" is of algorithm rfm ({form.file}), which knows no "{answer.is_}".'
+                f"{advice(answer.is_, RFM_CELLS)}"
+            )
+            conditions.report(file, line, str(name), message)
+    elif isinstance(answer, GivenScore) and isinstance(form, ScoreFile):
+        is_chance = form.target.not_ is not None or not form.target.is_amount
+        if is_chance and answer.value is not None and not 0 <= answer.value <= 1:
+            message = (
+                f'"{name}" foretells a chance ({form.file}), and {answer.value:g} is none. '
+                "Write a number from 0 to 1: 0.8."
+            )
+            conditions.report(file, name.line, str(name), message)
 
 
 def _compared(workspace: Workspace, *, is_score: bool) -> list[_Compared]:

@@ -56,6 +56,13 @@ FEATURES: Final = (
 """What can be learnt from; `traits.NAME` beside. Some stand for several columns."""
 
 
+RFM_CELLS: Final = (
+    "champions", "loyal", "potential loyal", "new", "promising", "need attention",
+    "about to sleep", "at risk", "cannot lose", "hibernating", "lost", "never bought",
+)  # fmt: skip
+"""Every group of `algorithm: rfm`, best first: its names are fixed."""
+
+
 class ClusterModel(Struct, frozen=True, tag="cluster"):
     """Groups found among people. `k` is (least, most); `among` a segment, "" everybody."""
 
@@ -210,6 +217,12 @@ class UpliftModel(Struct, frozen=True, tag="uplift"):
 
 Model: TypeAlias = ClusterModel | ScoreModel | RecommenderModel | SendTimeModel | UpliftModel
 """Any of them, by its `tag` the first key of its file."""
+
+
+def kind_of(model: Model) -> str:
+    """The word that begins a model's file."""
+    return str(model.__struct_config__.tag)
+
 
 _ADDED: Final = {"diversity": 0.0, "popularity_damping": 0.0}
 """Fields that came after 0.5 and what they say unset: so they are left out of hashes, or an upgrade

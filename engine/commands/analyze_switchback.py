@@ -15,6 +15,7 @@ DESIGNED: Final = (
     "region", "regions", "periods", "starts_at", "level", "seed", "schedule", "freeze", "frozen",
 )  # fmt: skip
 """Options of an experiment that was planned, and is reported as one."""
+PERIOD_NEEDED: Final = "--switchback needs --period, how long each treatment lasted: 1h"
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -26,11 +27,11 @@ def add_switchback(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument("--period", metavar="SPAN", help="of --switchback: such as 30m, 1h, 1d")
     parser.add_argument(
-        "--carryover", type=int, default=0, metavar="N",
+        "--carryover", type=int, metavar="N",
         help="of --switchback: earlier periods whose treatment may linger, as declared; default 0",
     )  # fmt: skip
     parser.add_argument(
-        "--switch-every", type=int, default=1, metavar="N",
+        "--switch-every", type=int, metavar="N",
         help="of --switchback: a coin was thrown every N periods; default 1",
     )  # fmt: skip
     parser.add_argument(
@@ -62,7 +63,7 @@ def add_switchback(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--freeze", type=Path, metavar="FILE",
-        help="of --switchback: write the plan and its hash, and read no data",
+        help="of --switchback: write the plan and its hash to a new file, and read no data",
     )  # fmt: skip
     parser.add_argument(
         "--frozen", type=Path, metavar="FILE",
@@ -81,7 +82,10 @@ def run_switchback(
     if any(getattr(arguments, name) for name in DESIGNED) or arguments.format == "html":
         from engine.commands.switchback_design import run_design
 
-        return run_design(arguments, metrics, seconds=_seconds(arguments.period), show=show)
+        seconds = None if arguments.period is None else _seconds(arguments.period)
+        if seconds is None and arguments.frozen is None:
+            raise UsageError(PERIOD_NEEDED)
+        return run_design(arguments, metrics, seconds=seconds, show=show)
     return _run_plain(arguments, metrics)
 
 
@@ -91,16 +95,19 @@ def _run_plain(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> int:
     from engine.readout.datafile_periods import read_periods
     from experiments.estimation.switchback import switchback
 
+    if arguments.period is None:
+        raise UsageError(PERIOD_NEEDED)
+    every, order = arguments.switch_every or 1, arguments.carryover or 0
     read = read_periods(
         arguments.data, time=arguments.switchback, seconds=_seconds(arguments.period),
         variant=arguments.variant, control=arguments.control, metrics=list(metrics),
     )[""]  # fmt: skip
     n = len(read.treated)
-    starts = tuple(range(0, n, arguments.switch_every))
+    starts = tuple(range(0, n, every))
     objects: list[dict[str, Any]] = []
     for metric in metrics:
         found = switchback(
-            read.outcomes[metric.name], read.treated, starts=starts, order=arguments.carryover,
+            read.outcomes[metric.name], read.treated, starts=starts, order=order,
             alpha=arguments.alpha, rng=np.random.default_rng(1),
         )  # fmt: skip
         objects.append({
@@ -113,7 +120,7 @@ def _run_plain(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> int:
         })  # fmt: skip
     design = {
         "periods": n, "treated": sum(read.treated), "rows": sum(read.n_rows),
-        "carryover": arguments.carryover, "switch_every": arguments.switch_every,
+        "carryover": order, "switch_every": every,
         "alpha": arguments.alpha,
     }  # fmt: skip
     is_json = arguments.json or arguments.format == "json"
@@ -134,7 +141,7 @@ def _run_plain(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> int:
 
 
 def _text(design: dict[str, Any], objects: list[dict[str, Any]], *, markdown: bool) -> str:
-    from experiments.reporting.words import percent, pvalue_text
+    from experiments.reporting.words import number, p_is, percent
 
     lines = ["## Switchback" if markdown else "Switchback", ""]
     lines.append(
@@ -142,20 +149,21 @@ def _text(design: dict[str, Any], objects: list[dict[str, Any]], *, markdown: bo
         f" rows; carry-over {design['carryover']}, a coin every {design['switch_every']}"
     )
     for it in objects:
-        end = ["none" if it[key] is None else f"{it[key]:+.5g}" for key in ("ci_lower", "ci_upper")]
+        estimate, *end = (
+            "none" if it[key] is None else number(it[key], signed=True)
+            for key in ("estimate", "ci_lower", "ci_upper")
+        )
         lines.append(
-            f"- {it['metric']}: {it['estimate']:+.5g} a period ({percent(1 - design['alpha'])}"
-            f" interval {end[0]} to {end[1]}); p = {pvalue_text(it['pvalue'])}, by assigning anew"
-            f" p = {pvalue_text(it['randomization_pvalue'])}; {it['n_washout']:,} periods of"
+            f"- {it['metric']}: {estimate} a period ({percent(1 - design['alpha'])}"
+            f" interval {end[0]} to {end[1]}); {p_is(it['pvalue'])}, by assigning anew"
+            f" {p_is(it['randomization_pvalue'])}; {it['n_washout']:,} periods of"
             " washout left out"
         )
         lines += [f"- {it['metric']}: {caution}" for caution in it["cautions"]]
     return "\n".join(lines) + "\n"
 
 
-def _seconds(span: str | None) -> int:
-    if span is None:
-        raise UsageError("--switchback needs --period, how long each treatment lasted: 1h")
+def _seconds(span: str) -> int:
     number, unit = span[:-1], span[-1:]
     if not number.isdigit() or int(number) < 1 or unit not in UNITS:
         raise UsageError(f'--period: "{span}" is no span; write 30m, 1h or 1d')
@@ -165,7 +173,7 @@ def _seconds(span: str | None) -> int:
 def _refuse_odd(arguments: argparse.Namespace, metrics: Sequence[Metric]) -> None:
     if arguments.connection is not None:
         raise UsageError("--switchback reads a data file, not a --connection")
-    if arguments.switch_every < 1:
+    if arguments.switch_every is not None and arguments.switch_every < 1:
         raise UsageError(f"--switch-every {arguments.switch_every}: a coin falls every 1 or more")
     for name in ("cluster", "stratum", "cupac", "policy", "weights", "unit"):
         if getattr(arguments, name):

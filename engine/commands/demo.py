@@ -51,7 +51,8 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"The report:      {report.resolve()}")
     print(f"What was sent:   {(directory / '.antiphon' / 'outbox').resolve()}")
     print(f"The workspace:   {directory.resolve()}")
-    print(f"The models:      antiphon model list {directory}")
+    then = "" if arguments.serve else f" --as-of {_end(played)}"
+    print(f"The models:      antiphon model list {directory}{then}")
     if not arguments.serve:
         print(f"Look around:     antiphon serve {directory}    (or: antiphon demo --serve)")
         print(f"Ask:             antiphon experiment report all {directory} --as-of {_end(played)}")

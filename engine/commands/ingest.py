@@ -135,11 +135,13 @@ def _load_here(
     from engine.intake.loading import ingest_file
     from engine.intake.prepare import Answer, Prepared
     from engine.opened import nothing_applied, opened
+    from engine.rehearsed import require_in_earnest
     from engine.release.publish import load_playbook
     from engine.steady import present
     from engine.store.events import EventLog
 
     with opened(directory) as it:
+        require_in_earnest(it.database)  # no tick will ever play what is taken here
         playbook = load_playbook(it.database, vault=it.vault, environ=os.environ)
         if playbook is None:
             raise nothing_applied(directory)

@@ -40,6 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     judged.add_argument("--html", type=Path, metavar="FILE", help="write its report there")
     back.add_argument("--to", type=int, metavar="RUN", help="its number; default: the one before")
+    for each in (listed, judged):
+        each.add_argument(
+            "--as-of", metavar="TIME", help="tell ages as of this instant (ISO 8601); default: now"
+        )
     for each in (listed, train, judged, back):
         add_directory(each)
         each.add_argument("--json", action="store_true", help="print one JSON object")
@@ -55,10 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _list(arguments: argparse.Namespace) -> int:
     from engine.learning.shown import plain, table
     from engine.learning.watching import standings
-    from engine.opened import opened
+    from engine.opened import instant, opened
     from engine.steady import present
 
-    now = present()
+    now = instant(arguments.as_of, default=present())
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         found = standings(connection, it.playbook().workspace, now=now, is_opened=True)
     if arguments.json:
@@ -97,11 +101,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from engine.learning.refreshing import known, page_of
     from engine.learning.shown import metric_words, plain, table
     from engine.learning.watching import standings
-    from engine.opened import opened
+    from engine.opened import instant, opened
     from engine.settings import DIRECTORY
     from engine.steady import present
 
-    now = present()
+    now = instant(arguments.as_of, default=present())
     with opened(arguments.directory, read_only=True) as it, it.database.read() as connection:
         playbook = it.playbook()
         known(playbook, arguments.name)

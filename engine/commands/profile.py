@@ -36,6 +36,8 @@ def run(arguments: argparse.Namespace) -> int:
         from engine.commands.profile_erase import erase
 
         return erase(arguments)
+    from campaigns.model_compile import models_of
+    from campaigns.models import kind_of
     from engine.core.profiling import refusal
     from engine.membership import with_asked
     from engine.opened import opened
@@ -57,12 +59,13 @@ def run(arguments: argparse.Namespace) -> int:
             page = with_asked(connection, page, compiled, now=present())
         said = {} if profile is None else scores.details(connection, profile)
         refuses = "" if page is None else refusal(page.traits, it.playbook().program.profiling)
+        kinds = {name: kind_of(model) for name, model in models_of(it.playbook().workspace).items()}
     if page is None:
         raise UsageError(f'there is no profile with the id "{arguments.id}"')
     if arguments.json:
         print(json.dumps({**_plain(plain(page)), "models": _models(said), "not_profiled": refuses}))
     else:
-        print("\n".join([_told(page), *_said(said), *([f"  {refuses}"] if refuses else [])]))
+        print("\n".join([_told(page), *_said(said, kinds), *([f"  {refuses}"] if refuses else [])]))
     return 0
 
 
@@ -80,19 +83,25 @@ def _models(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _said(said: dict[str, Any]) -> list[str]:
+def _said(said: dict[str, Any], kinds: dict[str, str]) -> list[str]:
     lines = ["models"] if said else []
     for model, it in _models(said).items():
-        label = f" {it['label']}" if it["label"] else ""
         why = ", ".join(f"{feature} {effect:+.3g}" for feature, effect in it.get("why", ()))
         because = f"; by {why}" if why else ""
         if it.get("is_low_confidence"):
             because = "; a newcomer: what others of the same device and country did"
-        lines.append(
-            f"  {model}:{label} {it['value']:.3g}, above {it['percentile']:.0f} % of people"
-            f"{because}"
-        )
+        answer = _answer(it, kinds.get(model, ""))
+        lines.append(f"  {model}: {answer}{because}")
     return lines
+
+
+def _answer(it: dict[str, Any], kind: str) -> str:
+    """A score with its place among people, an hour with its share, a group with how sure it is."""
+    if kind == "send_time":
+        return f"{it['label']}:00, the hour of {100 * it['value']:.0f} % of what they do"
+    if it["label"]:
+        return f"{it['label']} (confidence {it['value']:.2g})"
+    return f"{it['value']:.3g}, above {it['percentile']:.0f} % of people"
 
 
 def _plain(page: dict[str, Any]) -> dict[str, Any]:

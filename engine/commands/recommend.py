@@ -38,11 +38,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 when something would be shown, 1 when nothing would."""
-    from campaigns.models import RecommenderModel
+    from campaigns.models import RecommenderModel, kind_of
     from engine.core.model.effects import PickAsk
     from engine.core.model.instants import ProfileId
     from engine.learning.picking import Picker
-    from engine.learning.refreshing import kind_of, known
+    from engine.learning.refreshing import known
     from engine.opened import opened
     from engine.reading import find_profile
     from engine.steady import present

@@ -20,10 +20,10 @@ def add_cluster(actions: Any) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """0 when there are groups, 1 when none was found yet; the last refusal is said."""
-    from campaigns.models import ClusterModel
+    from campaigns.models import ClusterModel, kind_of
     from engine.learning.clusters import Clusters
     from engine.learning.clusters.report import text
-    from engine.learning.refreshing import kind_of, known, page_of
+    from engine.learning.refreshing import known, page_of
     from engine.learning.registry import learnt
     from engine.opened import opened
     from engine.settings import DIRECTORY

@@ -1,31 +1,48 @@
 """`antiphon analyze --switchback` of a planned experiment: its schedule, its hash, its report."""
 
 import argparse
+import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from math import isfinite
 from pathlib import Path
+from typing import Any, Final
 
 from engine.core.clocktime import iso
 from engine.core.errors import UsageError
-from experiments.analysis.plan import ExperimentPlan, digest, frozen
+from experiments.analysis.plan import (
+    ExperimentPlan,
+    canonical,
+    canonical_json,
+    differences,
+    digest,
+    frozen,
+    held_to,
+)
 from experiments.analysis.readout import Readout
 from experiments.metrics import Metric
 
 TREATED = "treated"
 """Name of the variant until a file tells its own."""
+ALPHA: Final = 0.05
+CORRECTION: Final = "holm"
+"""What the command says where nobody said anything: no difference from a frozen plan."""
 
 
 def run_design(
     arguments: argparse.Namespace,
     metrics: Sequence[Metric],
     *,
-    seconds: int,
+    seconds: int | None,
     show: Callable[[Readout, argparse.Namespace], None],
 ) -> int:
-    """Print the schedule, freeze the plan, or read the file by it."""
+    """Print the schedule, freeze the plan, or read the file by it.
+
+    Args:
+        seconds: A period's; None where only the frozen plan says it.
+    """
     from engine.readout.switchback_readout import read_switchback
 
     if arguments.method != "fixed":
@@ -33,14 +50,19 @@ def run_design(
             f"--method {arguments.method}: a switchback is read once, at its end, by the fixed"
             " method: periods come one by one, and each look would be one of its own coins"
         )
-    plan = _plan(arguments, metrics, seconds=seconds)
+    if arguments.freeze is not None and arguments.frozen is not None:
+        raise UsageError("--freeze writes a plan and --frozen reads one; say one of them")
+    kept = None if arguments.frozen is None else _kept(arguments.frozen)
+    plan = _plan(arguments, metrics, seconds=seconds, kept=json.loads(kept) if kept else {})
     if arguments.schedule:
+        if kept is not None:
+            _refuse_conflict(arguments.frozen, json.loads(kept), plan)
+            plan, _ = held_to(kept, plan)
         sys.stdout.write(_schedule(plan))
     if arguments.freeze is not None:
         _freeze(arguments.freeze, plan)
     if arguments.schedule or arguments.freeze is not None:
         return 0
-    kept = None if arguments.frozen is None else _kept(arguments.frozen)
     readout = read_switchback(
         arguments.data, plan, kept=kept, time=arguments.switchback, region=arguments.region,
         variant=arguments.variant,
@@ -50,15 +72,23 @@ def run_design(
 
 
 def _plan(
-    arguments: argparse.Namespace, metrics: Sequence[Metric], *, seconds: int
+    arguments: argparse.Namespace,
+    metrics: Sequence[Metric],
+    *,
+    seconds: int | None,
+    kept: Mapping[str, Any],
 ) -> ExperimentPlan:
-    design: dict[str, str | int] = {
-        "period in seconds": seconds, "coin every": arguments.switch_every,
-        "carry-over": arguments.carryover,
-    }  # fmt: skip
-    regions = _regions(arguments.regions)
-    if regions:
-        design["regions"] = ", ".join(regions)
+    """What the command says; where it says nothing, what was frozen."""
+    design: dict[str, str | int] = {"coin every": 1, "carry-over": 0, **kept.get("design", {})}
+    for name, said in (
+        ("period in seconds", seconds),
+        ("coin every", arguments.switch_every),
+        ("carry-over", arguments.carryover),
+    ):
+        if said is not None:
+            design[name] = said
+    if arguments.regions is not None:
+        design["regions"] = ", ".join(_regions(arguments.regions))
     if arguments.periods is not None:
         if arguments.periods < 2:
             raise UsageError(f"--periods {arguments.periods}: at least 2 are needed")
@@ -66,29 +96,33 @@ def _plan(
     if arguments.seed:
         design["seed"] = arguments.seed
     if arguments.starts_at:
-        design["first period"] = _moment(arguments.starts_at, seconds=seconds)
+        period = int(design["period in seconds"])
+        design["first period"] = _moment(arguments.starts_at, seconds=period)
     for name, level in _levels(arguments.level, metrics).items():
         design[f"level of {name}"] = level
     coins = None
-    if arguments.periods is not None:
-        coins = -(-arguments.periods // arguments.switch_every) * max(len(regions), 1)
+    if "periods" in design:
+        n_regions = len(str(design.get("regions", "")).split(", "))
+        coins = -(-int(design["periods"]) // int(design["coin every"])) * n_regions
     return ExperimentPlan(
-        name=arguments.data.name.split(".")[0],
+        name=kept.get("name") or arguments.data.name.split(".")[0],
         control=arguments.control,
         weights={arguments.control: 1, TREATED: 1},
         metrics=[replace(it, covariates=()) for it in metrics],
         method="fixed",
-        alpha=arguments.alpha,
-        correction=arguments.correction,
+        alpha=_said(arguments.alpha, ALPHA, kept.get("alpha", ALPHA)),
+        correction=_said(arguments.correction, CORRECTION, kept.get("correction", CORRECTION)),
         planned_sample=coins,
-        smallest_lift=arguments.smallest_lift,
+        smallest_lift=_said(arguments.smallest_lift, None, kept.get("smallest_lift")),
         design=design,
     )
 
 
-def _regions(given: str | None) -> tuple[str, ...]:
-    if given is None:
-        return ()
+def _said(said: Any, unsaid: Any, planned: Any) -> Any:
+    return planned if said == unsaid else said
+
+
+def _regions(given: str) -> tuple[str, ...]:
     found = tuple(part.strip() for part in given.split(","))
     if not all(found) or len(set(found)) < len(found):
         raise UsageError(f'--regions: "{given}" is not NAME,NAME,…, each of them once')
@@ -141,17 +175,54 @@ def _schedule(plan: ExperimentPlan) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _refuse_conflict(path: Path, kept: Mapping[str, Any], plan: ExperimentPlan) -> None:
+    """A schedule is played: who says another one than was frozen must not be given either."""
+    parts = ("design", "alpha", "planned_sample")
+    for it in differences(
+        {part: kept.get(part) for part in parts},
+        {part: canonical(plan).get(part) for part in parts},
+    ):
+        what = it.what.removeprefix("design ")
+        raise UsageError(
+            f"{path} was frozen with {what} {it.frozen}, and the command says {it.now}; leave that"
+            " out, or leave out --frozen"
+        )
+
+
 def _freeze(path: Path, plan: ExperimentPlan) -> None:
-    text = frozen(plan)
+    """Write the plan beside its hash, which a later edit does not keep true."""
+    sha = digest(frozen(plan))
+    text = json.dumps({"sha256": sha, "plan": canonical(plan)}, indent=2, sort_keys=True) + "\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError(
+            f"{path} is there already, and a frozen plan is never overwritten; give another name"
+        ) from error
     except OSError as error:
         raise UsageError(f"{path}: cannot be written ({error.strerror})") from error
-    print(f"{path}: frozen, sha256 {digest(text)}", file=sys.stderr)
+    print(f"{path}: frozen, sha256 {sha}", file=sys.stderr)
 
 
 def _kept(path: Path) -> str:
+    """The canonical plan of a file that is as it was frozen."""
+    from engine.readout.switchback_readout import is_design
+
     try:
-        return path.read_text(encoding="utf-8")
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: cannot be read as a frozen plan") from error
+    except (ValueError, RecursionError):
+        found = None
+    content = found.get("plan") if isinstance(found, dict) else None
+    if not isinstance(content, dict) or not is_design(content):
+        raise UsageError(f"{path}: the file is no frozen plan of a switchback; --freeze writes it")
+    text = canonical_json(content)
+    if found.get("sha256") != digest(text):
+        raise UsageError(
+            f"{path} was edited since it was frozen: its sha256 says"
+            f" {str(found.get('sha256'))[:64]}, its plan has {digest(text)}. Put it back, or freeze"
+            " another plan under another name"
+        )
+    return text

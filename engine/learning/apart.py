@@ -29,6 +29,10 @@ SAID_BYTES: Final = 2_000
 """Of what a child wrote before it died, the last so many are repeated."""
 
 
+class TrainingDied(StoreError):
+    """The process that trained is gone: a schedule tries again, whoever asked by hand may."""
+
+
 class Ask(msgspec.Struct, frozen=True):
     """A training to be done: of the workspace in a folder, on the database at an address."""
 
@@ -64,7 +68,7 @@ def learn_apart(
     Raises:
         Refused: If there is too little to learn from.
         UsageError: If another definition went live before it began.
-        StoreError: If the process died; what it said last is in the words.
+        TrainingDied: If the process died; what it said last is in the words.
     """
     ask = Ask(str(directory), url, model, as_of, now, config_hash)
     child = subprocess.Popen(
@@ -96,7 +100,7 @@ def learn_apart(
         for pipe in (child.stdin, child.stdout):
             pipe.close()
     if code or not answer:
-        raise StoreError(_died(model, code, b"".join(said)))
+        raise TrainingDied(_died(model, code, b"".join(said)))
     return _lesson(msgspec.msgpack.decode(answer, type=Told))
 
 
@@ -110,7 +114,7 @@ def _died(model: str, code: int, said: bytes) -> str:
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
     last = said[-SAID_BYTES:].decode(errors="replace").strip().splitlines()
     why = f": {last[-1]}" if last else ""
-    return f'the process that trained "{model}" {how}{why}. Nothing was kept; it is tried again'
+    return f'the process that trained "{model}" {how}{why}. Nothing was kept'
 
 
 def _lesson(told: Told) -> Lesson:

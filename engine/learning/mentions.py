@@ -12,7 +12,7 @@ from campaigns.durations import dump_span
 from campaigns.experiment_plans import planned
 from campaigns.model_compile import models_of
 from campaigns.model_mentions import models_in
-from campaigns.models import Model
+from campaigns.models import Model, RecommenderModel, SendTimeModel
 from campaigns.step_forms import BestTimeStep, BranchStep, DelayUntilStep, RecommendStep, walk
 from campaigns.workspace import Workspace
 from engine.core.model.instants import DAY, Instant
@@ -36,15 +36,12 @@ def readers(workspace: Workspace) -> dict[str, list[str]]:
     return found
 
 
-def amiss(
-    connection: Connection, workspace: Workspace, *, live: Workspace, now: Instant
-) -> list[str]:
+def amiss(connection: Connection, workspace: Workspace, *, now: Instant) -> list[str]:
     """A sentence for each model that something reads and that is stale, refused or never trained.
 
-    Args:
-        live: What is live: a model that is only now declared is trained at its first refresh.
+    Of one that is only now declared, too: until its first refresh it is as one that is forgotten.
     """
-    declared, known = models_of(workspace), models_of(live)
+    declared = models_of(workspace)
     asked = {name: who for name, who in readers(workspace).items() if name in declared}
     if not asked:
         return []
@@ -53,13 +50,13 @@ def amiss(
         runs.setdefault(it.model, []).append(it)
     found = []
     for name, who in sorted(asked.items()):
-        why = _why(declared[name], runs.get(name, []), is_new=name not in known, now=now)
+        why = _why(declared[name], runs.get(name, []), now=now)
         if why:
             found.append(f"! {_listed(who)} reads {name}, {why}")
     return found
 
 
-def _why(model: Model, runs: list[ModelRun], *, is_new: bool, now: Instant) -> str:
+def _why(model: Model, runs: list[ModelRun], *, now: Instant) -> str:
     champion = next((it for it in runs if it.status == "champion"), None)
     newest = next((it for it in runs if it.status != "loading"), None)
     train = f"antiphon model train {model.name}"
@@ -72,10 +69,22 @@ def _why(model: Model, runs: list[ModelRun], *, is_new: bool, now: Instant) -> s
     if champion is not None:
         return ""
     if newest is None:
-        return "" if is_new else f"which was never trained: nobody has an answer of it. {train}"
+        return f"which was never trained: {_meanwhile(model)}. {train}"
+    read = f"of which nothing is read ({_meanwhile(model)})"
     if newest.status == "refused":
-        return f"of which nothing is read; run {newest.run} was refused: {newest.about.verdict}"
-    return f"of which nothing is read: {newest.about.verdict}"
+        return f"{read}; run {newest.run} was refused: {newest.about.verdict}"
+    return f"{read}: {newest.about.verdict}"
+
+
+def _meanwhile(model: Model) -> str:
+    """Who answers for a model without a champion."""
+    match model:
+        case RecommenderModel():
+            return f"its fallbacks answer ({', '.join(model.fallback)})"
+        case SendTimeModel():
+            return "hours are chosen as if there were no model"
+        case _:
+            return "nobody has an answer of it"
 
 
 def _refreshed(model: Model) -> str:

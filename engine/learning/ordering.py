@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
-from engine.core.errors import UsageError
+from engine.core.errors import StoreError, UsageError
 from engine.core.model.instants import Instant
+from engine.learning.apart import TrainingDied
 from engine.learning.refreshing import Learner, known, refresh
 from engine.learning.shown import write_pages
 
@@ -17,7 +18,10 @@ from engine.learning.shown import write_pages
 def train(learner: Learner, payload: Mapping[str, Any], *, now: Instant) -> dict[str, Any]:
     """Train {"model": name, "as_of": instant or None} and read it if it is better."""
     as_of = payload.get("as_of")
-    done = refresh(learner, _name(payload), as_of=now if as_of is None else int(as_of), now=now)
+    try:
+        done = refresh(learner, _name(payload), as_of=now if as_of is None else int(as_of), now=now)
+    except TrainingDied as error:
+        raise StoreError(f"{error}; run it again") from None
     write_pages(learner, now=now)
     plain: dict[str, Any] = msgspec.to_builtins(done)
     return plain

@@ -17,7 +17,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
-from campaigns.models import Learning, Model
+from campaigns.models import Learning, Model, kind_of
 from campaigns.problems import advice
 from engine.core.errors import UsageError
 from engine.core.model.instants import Instant
@@ -157,11 +157,6 @@ def known(playbook: Playbook, name: str) -> tuple[Model, Learning]:
         hint = advice(name, list(found)) or " There is none at all: models/ holds no file."
         raise UsageError(f'there is no model "{name}".{hint}')
     return found[name], learning_of(playbook.workspace)
-
-
-def kind_of(model: Model) -> str:
-    """The word that begins a model's file."""
-    return str(model.__struct_config__.tag)
 
 
 def page_of(folder: Path, name: str) -> Path:

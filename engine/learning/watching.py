@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from campaigns.models import kind_of
 from campaigns.workspace import Workspace
 from engine.core.errors import StoreError
 from engine.core.model.instants import Instant
@@ -59,6 +60,13 @@ class Standing(Struct, frozen=True):
     def has_drifted(self) -> bool:
         return float(self.drift.get("psi") or 0.0) > DRIFTED
 
+    def _meanwhile(self) -> str:
+        """Who answers where what was learnt is damaged."""
+        if self.kind == "recommender":
+            return "its fallbacks answer"
+        # Rows of people are kept beside what was learnt.
+        return "what it said of people still answers, and the next refresh begins anew"
+
     def warnings(self) -> list[str]:
         """What somebody should look at, in sentences."""
         found = []
@@ -78,7 +86,7 @@ class Standing(Struct, frozen=True):
         if self.fault:
             found.append(
                 f"{self.model} is damaged: what run {self.run} has learnt cannot be read "
-                f"({self.fault}); fallbacks answer for it. antiphon model train {self.model}"
+                f"({self.fault}); {self._meanwhile()}. antiphon model train {self.model}"
             )
         if self.last_status == "refused":
             found.append(f"{self.model}: run {self.last_run} was refused: {self.last_verdict}")
@@ -94,7 +102,6 @@ def standings(
         is_opened: Try whether what each champion has learnt can be read, all of it.
     """
     from campaigns.model_compile import models_of
-    from engine.learning.refreshing import kind_of
 
     declared = models_of(workspace)
     runs: dict[str, list[ModelRun]] = {}

@@ -104,6 +104,7 @@ class _Reading:
         refuse_late_covariates(self.connection, self.source.path, self.layout, self.columns)
         rolled = self._units()
         self.notes += crossovers(self.connection, self.layout)
+        self._refuse_split_clusters(rolled)
         nulls = self._nulls(rolled)
         outcomes = {name: it for it in self.metrics for name in it.sources}
         for column, n in nulls.items():
@@ -270,6 +271,22 @@ class _Reading:
         if self.layout.cluster:
             carried["cluster"] = self.layout.cluster
         return carried
+
+    def _refuse_split_clusters(self, rolled: Rolled) -> None:
+        """What was randomized lies in one variant; a cluster in two was not what was."""
+        if not self.layout.cluster:
+            return
+        n, n_split = self._row(
+            "SELECT count(*), count_if(n > 1) FROM (SELECT cluster, count(DISTINCT"
+            f" trim(CAST(variant AS VARCHAR))) AS n FROM {rolled.sql}"
+            " WHERE cluster IS NOT NULL GROUP BY cluster)"
+        )
+        if n_split:
+            raise UsageError(
+                f'{self.source.path}: {n_split:,} of {n:,} clusters of "{self.layout.cluster}" are'
+                " in more than one variant: what was randomised? Name the column that was, or"
+                " leave out --cluster where it was each unit by itself"
+            )
 
     def _exclude(self, what: str, why: str, n: int, of: int) -> None:
         self.notes.append(f"{n:,} {what} {why} and were left out")

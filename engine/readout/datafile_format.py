@@ -165,6 +165,11 @@ def _first_line(path: Path, packed: str) -> str:
         raise UsageError(f"{path}: line 1 is empty; it must name the columns")
     if "\x00" in header:
         raise UsageError(f"{path}: line 1 holds NUL bytes; this is not a text file")
+    if "\r" in header:
+        raise UsageError(
+            f"{path}: line 1 holds a carriage return without a line feed, {header[:60]!r}; end"
+            " lines with a line feed, and remove carriage returns from column names"
+        )
     return header
 
 

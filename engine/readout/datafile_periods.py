@@ -1,6 +1,6 @@
 """A file of a switchback: rows in time into periods, each with its outcome and its treatment."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +15,15 @@ PERIODS_MAX: Final = 100_000
 
 @dataclass(frozen=True)
 class Periods:
-    """One entry a period, in time: the mean outcome per metric, 1 where treated, rows."""
+    """One entry a period, in time: the mean outcome per metric, 1 where treated, rows.
+
+    `late` has the rows of each period after the last that is read.
+    """
 
     outcomes: dict[str, list[float]]
     treated: list[int]
     n_rows: list[int]
+    late: dict[int, int] = field(default_factory=dict)
 
 
 def read_periods(
@@ -32,11 +36,13 @@ def read_periods(
     metrics: list[Metric],
     region: str | None = None,
     first: int | None = None,
+    n_max: int | None = None,
 ) -> dict[str, Periods]:
     """Rows by region and period.
 
     Args:
         region: Column of what has coins of its own; None for one market, whose name is "".
+        n_max: How many periods are read; None for all. Later rows are counted, whatever they hold.
         first: Second since 1970 in the first period; None for that of the earliest row.
     Raises:
         UsageError: Naming column and period, where a cell is empty, a period has no row or both
@@ -54,6 +60,14 @@ def read_periods(
             raise UsageError(explained(path, error)) from error
     if not rows:
         raise UsageError(f"{path}: the file has a header but no row")
+    late: dict[str, dict[int, int]] = {}
+    for name, at, _, n_rows, *_ in rows:
+        if _is_late(at, n_max):
+            its = late.setdefault(name, {})
+            its[int(at)] = its.get(int(at), 0) + int(n_rows)
+    rows = [row for row in rows if not _is_late(row[1], n_max)]
+    if not rows:
+        raise UsageError(f"{path}: all rows lie after the last period that was planned")
     arms = sorted({str(row[2] or "") for row in rows})
     if len(arms) > 2:
         raise UsageError(
@@ -73,7 +87,11 @@ def read_periods(
         for name, its in by_region.items()
     }  # fmt: skip
     _refuse_ragged(path, found)
-    return found
+    return {name: replace(it, late=late.get(name, {})) for name, it in found.items()}
+
+
+def _is_late(at: float | None, n_max: int | None) -> bool:
+    return at is not None and n_max is not None and at >= n_max
 
 
 def _refuse_ragged(path: Path, found: dict[str, Periods]) -> None:

@@ -23,7 +23,7 @@ from engine.readout.exploring import explored
 from engine.readout.exposures import Exposed, Population, population_of
 from engine.readout.metric_sums import NO_KEYS, Keys, MetricSums, Unit
 from engine.readout.missing import held_back, never_read, without
-from engine.readout.plans import Reading, reading_of
+from engine.readout.plans import Reading, never_runs, reading_of
 from engine.readout.studies import Study
 from engine.readout.touches import touched_by_others
 from engine.readout.warehouse_metrics import Missing, sum_everywhere
@@ -87,6 +87,8 @@ def read_out(
     empty = Findings(study, as_of, None, "", counts, population.n_immature, population.n_torn)
     short = [name for name, units in counts.items() if units < UNITS_MIN and study.weights[name]]
     if short:
+        if never := never_runs(connection, study, reading.plan):
+            return replace(empty, why_not=never)
         waits = population.n_immature
         waiting = f" ({waits:,} units wait for their window to close)" if waits else ""
         return replace(

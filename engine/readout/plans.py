@@ -96,6 +96,20 @@ def _kept(connection: Connection, study: Study) -> tuple[dict[str, Any] | None, 
     return None, None
 
 
+def never_runs(connection: Connection, study: Study, plan: ExperimentPlan) -> str:
+    """Said of a phase whose end, by its plan, was before it opened; "" of another."""
+    _, started_at = _kept(connection, study)
+    if plan.ends_at is None or started_at is None:
+        return ""
+    opened = datetime.fromisoformat(iso(started_at)).astimezone(UTC)
+    if plan.ends_at > opened:
+        return ""
+    return (
+        f"it ends before it begins: its plan ends on {plan.ends_at:%Y-%m-%d}, and the phase opened"
+        f" on {opened:%Y-%m-%d}; write a later ends, which opens a new phase"
+    )
+
+
 def _today(study: Study, started_at: Instant | None) -> dict[str, Any]:
     """What the files say, in the shape of a frozen plan."""
     analysis = dict(study.analysis)

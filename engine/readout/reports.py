@@ -64,7 +64,10 @@ def as_text(
 
 
 def report_schema() -> dict[str, Any]:
-    """The JSON Schema of `as_json`: a readout with how it was collected, or why there is none."""
+    """The JSON Schema of `as_json`: a readout with how it was collected, or why there is none.
+
+    `analyze --json` prints the readout alone: the last of the shapes.
+    """
     readout = report.json_schema()
     text, count = {"type": "string"}, {"type": "integer", "minimum": 0}
     about = {
@@ -85,11 +88,13 @@ def report_schema() -> dict[str, Any]:
     return {
         "$schema": readout["$schema"],
         "$id": readout["$id"],
-        "title": "What `antiphon experiment report --json` prints of one study",
+        "title": "What `antiphon experiment report --json` prints of one study, and `antiphon"
+        " analyze --json` of a file",
         "$defs": {**readout["$defs"], "readout": alone},
         "anyOf": [
             {"type": "object", "required": list(properties), "properties": properties},
             {"type": "object", "required": list(nothing), "properties": nothing},
+            {"$ref": "#/$defs/readout"},
         ],
     }
 

@@ -191,11 +191,13 @@ def _holdout_study(
     if not metrics:
         return []
     held = round(holdout.share * SHARES)
+    # The global holdout is about every campaign, also where there is one: none may reach it.
+    is_of_one = len(campaigns) == 1 and kind != "global holdout"
     return [
         Study(
             exposure_name(label, holdout), title, kind, 1, HELD_OUT,
             {HELD_OUT: held, TREATED: SHARES - held}, metrics,
-            campaign=campaigns[0].name if len(campaigns) == 1 else "", **_method(analysis),
+            campaign=campaigns[0].name if is_of_one else "", **_method(analysis),
         )
     ]  # fmt: skip
 

@@ -4,11 +4,11 @@ What a readout calls units are coins here: a coin decides about a span of period
 ratio is of coins, and the planned sample is how many of them were to be thrown.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,6 +32,12 @@ from experiments.sums.aggregates import Aggregates
 SEED = 1
 """Of the assignments drawn anew: the same file gives the same report."""
 FIELDS = ("period in seconds", "coin every", "carry-over")
+OTHERWISE_MAX: Final = 0.05
+"""Share of coins that may be played otherwise than drawn, and a verdict still be given.
+
+The effect as assigned is then about (1 - 2 * share) of the effect as played: at most a tenth less,
+which is little beside an interval. Beyond, it is no measure of what would be shipped.
+"""
 
 
 def read_switchback(
@@ -52,7 +58,7 @@ def read_switchback(
     Raises:
         UsageError: If the file or the frozen plan is none of a switchback.
     """
-    settled, record = held_to(_checked(kept), plan)
+    settled, record = held_to(kept, plan)
     design = settled.design
     seconds, every, order = (int(design[name]) for name in FIELDS)
     first = design.get("first period")
@@ -61,19 +67,20 @@ def read_switchback(
         path, time=time, seconds=seconds, variant=variant, control=settled.control,
         metrics=metrics, region=region,
         first=None if first is None else int(datetime.fromisoformat(str(first)).timestamp()),
+        n_max=None if "periods" not in design else int(design["periods"]),
     )  # fmt: skip
     _refuse_other_regions(path, design, found)
-    n = min(len(next(iter(found.values())).treated), int(design.get("periods", 10**9)))
+    n = len(next(iter(found.values())).treated)
     starts = tuple(range(0, n, every))
-    played = {name: it.treated[:n] for name, it in found.items()}
+    played = {name: it.treated for name, it in found.items()}
     assigned, n_otherwise = _as_assigned(played, design, starts, n=n)
     treatment = settled.treatments[0]
     estimated: dict[tuple[str, str], Estimated] = {}
     rng = np.random.default_rng(SEED)
     for metric in metrics:
-        level = float(design.get(f"level of {metric.name}", 0.0))
+        level = _level(found, metric, planned=float(design.get(f"level of {metric.name}", 0.0)))
         read = switchback_regions(
-            {name: Region([value - level for value in it.outcomes[metric.name][:n]], assigned[name])
+            {name: Region([value - level for value in it.outcomes[metric.name]], assigned[name])
              for name, it in found.items()},
             starts=starts, order=order, alpha=settled.alpha, rng=rng,
         )  # fmt: skip
@@ -91,6 +98,8 @@ def read_switchback(
         collected=Collected(
             estimated=estimated, record=record, snapshot=hash_of(coins),
             engine_version=engine_version(),
+            counted="coins",
+            withheld=_withheld(n_otherwise, len(starts) * len(found)),
         ),
     )  # fmt: skip
 
@@ -102,19 +111,35 @@ def _at_level(estimates: Estimates, level: float) -> Estimates:
     )
 
 
-def _checked(kept: str | None) -> str | None:
-    """The frozen plan, if it is one of a switchback."""
-    if kept is None:
-        return None
-    try:
-        content = json.loads(kept)
-        design = content["design"]
-        is_whole = all(isinstance(design[name], int) for name in FIELDS) and content["weights"]
-    except (ValueError, KeyError, TypeError):
-        is_whole = False
-    if not is_whole:
-        raise UsageError("--frozen: the file is no frozen plan of a switchback; --freeze writes it")
-    return kept
+def is_design(content: Mapping[str, Any]) -> bool:
+    """Whether a frozen plan is one of a switchback."""
+    design = content.get("design")
+    return (
+        isinstance(design, dict)
+        and all(type(design.get(name)) is int for name in FIELDS)
+        and bool(content.get("weights"))
+        and isinstance(content.get("metrics"), dict)
+        and "control" in content
+    )
+
+
+def _level(found: Mapping[str, Periods], metric: Metric, *, planned: float) -> float:
+    """What is subtracted; of a metric that never varies all of it, or the coins alone would show.
+
+    Whatever the coins say, such a metric's effect is 0.
+    """
+    values = {value for it in found.values() for value in it.outcomes[metric.name]}
+    return values.pop() if len(values) == 1 else planned
+
+
+def _withheld(n_otherwise: int, n_coins: int) -> str:
+    if n_otherwise <= OTHERWISE_MAX * n_coins:
+        return ""
+    return (
+        f"{n_otherwise:,} of {n_coins:,} coins were played otherwise than the seed says, more than"
+        f" {OTHERWISE_MAX:.0%}; as assigned the numbers hold, but they are not the effect of what"
+        " would be shipped".replace("%", " %")
+    )
 
 
 def _refuse_other_regions(
@@ -180,17 +205,21 @@ def _notes(
 ) -> list[str]:
     n_coins = len(starts) * len(found)
     where = "" if len(found) == 1 else f" in each of {len(found):,} regions"
-    rows = sum(sum(it.n_rows[:n]) for it in found.values())
-    said = [
-        f"Time was randomized: {n:,} periods{where}, {rows:,} rows. Units here are coins, each of"
-        " which decided about the periods up to the next."
-    ]
-    n_after = len(next(iter(found.values())).treated) - n
-    if n_after:
-        said.append(f"{n_after:,} periods came after the planned end and are not read.")
+    rows = sum(sum(it.n_rows) for it in found.values())
+    said = []
     if n_otherwise:
         said.append(
             f"{n_otherwise:,} of {n_coins:,} coins were played otherwise than the seed says; their"
             " periods count as assigned."
         )
+    said.append(
+        f"Time was randomized: {n:,} periods{where}, {rows:,} rows. Coins are counted, each of"
+        " which decided about the periods up to the next."
+    )
+    late = {at for it in found.values() for at in it.late}
+    n_late = sum(sum(it.late.values()) for it in found.values())
+    if late:
+        periods = "1 period" if len(late) == 1 else f"{len(late):,} periods"
+        rows_late = "1 row" if n_late == 1 else f"{n_late:,} rows"
+        said.append(f"{periods} came after the planned end and are not read: {rows_late}.")
     return said

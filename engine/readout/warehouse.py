@@ -56,6 +56,8 @@ def sum_warehouse(
             by="stratum" if stratum else None,
         )
         queries = [_query(warehouse, it, whole) for it in asked]
+        if whole.has_times:
+            _refuse_reversed(warehouse, whole, assignment)
 
         def run(sql: str) -> Sequence[Sequence[Any]]:
             return _asked(warehouse, sql, assignment).fetchall()
@@ -63,6 +65,28 @@ def sum_warehouse(
         sums = sum_in_warehouse(run, whole, queries)
     metrics = (_named(it.metric, query) for it, query in zip(asked, queries, strict=True))
     return sums, tuple(metrics)
+
+
+def _refuse_reversed(warehouse: Warehouse, whole: Assignment, path: Path) -> None:
+    """A window that ends before it begins counts nothing, and its unit would pass for idle.
+
+    Raises:
+        UsageError: With the number of such units.
+    """
+    reversed_ = "a.until_at < a.exposed_at"
+    if whole.has_since:
+        reversed_ += " OR a.since_at > a.exposed_at"
+    ((n, of),) = _asked(
+        warehouse,
+        f"SELECT SUM(CASE WHEN {reversed_} THEN 1 ELSE 0 END), COUNT(*) FROM ({whole.sql}) a",
+        path,
+    ).fetchall()
+    if n:
+        also = ", or since_at after it" if whole.has_since else ""
+        raise UsageError(
+            f"{path}: {int(n):,} of {int(of):,} rows have until_at before exposed_at{also}, so that"
+            " nothing of theirs would count. Are the dates reversed?"
+        )
 
 
 def _query(warehouse: Warehouse, asked: Asked, assignment: Assignment) -> Query:

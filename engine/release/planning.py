@@ -111,9 +111,10 @@ def plan(
     drifted = experiment_drift(workspace, experiment_standings(connection))
     if newest is None:
         changes = tuple(difference(None, workspace))
-        return Plan(0, digest, changes, held=held, experiments_held=drifted)
+        amiss = _models_amiss(connection, workspace, now=now)
+        return Plan(0, digest, changes, held=held, experiments_held=drifted, models=amiss)
     if newest.digest == digest:
-        amiss = _models_amiss(connection, workspace, workspace, now=now)
+        amiss = _models_amiss(connection, workspace, now=now)
         return Plan(newest.number, digest, (), held=held, experiments_held=drifted, models=amiss)
     old = releases.workspace_of(connection, newest.digest)
     changes = tuple(difference(old, workspace, may_move=not is_rollback))
@@ -157,18 +158,16 @@ def plan(
             *refusals(inside, workspace.campaigns),
             *unknown_origins(moves, workspace.campaigns, known),
         ),
-        models=_models_amiss(connection, workspace, old, now=now),
+        models=_models_amiss(connection, workspace, now=now),
     )
 
 
-def _models_amiss(
-    connection: Connection, workspace: Workspace, live: Workspace, *, now: Instant
-) -> tuple[str, ...]:
+def _models_amiss(connection: Connection, workspace: Workspace, *, now: Instant) -> tuple[str, ...]:
     if not workspace.models:
         return ()
     from engine.learning.mentions import amiss
 
-    return tuple(amiss(connection, workspace, live=live, now=now))
+    return tuple(amiss(connection, workspace, now=now))
 
 
 def _graphs(workspace: Workspace) -> dict[str, Campaign]:

@@ -21,13 +21,14 @@ def advised(
     n: int,
     collected: Collected,
     withheld: str = "",
+    otherwise: str = "",
     awaited: str = "",
 ) -> Decision:
     """What to do next, by the rules of `decision`.
 
     Args:
         n: Units in all variants.
-        withheld, awaited: Why no number may be shown, where none may.
+        withheld, otherwise, awaited: Why no number may be shown, where none may.
     """
     deciding = plan.deciding
     of_it = {it.variant: it for it in comparisons if it.metric.name == deciding.name}
@@ -51,7 +52,8 @@ def advised(
             may_extend=plan.method == "sequential" or bool(left),
         ),
         smallest_lift=plan.smallest_lift,
-        withheld=withheld or next(iter(refuted), ""),
+        withheld=withheld or ("" if otherwise else next(iter(refuted), "")),
+        otherwise=otherwise,
         awaited=awaited,
         lifts_abs={variant: found.effect.lift_abs for variant, found in of_it.items()},
     )

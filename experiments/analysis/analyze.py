@@ -71,7 +71,8 @@ def analyze(
         n_unreadable=collected.n_unreadable,
         acknowledged=collected.acknowledged.strip() if is_explained else "",
     )
-    withheld = MISMATCH if found and not quality.acknowledged else ""
+    withheld = MISMATCH if found and not quality.acknowledged else collected.withheld
+    counted = "clusters" if collected.clusters else collected.counted
     shown = seen(plan, aggregates, collected)
     comparisons = () if shown.awaited else _compared(plan, shown, collected, withheld=withheld)
     may_unfold = not withheld and not shown.awaited
@@ -87,12 +88,14 @@ def analyze(
         correction=plan.correction,
         notes=(*_notes(plan, shown, collected, notes), *segmented.left_out),
         awaited=shown.awaited,
+        counted=counted,
         decision=advised(
             plan,
             comparisons,
             n=sum(counts.values()),
             collected=collected,
-            withheld=withheld and _mismatch(srm, quality.off_plan),
+            withheld=_mismatch(srm, quality.off_plan, counted) if withheld == MISMATCH else "",
+            otherwise=withheld if withheld != MISMATCH else "",
             awaited=shown.awaited,
         ),
         plan=record,
@@ -218,9 +221,9 @@ def _notes(
     return tuple(said)
 
 
-def _mismatch(srm: SampleRatio, off_plan: Sequence[str]) -> str:
+def _mismatch(srm: SampleRatio, off_plan: Sequence[str], counted: str) -> str:
     """What the planned shares do not explain."""
     if srm.passed:
-        return f"the planned shares do not explain the units of {', '.join(off_plan)}"
+        return f"the planned shares do not explain the {counted} of {', '.join(off_plan)}"
     found = " / ".join(f"{n:,}" for n in srm.observed.values())
-    return f"the variants have {found} units, which the planned shares do not explain"
+    return f"the variants have {found} {counted}, which the planned shares do not explain"

@@ -72,6 +72,9 @@ class Collected:
         is_open_ended: The plan's sample is nobody's plan: it only says where the sequence is
             tightest, and nothing is awaited of it.
         sample_ratio: Instead of one against the weights, where those moved, as a bandit's do.
+        counted: What is counted where a report says units: "coins" of a switchback; clusters,
+            where there are any.
+        withheld: Why no verdict may be given although the shares are as planned; "" if it may.
         acknowledged: The cause of a sample ratio mismatch, once somebody has found it.
         acknowledged_of: What it is the cause of, as `Readout.mismatches` names it; None: of all.
         units_per_day: How fast units arrive.
@@ -103,6 +106,8 @@ class Collected:
     is_at_end: bool = False
     is_open_ended: bool = False
     sample_ratio: SampleRatio | None = None
+    counted: str = "units"
+    withheld: str = ""
     acknowledged: str = ""
     acknowledged_of: frozenset[str] | None = None
     units_per_day: float | None = None

@@ -12,7 +12,7 @@ from typing import Literal
 from experiments.analysis.believing import believed
 from experiments.analysis.collected import Arms, Collected
 from experiments.analysis.few_clusters import no_surer_than, with_randomization
-from experiments.analysis.few_units import is_too_few, waits
+from experiments.analysis.few_units import is_too_few, stands_still, waits
 from experiments.analysis.looking import between_looks
 from experiments.analysis.plan import ExperimentPlan
 from experiments.analysis.rare_counts import rarely_counted
@@ -101,7 +101,12 @@ def compare(
             else None
         ),
         verdict=Verdict(Word.INCONCLUSIVE, "not judged yet"),
-        notes=(*found.notes, *waits(plan, main), *between_looks(plan, metric, collected)),
+        notes=(
+            *found.notes,
+            *stands_still(metric, found.plain),
+            *waits(plan, main),
+            *between_looks(plan, metric, collected),
+        ),
         estimates=main,
         uncapped=_uncapped(plan, metric, variant, arms, collected),
         visible_lift=_visible(main, test),
@@ -132,14 +137,16 @@ def means_of(plan: ExperimentPlan, metric: Metric, variant: str, arms: Arms) -> 
         why = able.note or (
             "switched off by adjust: none" if metric.covariates else "no covariate was given"
         )
-        return Means(pair[0].mean, pair[1].mean, plain, plain, Cuped(False, 0.0, why))
+        return Means(
+            pair[0].mean, pair[1].mean, plain, plain, Cuped(False, 0.0, why), notes=able.suspects,
+        )  # fmt: skip
     total = moments(control.merge(treatment), metric, covariates=names)
     mode: Literal["lin", "pooled"] = "pooled" if plan.adjust == "pooled" else "lin"
     main = adjusted(pair[0], pair[1], total=total, adjust=mode)
     by = f"by {', '.join(able.kept)}" + (f" ({able.note})" if able.note else "")
     return Means(
         pair[0].mean, pair[1].mean, main, plain, Cuped(True, _reduction(main, plain), by),
-        how=f", CUPED ({plan.adjust})",
+        how=f", CUPED ({plan.adjust})", notes=able.suspects,
     )  # fmt: skip
 
 

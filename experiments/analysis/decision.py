@@ -55,6 +55,11 @@ RULES: Final = (
         "the variants do not have their planned shares, or a trigger is refuted",
         Choice.WITHHELD,
     ),
+    Rule(
+        "played otherwise",
+        "what was played differs too much from what was drawn",
+        Choice.WITHHELD,
+    ),
     Rule("planned end", "the method's numbers hold only at its end or next look", Choice.WAIT),
     Rule("harm", "every variant with an effect harms a guardrail", Choice.STOP),
     Rule("worse", "every variant is worse than the control on a primary metric", Choice.STOP),
@@ -187,6 +192,7 @@ def decide(
     traffic: Traffic,
     smallest_lift: float | None,
     withheld: str = "",
+    otherwise: str = "",
     awaited: str = "",
     lifts_abs: Mapping[str, Interval] | None = None,
 ) -> Decision:
@@ -195,11 +201,15 @@ def decide(
     Args:
         arms: One per variant; none where nothing may be shown.
         metric: The deciding metric's label.
-        withheld, awaited: Why no number may be shown, where none may.
+        withheld, otherwise, awaited: Why no number may be shown, where none may.
         lifts_abs: The deciding metric's absolute intervals by variant, for what is at stake.
     """
     if withheld:
         return Decision(choice=Choice.WITHHELD, rule="sample ratio", reason=withheld, metric=metric)
+    if otherwise:
+        return Decision(
+            choice=Choice.WITHHELD, rule="played otherwise", reason=otherwise, metric=metric
+        )
     if awaited:
         return Decision(choice=Choice.WAIT, rule="planned end", reason=awaited, metric=metric)
     if not arms:

@@ -10,6 +10,7 @@ from typing import Final
 
 from experiments.analysis.plan import ExperimentPlan
 from experiments.estimation.estimates import Estimates
+from experiments.metrics import Metric
 
 FEW_UNITS: Final = 10
 """Units of a variant; of degrees of freedom, which clusters make fewer, one less."""
@@ -37,3 +38,19 @@ def waits(plan: ExperimentPlan, estimates: Estimates) -> tuple[str, ...]:
             )
         return (said,)
     return (f"only {least} units in a variant: no effect is told from under {FEW_UNITS}",)
+
+
+def stands_still(metric: Metric, plain: Estimates) -> tuple[str, ...]:
+    """Said where one variant alone varies: data lost or filled in look like that.
+
+    A share of 0 or of 1 is none of it: few conversions have their own words.
+    """
+    variances = plain.control_variance, plain.treatment_variance
+    if metric.kind == "proportion" or (min(variances) > 0) == (max(variances) > 0):
+        return ()
+    is_control = variances[0] <= 0
+    side, value = ("control", plain.control) if is_control else ("treatment", plain.treatment)
+    return (
+        f"every unit of the {side} has the same value, {value:g}, and the other variant varies:"
+        " look for values lost or filled in before believing the difference",
+    )

@@ -70,7 +70,8 @@ def _end_awaited(plan: ExperimentPlan, arms: Arms, collected: Collected) -> str:
     if plan.planned_sample is not None and n < plan.planned_sample:
         left_days = days_left(plan, n, collected)
         when = "" if left_days is None else f", in about {ceil(left_days)} days"
-        return f"{once}: numbers come at {plan.planned_sample:,} units, there are {n:,}{when}"
+        wanted = f"{plan.planned_sample:,} {collected.counted}"
+        return f"{once}: numbers come at {wanted}, there are {n:,}{when}"
     return ""
 
 

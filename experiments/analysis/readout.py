@@ -250,6 +250,7 @@ class Readout:
         alpha, method, correction: How it was read.
         notes: Anything a reader must know: units left out, choices made by default.
         awaited: When the numbers come; "" once they may be seen.
+        counted: What `n` counts: units, clusters, coins.
     """
 
     name: str
@@ -262,6 +263,7 @@ class Readout:
     correction: str
     notes: tuple[str, ...] = ()
     awaited: str = ""
+    counted: str = "units"
     decision: Decision | None = None
     plan: PlanRecord | None = None
     over_time: tuple[OverTime, ...] = ()

@@ -19,6 +19,11 @@ COLLINEAR_BELOW = 1e-10
 CONSTANT_BELOW = 1e-12
 """Standard deviation, in means, that is rounding and not variation."""
 
+IS_OUTCOME = "explains the outcome entirely: it is the outcome, or was measured after the exposure"
+
+OUTCOME_ABOVE = 1 - 1e-10
+"""Share of an outcome's variance that nothing known beforehand explains."""
+
 
 @dataclass(frozen=True)
 class Usable:
@@ -31,6 +36,15 @@ class Usable:
     def note(self) -> str:
         """For people: "country is constant within a variant"; empty when all take part."""
         return "; ".join(f"{name} {why}" for name, why in self.dropped.items())
+
+    @property
+    def suspects(self) -> tuple[str, ...]:
+        """A sentence for each covariate that cannot have been known before the outcome."""
+        return tuple(
+            f"covariate {name!r} {why}; it is left out"
+            for name, why in self.dropped.items()
+            if why == IS_OUTCOME
+        )
 
 
 def usable(names: Sequence[str], control: Moments, treatment: Moments) -> Usable:
@@ -59,6 +73,8 @@ def independent(groups: Sequence[Moments]) -> tuple[tuple[int, ...], dict[int, s
     for place in range(len(groups[0].covariate_means)):
         if any(_is_constant(group, place) for group in groups):
             dropped[place] = "has the same value for every unit of a variant"
+        elif all(_is_outcome(group, place) for group in groups):
+            dropped[place] = IS_OUTCOME
         elif len(kept) >= limit:
             dropped[place] = f"is one too many for a variant of {limit + SPARE_UNITS} units"
         else:
@@ -92,6 +108,15 @@ def restricted(moments: Moments, places: Sequence[int]) -> Moments:
 def _is_constant(group: Moments, place: int) -> bool:
     rounding = CONSTANT_BELOW * abs(group.covariate_means[place])
     return group.covariate_covariances[place][place] <= rounding * rounding
+
+
+def _is_outcome(group: Moments, place: int) -> bool:
+    """Whether a covariate that varies is, but for scale and offset, what it should explain."""
+    # Through three points or fewer a line often goes by chance.
+    if group.n <= SPARE_UNITS or group.variance <= (CONSTANT_BELOW * group.mean) ** 2:
+        return False
+    slope = group.outcome_covariances[place] / group.covariate_covariances[place][place]
+    return slope * group.outcome_covariances[place] >= OUTCOME_ABOVE * group.variance
 
 
 def _row(

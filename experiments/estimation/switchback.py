@@ -155,7 +155,17 @@ def switchback(
             f"no period was wholly {word} for {order + 1} in a row: its mean of 0 is no measurement"
             for word, count in zip(("treated", "untreated"), counts, strict=True)
             if count == 0
-        ),
+        )
+        + _constant(outcomes),
+    )
+
+
+def _constant(outcomes: Sequence[float]) -> tuple[str, ...]:
+    if len(set(outcomes)) > 1:
+        return ()
+    return (
+        "every period has the same outcome: nothing varies, so an estimate other than 0 would be"
+        " of the coins alone",
     )
 
 

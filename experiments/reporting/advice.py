@@ -53,6 +53,8 @@ def headline(decision: Decision, *, control: str) -> str:
         case Choice.WAIT:
             return "Not yet"
         case Choice.WITHHELD:
+            if decision.rule == "played otherwise":
+                return "Withheld: not played as drawn"
             return "Withheld: the sample ratio is off"
 
 

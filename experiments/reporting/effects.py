@@ -133,6 +133,9 @@ def _row(entry: Comparison, scale: Scale, truths: Truths) -> str:
     corrected = ""
     if pvalue_text(entry.pvalue_adjusted) != pvalue_text(entry.effect.pvalue):
         corrected = f"<small>{escape(pvalue_text(entry.pvalue_adjusted))} corrected</small>"
+    if entry.randomization_pvalue is not None:
+        anew = escape(pvalue_text(entry.randomization_pvalue))
+        corrected += f"<small>{anew} assigned anew</small>"
     return (
         f'<tr><th scope="row">{escape(entry.variant)}</th>'
         f'<td class="num" data-of="Control">{escape(level(metric, entry.control))}</td>'
@@ -162,7 +165,7 @@ def _beside(entry: Comparison) -> str:
         value = "none" if plain.estimate is None else percent(plain.estimate, signed=True)
         said.append(f"without its cap {value} ({span(plain)})")
     if entry.verdict.word is Word.INCONCLUSIVE and entry.visible_lift is not None:
-        said.append(f"so many units show lifts from ±{percent(entry.visible_lift)} (power 80 %)")
+        said.append(f"as many show lifts from ±{percent(entry.visible_lift)} (power 80 %)")
     if entry.posterior is not None:
         loss = level(metric, entry.posterior.expected_loss)
         said.append(f"P(better) {chance(entry.posterior.p_better)}, expected loss {loss}")

@@ -25,7 +25,7 @@ def markdown(readout: Readout) -> str:
         lines += [f"**{cell(said)}**  " for said in summary(readout)]
     if not readout.is_withheld:
         lines += ["", cell(srm_sentence(readout))]
-    lines += _table(["variant", "units", "planned"], _sizes(readout), "--:")
+    lines += _table(["variant", readout.counted, "planned"], _sizes(readout), "--:")
     if readout.comparisons:
         lines += _table(list(columns(readout)), rows(readout))
     if found := figures(readout):

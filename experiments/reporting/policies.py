@@ -5,7 +5,7 @@ from typing import Any, Final
 from experiments.bandits.judging import Judged, Worth
 from experiments.bandits.policy_contrasts import Contrast
 from experiments.evidence.compare import Interval
-from experiments.reporting.words import count, percent, pvalue_text
+from experiments.reporting.words import MINUS, count, p_is, percent
 
 NAMES: Final = {
     "ipw": "inverse chances (IPW)",
@@ -83,7 +83,7 @@ def contrast_text(found: Contrast, *, markdown: bool = False) -> str:
     lines += [
         f"- worth {found.estimates.treatment:.5g} against {found.estimates.control:.5g}, over"
         f" {count(found.n_versions)} versions",
-        f"- gain {_spread(found.gain)} ({sure} interval); p = {pvalue_text(found.pvalue)}",
+        f"- gain {_spread(found.gain)} ({sure} interval); {p_is(found.pvalue)}",
     ]
     if found.relative_gain.is_bounded:
         lines.append(f"- relative gain {_shares(found.relative_gain)}")
@@ -115,9 +115,13 @@ def _ends(it: Interval | None) -> dict[str, Any] | None:
 
 def _spread(it: Interval) -> str:
     low, high = (
-        "unbounded" if each is None else f"{each:+.5g}" for each in (it.ci_lower, it.ci_upper)
+        "unbounded" if each is None else _signed(each) for each in (it.ci_lower, it.ci_upper)
     )
-    return f"{it.estimate:+.5g}, {low} to {high}"
+    return f"{_signed(it.estimate or 0.0)}, {low} to {high}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.5g}".replace("-", MINUS)
 
 
 def _shares(it: Interval) -> str:

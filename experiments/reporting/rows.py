@@ -7,6 +7,8 @@ COLUMNS = (
     "metric", "variant", "control", "treatment", "lift", "95% interval", "difference", "p",
     "p corrected", "verdict",
 )  # fmt: skip
+ANEW = "p assigned anew"
+"""Beside p, of few clusters and of switchbacks: how often other coins would show as much."""
 
 
 def columns(readout: Readout) -> tuple[str, ...]:
@@ -14,13 +16,22 @@ def columns(readout: Readout) -> tuple[str, ...]:
     if readout.is_withheld:
         return (*COLUMNS[:4], "verdict")
     interval = f"{percent(1 - readout.alpha)} interval"
+    heads = tuple(
+        each
+        for name in COLUMNS
+        for each in ((name, ANEW) if name == "p" and _is_anew(readout) else (name,))
+    )
     extra = ("P(better)", "expected loss") if readout.method == "bayesian" else ()
-    return (*(interval if name == "95% interval" else name for name in COLUMNS), *extra)
+    return (*(interval if name == "95% interval" else name for name in heads), *extra)
 
 
 def rows(readout: Readout) -> list[list[str]]:
     """One row a comparison, a cell a column."""
     return [_row(readout, entry) for entry in readout.comparisons]
+
+
+def _is_anew(readout: Readout) -> bool:
+    return any(entry.randomization_pvalue is not None for entry in readout.comparisons)
 
 
 def _row(readout: Readout, entry: Comparison) -> list[str]:
@@ -40,6 +51,7 @@ def _row(readout: Readout, entry: Comparison) -> list[str]:
         span(effect.lift_rel),
         level_span(metric, effect.lift_abs),
         pvalue_text(effect.pvalue),
+        *([pvalue_text(entry.randomization_pvalue)] if _is_anew(readout) else []),
         pvalue_text(entry.pvalue_adjusted),
         entry.verdict.word.value,
     ]

@@ -179,6 +179,9 @@ footer { margin-top: 3.5rem; padding-top: 1rem; border-top: 1px solid var(--line
   .forest-table td, .forest-table td.num {
     text-align: left; padding: .1rem 0; white-space: normal;
   }
+  .forest-table tbody.metric > tr:first-child > td { padding-top: .1rem; }
+  .forest-table tbody.metric > tr:last-child > td { padding-bottom: .1rem; }
+  .forest-table tr.plain td, .forest-table tr.plain th { border-bottom: 0; }
   .forest-table td[data-of]::before {
     content: attr(data-of); display: inline-block; width: 5rem; color: var(--soft);
     font-size: .82rem;

@@ -18,7 +18,6 @@ from experiments.reporting.words import (
     count,
     p_is,
     percent,
-    pvalue_text,
     srm_sentence,
     summary,
 )
@@ -41,7 +40,7 @@ def text(readout: Readout, *, width: int | None = None, colour: bool = False) ->
         lines += [*summary(readout), ""]
     if not readout.is_withheld:
         lines += [srm_sentence(readout), ""]
-    lines += [f"  {name}: {count(n)} units" for name, n in readout.n.items()]
+    lines += [f"  {name}: {count(n)} {readout.counted}" for name, n in readout.n.items()]
     lines.append("")
     if readout.comparisons:
         lines += _table(readout, width, colour)
@@ -127,8 +126,7 @@ def _segments(readout: Readout) -> list[str]:
             word = word if it.is_declared else "exploratory"
             mark = f" [{it.watermark}]" if it.watermark else ""
             lines.append(
-                f"{part.variant} by {it.name}: {word} (p = {pvalue_text(it.pvalue_adjusted)}):"
-                f" {lifts}{mark}"
+                f"{part.variant} by {it.name}: {word} ({p_is(it.pvalue_adjusted)}): {lifts}{mark}"
             )
     return [*lines, ""] if lines else []
 
@@ -139,7 +137,7 @@ def _quality(readout: Readout) -> list[str]:
         f"left out, {it.why}: {count(it.n)} of {count(it.of)} {it.what}" for it in found.excluded
     ]
     lines += [
-        f"{name}: the sample ratio is off (p = {pvalue_text(srm.pvalue)})"
+        f"{name}: the sample ratio is off ({p_is(srm.pvalue)})"
         for name, srm in found.populations.items()
         if not srm.passed
     ]

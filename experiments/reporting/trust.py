@@ -6,8 +6,10 @@ from experiments.analysis.readout import Readout
 from experiments.reporting.markup import chip, folded, panel, paragraph, table
 from experiments.reporting.plot import size_bar
 from experiments.reporting.words import (
+    capital,
     count,
     number,
+    p_is,
     percent,
     percent_precise,
     pvalue_text,
@@ -20,14 +22,15 @@ POPULATIONS_SHOWN = 8
 
 def sizes(readout: Readout) -> str:
     """Units per variant against the plan."""
+    noun = capital(readout.counted)
     srm, total = readout.srm, sum(readout.srm.expected.values())
     most = max(*srm.observed.values(), *srm.expected.values()) * 1.02
     rows = "".join(
         f'<tr class="plain"><th scope="row">{escape(name)}</th>'
-        f'<td class="num">{count(n)}</td>'
-        f'<td class="num">{percent_precise(n / total)}</td>'
-        f'<td class="num">{percent_precise(srm.expected[name] / total)}</td>'
-        f"<td class='plot'>{_size_bar(name, n, srm.expected[name], most)}</td></tr>"
+        f'<td class="num" data-of="{noun}">{count(n)}</td>'
+        f'<td class="num" data-of="Share">{percent_precise(n / total)}</td>'
+        f'<td class="num" data-of="Planned">{percent_precise(srm.expected[name] / total)}</td>'
+        f"<td class='plot'>{_size_bar(readout, name, most)}</td></tr>"
         for name, n in readout.n.items()
     )
     if not readout.mismatches:
@@ -35,13 +38,13 @@ def sizes(readout: Readout) -> str:
     else:
         word = chip("acknowledged" if readout.quality.acknowledged else "mismatch", "bad")
     return panel(
-        "Units per variant",
-        '<div class="scroll" tabindex="0"><table><thead><tr>'
-        "<th scope='col'>Variant</th><th scope='col' class='num'>Units</th>"
+        f"{noun} per variant",
+        '<div class="scroll" tabindex="0"><table class="forest-table"><thead><tr>'
+        f"<th scope='col'>Variant</th><th scope='col' class='num'>{noun}</th>"
         "<th scope='col' class='num'>Share</th><th scope='col' class='num'>Planned</th>"
         f"<th scope='col'>The line is the plan</th></tr></thead><tbody>{rows}</tbody></table></div>"
-        f'<p class="said-of">{word}<span>{escape(srm_sentence(readout))} Watched at every look: p ='
-        f" {escape(pvalue_text(srm.anytime_pvalue))}.</span></p>",
+        f'<p class="said-of">{word}<span>{escape(srm_sentence(readout))} Watched at every look:'
+        f" {escape(p_is(srm.anytime_pvalue))}.</span></p>",
         _populations(readout),
     )
 
@@ -105,5 +108,7 @@ def _populations(readout: Readout) -> str:
     return paragraph(said, "warn") + listed
 
 
-def _size_bar(name: str, n: int, expected: float, most: float) -> str:
-    return size_bar(n, expected, most, label=f"{name}: {count(n)} units, {count(expected)} planned")
+def _size_bar(readout: Readout, name: str, most: float) -> str:
+    n, expected = readout.n[name], readout.srm.expected[name]
+    said = f"{name}: {count(n)} {readout.counted}, {count(expected)} planned"
+    return size_bar(n, expected, most, label=said)

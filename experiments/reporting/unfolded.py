@@ -165,10 +165,12 @@ def _dimension(part: Segments, dimension: Dimension, *, alpha: float) -> str:
         said = f"{variant}, {it.level}: lift {_shown(it.lift_rel)}, interval {span(it.lift_rel)}"
         rows.append(
             f'<tr><th scope="row">{escape(it.level)}</th>'
-            f'<td class="num">{count(it.n_control + it.n_treatment)}</td>'
+            f'<td class="num" data-of="Units">{count(it.n_control + it.n_treatment)}</td>'
             f'<td class="plot">{interval_row(it.lift_rel, scale, tone="null", label=said)}</td>'
-            f'<td class="wide"><strong>{_shown(it.lift_rel)}</strong> ({span(it.lift_rel)})</td>'
-            f'<td class="wide">{level(metric, it.pulled.estimate or 0.0, signed=True)}'
+            f'<td class="wide" data-of="Lift"><strong>{_shown(it.lift_rel)}</strong>'
+            f" ({span(it.lift_rel)})</td>"
+            f'<td class="wide" data-of="To act on">'
+            f"{level(metric, it.pulled.estimate or 0.0, signed=True)}"
             f"<small>{level_span(metric, it.pulled)}</small></td></tr>"
         )
     word = (
@@ -189,12 +191,13 @@ def _dimension(part: Segments, dimension: Dimension, *, alpha: float) -> str:
     )
     empty = '<td aria-hidden="true"></td>'
     return (
-        f'{head}<div class="scroll" tabindex="0"><table><thead><tr><th scope="col">Level</th>'
+        f'{head}<div class="scroll" tabindex="0"><table class="forest-table">'
+        '<thead><tr><th scope="col">Level</th>'
         '<th scope="col" class="num">Units</th><th scope="col">Relative lift</th>'
         f'<th scope="col">Lift and {percent(1 - alpha)} interval, alone</th>'
         '<th scope="col">To act on, absolute<small>pulled towards the others</small></th>'
         '</tr></thead><tbody class="metric">'
-        f"{''.join(rows)}<tr>{empty * 2}"
+        f"{''.join(rows)}<tr class='ticks'>{empty * 2}"
         f'<td class="plot" aria-hidden="true">{axis_row(scale)}</td></tr></tbody></table></div>'
         f"{left}"
     )

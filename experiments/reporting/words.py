@@ -153,7 +153,7 @@ def srm_sentence(readout: Readout) -> str:
     """What the sample ratio says, with the numbers.
 
     `Sample ratio: 5,212 / 4,788 against 50 % / 50 % (p = 0.00002). No verdict is shown; look for
-    units lost or counted twice in one variant.`
+    units lost or counted twice in one variant.` What is counted may be clusters or coins.
     """
     srm, order = readout.srm, list(readout.n)
     total = sum(srm.expected.values())
@@ -166,7 +166,9 @@ def srm_sentence(readout: Readout) -> str:
         text += f" Not as planned among: {', '.join(readout.quality.off_plan)}."
     if readout.quality.acknowledged:
         return f"{text} Acknowledged, with the cause: {readout.quality.acknowledged}."
-    return text + " No verdict is shown; look for units lost or counted twice in one variant."
+    return text + (
+        f" No verdict is shown; look for {readout.counted} lost or counted twice in one variant."
+    )
 
 
 def summary(readout: Readout) -> list[str]:
@@ -214,7 +216,8 @@ def all_notes(readout: Readout) -> list[str]:
         where = f"{entry.metric.label}, {entry.variant}"
         if entry.verdict.word is Word.INCONCLUSIVE and entry.visible_lift is not None:
             seen = percent(entry.visible_lift)
-            notes.append(f"{where}: so many units show lifts from ±{seen} on with a power of 80 %")
+            many = f"so many {readout.counted} show lifts from ±{seen} on"
+            notes.append(f"{where}: {many} with a power of 80 %")
         notes += [f"{where}: {note}" for note in entry.notes]
         if entry.metric.covariates and not readout.is_withheld and not readout.awaited:
             notes.append(f"{where}: {cuped_note(entry)}")

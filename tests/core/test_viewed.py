@@ -266,6 +266,31 @@ def test_a_bandits_exposure_bears_the_version_it_was_drawn_by() -> None:
     assert (expose.allocation, expose.probability) == (3, pytest.approx(0.9999))
 
 
+@pytest.mark.parametrize("version", [99, -1, "3", 1.5, True])
+@pytest.mark.parametrize("explore", [0.0, 1.0])
+def test_an_allocation_that_never_was_is_flagged_and_counted(version, explore) -> None:
+    learnt = (Allocation(3, at(DAY_ONE), {"control": 1, "green": 9_999}),)
+    bandit = Bandit(explore=explore)
+    theatre = a_theatre_of(a_served(bandit=bandit), allocations={"button": learnt})
+
+    effects = theatre.play(a_person(), saw("green", allocation=version))
+
+    assert [it.flag for it in only(effects, Expose)] == ["off_plan"]
+    assert [it.why for it in only(effects, Misreport)] == ["unknown allocation"]
+
+
+def test_of_a_plain_experiment_only_our_own_door_knows_allocations() -> None:
+    theatre = a_theatre_of(a_served())
+    person = next(p for p in map(a_person, range(1, 99)) if assigned(p, theatre) == "green")
+    other = next(p for p in map(a_person, range(99, 200)) if assigned(p, theatre) == "green")
+
+    ours = theatre.play(person, saw("green", is_ours=True, allocation=99))
+    theirs = theatre.play(other, saw("green", allocation=99))
+
+    assert [it.flag for it in only(ours, Expose)] == ["off_plan"]
+    assert [it.flag for it in only(theirs, Expose)] == [""]
+
+
 def test_the_event_is_behaviour_like_any_other() -> None:
     campaign = a_campaign("thanks", a_send(), trigger="Experiment Viewed")
     theatre = a_theatre_of(a_served(), campaigns=(campaign,))

@@ -168,7 +168,7 @@ def test_a_file_that_is_cut_off_is_refused_in_one_line(refused, tmp_path, name):
 def test_strata_dimensions_clusters_and_quantiles_come_through_the_command(antiphon, tmp_path):
     frame = shop(4_000).assign(
         country=lambda it: np.where(it.index % 3, "DE", "FR"),
-        shop=lambda it: [f"s{i % 200}" for i in range(len(it))],
+        shop=lambda it: [f"{arm} s{i % 200}" for i, arm in enumerate(it.segment)],
     )
     path = as_parquet(tmp_path, frame)
     basic = ("--variant", "segment", "--control", "none", "--json")
@@ -204,3 +204,44 @@ def test_what_cannot_be_mended_says_why(refused, tmp_path, name, text, says):
     path = tmp_path / name if text is None else a_file(tmp_path, text, name)
 
     assert says in refused(path, *SMALL, "--repair")
+
+
+@pytest.mark.parametrize("text", ["v,y\r,x\na,1,2\nb,2,3\n", "v,y\ra,1\rb,2\r"])
+@pytest.mark.parametrize("more", [(), ("--repair",)])
+def test_a_carriage_return_inside_the_header_is_refused_in_words(refused, tmp_path, text, more):
+    path = tmp_path / "data.csv"
+    path.write_bytes(text.encode())
+
+    assert "a carriage return without a line feed" in refused(path, *SMALL, *more)
+
+
+def test_a_cluster_in_both_variants_is_no_cluster_that_was_randomised(refused, tmp_path):
+    rows = [f"{'ab'[i % 2]},{i % 7},c{i % 5 if i < 40 else i}" for i in range(44)]
+    path = a_file(tmp_path, "v,y,c\n" + "\n".join(rows) + "\n")
+
+    found = refused(path, *SMALL, "--cluster", "c")
+
+    assert '5 of 9 clusters of "c" are in more than one variant: what was randomised?' in found
+
+
+def test_a_variant_whose_values_are_all_alike_beside_one_that_varies_is_told(antiphon, tmp_path):
+    rows = [f"a,10\nb,{20 + i % 7}" for i in range(40)]
+    path = a_file(tmp_path, "v,y\n" + "\n".join(rows) + "\n")
+
+    code, out, _ = antiphon(path, *SMALL)
+
+    assert code == 0
+    assert "every unit of the control has the same value, 10" in " ".join(out.split())
+
+
+def test_the_outcome_as_its_own_covariate_is_left_out_and_named(antiphon, tmp_path):
+    rows = [f"{'ab'[i % 2]},{i % 7 + i % 2},{2 * (i % 7 + i % 2) + 1}" for i in range(80)]
+    path = a_file(tmp_path, "v,y,x\n" + "\n".join(rows) + "\n")
+
+    plain = json.loads(antiphon(path, *SMALL, "--json")[1])["metrics"]["y"]["b"]
+    code, out, _ = antiphon(path, *SMALL[:-1], "y,covariate=x", "--json")
+    found = json.loads(out)["metrics"]["y"]["b"]
+
+    assert code == 0
+    assert found["lift_rel"] == plain["lift_rel"]
+    assert any("'x' explains the outcome entirely" in note for note in found["notes"])

@@ -1,6 +1,5 @@
 """A switchback as a planned experiment: frozen with a hash, scheduled by a seed, with all faces."""
 
-import hashlib
 import json
 
 import numpy as np
@@ -65,7 +64,7 @@ def test_a_frozen_plan_is_read_to_the_number_and_its_hash_stands_on_the_report(a
     code, out, _ = antiphon(path, *PLANNED, "--frozen", plan, "--json")
 
     told = json.loads(out)
-    digest = hashlib.sha256(plan.read_bytes()).hexdigest()
+    digest = json.loads(plan.read_bytes())["sha256"]
     regions = {}
     for city in CITIES:
         its = frame[frame.city == city].groupby("hour")
@@ -98,8 +97,11 @@ def test_every_face_shows_effect_design_and_hash(antiphon, tmp_path, form):
     antiphon(path, *PLANNED, "--frozen", plan, "--format", form, "--out", page)
 
     shown = page.read_text()
-    assert hashlib.sha256(plan.read_bytes()).hexdigest()[:12] in shown
+    assert json.loads(plan.read_bytes())["sha256"][:12] in shown
     assert "Time was randomized" in shown
+    assert "assigned anew" in shown
+    assert "coins" in shown
+    assert "p = <" not in shown
     if form == "html":
         assert "Carry-over" in shown
         assert "couriers" in shown
@@ -132,7 +134,7 @@ def test_before_the_planned_end_no_effect_is_told_and_after_it_nothing_more_is_r
     longer = json.loads(antiphon(as_csv(tmp_path, more), *PLANNED, "--frozen", plan, "--json")[1])
 
     assert awaited["metrics"] == {}
-    assert "numbers come at 90 units, there are 45" in awaited["decision"]["reason"]
+    assert "numbers come at 90 coins, there are 45" in awaited["decision"]["reason"]
     assert longer["metrics"] == whole["metrics"]
     assert any("20 periods came after the planned end" in note for note in longer["notes"])
 
@@ -148,6 +150,96 @@ def test_coins_played_otherwise_than_the_seed_says_count_as_assigned(antiphon, t
     n = {name: it["n"] for name, it in found["variants"].items()}
     assert n == {"off": 90 - n_treated, "treated": n_treated}
     assert any("3 of 90 coins were played otherwise" in note for note in found["notes"])
+
+
+def test_a_frozen_plan_is_never_overwritten(antiphon, refused, tmp_path):
+    plan, _ = frozen_plan(antiphon, tmp_path)
+    before = plan.read_bytes()
+
+    said = refused(tmp_path / "rides.csv", *PLANNED, "--alpha", "0.2", "--freeze", plan)
+
+    assert "give another name" in said
+    assert plan.read_bytes() == before
+
+
+@pytest.mark.parametrize("sha", ["kept", "left out"])
+def test_a_plan_edited_since_it_was_frozen_is_refused(antiphon, refused, tmp_path, sha):
+    plan, _ = frozen_plan(antiphon, tmp_path)
+    content = json.loads(plan.read_text())
+    content["plan"]["alpha"] = 0.2
+    if sha == "left out":
+        del content["sha256"]
+    plan.write_text(json.dumps(content))
+
+    said = refused(as_csv(tmp_path, rides()), *PLANNED, "--frozen", plan)
+
+    assert "edited since it was frozen" in said
+
+
+def test_the_schedule_of_a_frozen_plan_is_that_of_its_own_seed_periods_and_regions(
+    antiphon, refused, tmp_path
+):
+    plan, _ = frozen_plan(antiphon, tmp_path)
+    bare = ("--variant", "arm", "--control", "off", "--metric", "wait", "--switchback", "at")
+    path = tmp_path / "rides.csv"
+
+    expected = antiphon(path, *PLANNED, "--schedule")[1]
+    found = antiphon(path, *bare, "--schedule", "--frozen", plan)[1]
+    said = refused(path, *bare, "--schedule", "--frozen", plan, "--seed", "other")
+
+    assert found == expected
+    assert "frozen with seed couriers, and the command says other" in said
+
+
+def test_what_the_command_does_not_say_is_no_difference_from_the_plan(antiphon, tmp_path):
+    plan, _ = frozen_plan(antiphon, tmp_path, "--alpha", "0.1", "--level", "wait=11")
+    bare = ("--variant", "arm", "--control", "off", "--metric", "wait", "--switchback", "at",
+            "--region", "city", "--frozen", plan, "--json")  # fmt: skip
+
+    found = json.loads(antiphon(as_csv(tmp_path, rides()), *bare)[1])
+
+    assert found["plan"]["changes"] == []
+    assert found["alpha"] == 0.1
+
+
+def test_a_treatment_that_was_never_off_has_no_verdict(antiphon, tmp_path):
+    plan, _ = frozen_plan(antiphon, tmp_path, "--level", "wait=11")
+    path = as_csv(tmp_path, rides(lift=0.0).assign(arm="on"))
+
+    found = json.loads(antiphon(path, *PLANNED, "--frozen", plan, "--json")[1])
+    text = antiphon(path, *PLANNED, "--frozen", plan)[1]
+
+    assert found["decision"]["choice"] == "withheld"
+    assert found["metrics"]["wait"]["treated"]["verdict"]["word"] == "withheld"
+    assert "Withheld: not played as drawn" in text.splitlines()
+    assert "coins were played otherwise than the seed says, more than 5 %" in text
+    assert "coins were played otherwise" in found["notes"][0]
+
+
+def test_a_metric_that_never_varies_has_no_effect_and_is_flagged(antiphon, tmp_path):
+    path = as_csv(tmp_path, rides().assign(wait=7.0))
+
+    found = json.loads(antiphon(path, *PLANNED, "--level", "wait=10", "--json")[1])
+
+    entry = found["metrics"]["wait"]["treated"]
+    assert entry["lift_abs"]["estimate"] == 0
+    assert entry["control"] == entry["treatment"] == 7
+    assert any("nothing varies" in note for note in entry["notes"])
+    assert entry["verdict"]["word"] == "inconclusive"
+
+
+def test_a_stray_row_after_the_planned_end_is_counted_and_stops_nothing(antiphon, tmp_path):
+    plan, _ = frozen_plan(antiphon, tmp_path)
+    frame = rides()
+    stray = frame.iloc[[0]].assign(at=pd.Timestamp("2024-01-05T05:00:00"), arm="else", wait=None)
+
+    whole = json.loads(antiphon(as_csv(tmp_path, frame), *PLANNED, "--frozen", plan, "--json")[1])
+    path = as_csv(tmp_path, pd.concat([frame, stray]))
+    found = json.loads(antiphon(path, *PLANNED, "--frozen", plan, "--json")[1])
+
+    assert found["metrics"] == whole["metrics"]
+    assert any("1 period came after the planned end" in it and "1 row." in it
+               for it in found["notes"])  # fmt: skip
 
 
 def test_a_level_known_beforehand_leaves_the_effect_and_narrows_its_interval(antiphon, tmp_path):

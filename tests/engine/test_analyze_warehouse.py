@@ -110,3 +110,16 @@ def test_a_connection_that_is_none_is_refused_without_showing_the_address(
     )
 
     assert says in found
+
+
+def test_windows_that_end_before_they_begin_are_counted_and_refused(refused, tmp_path, asked):
+    (tmp_path / "turned.sql").write_text(
+        "SELECT id AS unit, segment, 9 AS exposed_at, 5 AS until_at FROM people"
+    )
+    arguments, frame = asked
+
+    found = refused(
+        tmp_path / "turned.sql", *arguments[1:], *BASIC, "--metric", "name=y,sql=spend.sql"
+    )
+
+    assert f"{len(frame):,} of {len(frame):,} rows have until_at before exposed_at" in found

@@ -265,7 +265,7 @@ def test_demo_says_where_to_look_and_leaves_a_workspace_that_answers(
     assert "WHAT THE MODELS LEARNT" in shown
     assert "churn (score, as of 2017-10-01) refused" in shown
     assert "free-delivery-banner: no readout; it is served to clients" in shown
-    assert f"antiphon model list {folder}" in shown
+    assert f"antiphon model list {folder} --as-of 2018-01-01T" in shown
     end = "2018-01-01T05:00:00Z"
     code = main(["experiment", "report", EXPERIMENT, str(folder), "--json", "--as-of", end])
     assert code == 0

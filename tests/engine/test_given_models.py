@@ -23,6 +23,8 @@ SHOP = {
     "    - score: {model: churn, value: {gte: 0.5}, percentile: {gte: 80}}\n"
     "    - {event: Product Added, within: 3d}\n",
     "models/hour.yaml": "send_time: hour\nexplore: 20%\n",
+    "models/churn.yaml": "score: churn\ntarget: {not: {event: Order Completed, within: 60d}}\n",
+    "models/kinds.yaml": "cluster: kinds\nalgorithm: rfm\n",
 }
 TRIAL = """\
 test: who is leaving is written to at their hour
@@ -80,7 +82,7 @@ def test_whoever_is_given_an_hour_is_written_to_in_it_and_never_explores(hour: i
     [
         {"CHURN": "{value: 0.8, percentile: 79.9}"},
         {"CHURN": "{value: 0.49, percentile: 95}"},
-        {"KIND": "{is: rare, confidence: 0.9}"},
+        {"KIND": "{is: at risk, confidence: 0.9}"},
         {"KIND": "{is: loyal, confidence: 0.4}"},
         {"TRAITS": ", profiling: false"},
     ],
@@ -112,6 +114,13 @@ def test_an_instant_without_within_is_that_instant_and_no_other() -> None:
         ({"CHURN": "nan"}, '"nan" is not a number'),
         ({"KIND": "loyal"}, 'compares the confidence of "kinds", and the test gives none'),
         ({"KIND": "{is: loyal, confidence: 1.1}"}, "1.1 is not a confidence"),
+        ({"CHURN": "{value: 2, percentile: 9}"}, "foretells a chance"),
+        ({"CHURN": "{value: -0.1, percentile: 9}"}, "Write a number from 0 to 1: 0.8."),
+        (
+            {"KIND": "{is: nobodies, confidence: 1}"},
+            'knows no "nobodies". Allowed: about to sleep, at risk,',
+        ),
+        ({"KIND": "{is: losst, confidence: 1}"}, 'Did you mean "lost"?'),
         ({"HOUR": "24"}, "24 is not an hour of the day"),
         ({"HOUR": "19, huor: 3"}, 'there is no send_time "huor". Did you mean "hour"?'),
         ({"CHURN": "{value: 1, percentile: 9}, chrun: 1"}, 'Did you mean "churn"?'),

@@ -3,12 +3,21 @@
 import json
 import random
 
+import msgspec
 import pytest
 
 from campaigns.metrics import MetricDefinition
 from engine.core.errors import UsageError
 from engine.core.journeys.holdouts import HELD_OUT, TREATED
-from engine.core.model.campaigns import Bandit, Campaign, EventTrigger, Experiment, Program, Variant
+from engine.core.model.campaigns import (
+    Bandit,
+    Campaign,
+    EventTrigger,
+    Experiment,
+    Holdout,
+    Program,
+    Variant,
+)
 from engine.core.model.conditions import EventMatch
 from engine.core.model.instants import DAY
 from engine.readout.ages import age_sums
@@ -23,7 +32,7 @@ from engine.readout.programme_words import (
     programme_json,
     programme_text,
 )
-from engine.readout.studies import Study
+from engine.readout.studies import Study, _holdout_study
 from engine.store import bulk
 from engine.store.connection import Connection
 from engine.store.database import Database
@@ -488,3 +497,26 @@ def test_an_effect_that_fades_is_seen_on_the_fixed_cohort(database: Database) ->
     assert (found.n_control, found.n_treatment) == (400, 400)  # the young are not old enough
     assert [it.estimate for it in found.effects] == pytest.approx([12, 8, 4, 0], abs=1)
     assert found.slope.interval.estimate == pytest.approx(-4 / 7, abs=0.06)
+
+
+@pytest.mark.parametrize("names", [("cart",), ("cart", "welcome")])
+def test_a_leak_of_the_global_holdout_is_seen_however_many_campaigns_there_are(
+    database: Database, names: tuple[str, ...]
+) -> None:
+    units = people(50, spread=1)
+    keep_exposures(database, units, name="holdout:global")
+    keep_events(database, purchases(units))
+    keep_messages(database, [(it.profile_id, "sent", 1, it.at + DAY) for it in units])
+    members = [
+        msgspec.structs.replace(it, goal="spend") for it in a_program(*names).campaigns.values()
+    ]
+
+    (study,) = _holdout_study(
+        a_program(*names), {"spend": SPEND}, members, "global", Holdout(0.2, "s"),
+        "Every campaign against silence", "global holdout",
+    )  # fmt: skip
+    found = read(database, [study], a_program(*names))
+
+    assert found.contamination is not None
+    assert found.contamination.leaked == 10
+    assert found.contamination.variants[TREATED].n_touched == 40

@@ -356,3 +356,20 @@ def test_a_wait_before_the_first_send_leaves_only_intention_to_treat(database: D
 
     assert found.readout is not None
     assert found.triggered == ()
+
+
+def test_a_phase_that_opened_after_its_end_is_told_so_instead_of_to_wait(
+    database: Database,
+) -> None:
+    study = a_study(a_metric(), analysis={"ends_at": "2020-01-01T00:00:00Z"})
+    with database.write() as connection:
+        connection.execute(
+            "INSERT INTO experiment_phase (experiment, phase, seed, digest, definition, started_at)"
+            " VALUES ('nudge', 1, '', '', '', ?)",
+            (START,),
+        )
+
+    with database.read() as connection:
+        found = read_out(connection, study, as_of=AS_OF)
+
+    assert "it ends before it begins: its plan ends on 2020-01-01" in found.why_not

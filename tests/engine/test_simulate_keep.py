@@ -102,6 +102,25 @@ def test_nothing_that_plays_or_sends_runs_on_it(
     assert (kept / ".antiphon" / "antiphon.db").read_bytes() == before
 
 
+def test_events_that_no_tick_would_ever_play_are_not_taken_into_it(
+    kept: Path, antiphon: Antiphon
+) -> None:
+    def counted() -> int:
+        with sqlite3.connect(kept / ".antiphon" / "antiphon.db") as database:
+            return int(database.execute("SELECT count(*) FROM event").fetchone()[0])
+
+    before = counted()
+    other = kept.parent / "other.jsonl"
+    row = {"type": "track", "userId": "u1", "event": "Order Completed", "messageId": "another"}
+    other.write_text(json.dumps({**row, "timestamp": iso(ENDS - DAY)}))
+
+    said = antiphon("ingest", kept, other)
+
+    assert said.code == 2
+    assert "is a rehearsal of" in said.error
+    assert counted() == before > 0
+
+
 def test_a_message_to_oneself_is_not_sent_from_it_either(kept: Path, antiphon: Antiphon) -> None:
     said = antiphon("send-test", "cart", "remind", kept, "--to", "me@example.com")
 

@@ -40,6 +40,7 @@ def decided(*arms, **changes):
     ("arms", "changes", "choice", "rule"),
     [
         ([an_arm(is_better=True)], {"withheld": "off"}, Choice.WITHHELD, "sample ratio"),
+        ([an_arm(is_better=True)], {"otherwise": "off"}, Choice.WITHHELD, "played otherwise"),
         ([an_arm(is_better=True)], {"awaited": "soon"}, Choice.WAIT, "planned end"),
         ([an_arm(is_better=True, is_harmful=True)], {}, Choice.STOP, "harm"),
         ([an_arm(is_worse=True, gain=-1.0)], {}, Choice.STOP, "worse"),

@@ -197,6 +197,28 @@ def test_the_page_has_every_panel_a_reader_is_promised(full):
     assert "31 units" in text
 
 
+def test_no_table_with_a_plot_is_cut_off_on_a_narrow_screen(full):
+    """Such tables become lists there, in which every number says what it is of."""
+    page = a_page(full)
+
+    for name in ("For whom", "Units per variant"):
+        panel = page.partition(f"<h3>{name}</h3>")[2].partition("<h3>")[0]
+        table = panel[panel.index('<table class="forest-table">') :].partition("</table>")[0]
+        cells = re.findall(r"<td[^>]*>", table)
+        assert all("data-of=" in it or "plot" in it or "aria-hidden" in it for it in cells)
+
+
+def test_every_face_says_what_is_counted_and_a_tiny_p_without_an_equals_sign(full):
+    tiny = replace(full.srm, anytime_pvalue=1e-9)
+    counted = replace(full, counted="clusters", srm=tiny)
+
+    faces = (a_page(counted), report.text(counted), report.markdown(counted))
+
+    assert "Clusters per variant" in faces[0]
+    assert all("clusters" in face for face in faces)
+    assert all(not re.search(r"p[ \u00a0]=[ \u00a0](<|&lt;)", face) for face in faces)
+
+
 def test_what_to_do_stands_before_everything_else(full):
     page = a_page(full).partition("</style>")[2]
     assert full.decision is not None

@@ -144,6 +144,15 @@ def test_washout_periods_are_counted_and_their_outcomes_do_not_matter():
     assert other.effect == result.effect
 
 
+def test_an_outcome_that_never_varies_is_cautioned_about():
+    treated = spread((1, 0, 1, 0, 1), STARTS, N)
+    constant = read([7.0] * N, treated)
+    varying = read([7.0] * (N - 1) + [8.0], treated)
+
+    assert any("nothing varies" in it for it in constant.cautions)
+    assert not any("nothing varies" in it for it in varying.cautions)
+
+
 def test_an_arm_never_seen_whole_is_cautioned_about():
     result = read([1.0] * N, [1] * N)
 

@@ -68,7 +68,7 @@ def test_who_holds_their_own_against_one_that_has_seen_has_passed() -> None:
     found = a_verdict(told(0.60, champion_gain=0.001), stored=0.80, has_seen=True)
 
     assert found.is_better
-    assert "and the champion by 0.001" in found.why
+    assert "(better by 0.001, which may be chance)" in found.why
 
 
 def test_a_refresh_asks_the_champion_about_the_people_it_judges_by(

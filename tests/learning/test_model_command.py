@@ -1,10 +1,12 @@
 """`antiphon model`, `recommend` and `segment cluster` as people type them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from engine.commands.profile import _answer
 from tests.engine.commanding import Antiphon
 from tests.engine.commanding import _no_database_of_the_developer as _no_database
 from tests.engine.commanding import antiphon as antiphon
@@ -83,6 +85,24 @@ def test_what_is_mistyped_is_answered_with_the_nearest(built: Path, antiphon: An
         assert (said.code, expected in said.error) == (2, True), said
 
 
+def test_the_age_of_models_is_told_as_of_the_instant_that_is_asked(
+    built: Path, antiphon: Antiphon
+) -> None:
+    antiphon("model", "train", "also-bought", "--dir", built)
+
+    now = antiphon("model", "list", "--dir", built, "--json").json()["models"]
+    later = antiphon("model", "list", "--as-of", "2099-01-01T00:00Z", "--dir", built, "--json")
+    judged = antiphon(
+        "model", "evaluate", "also-bought", "--as-of", "2099-01-01T00:00Z", "--dir", built
+    )
+
+    def stale(models: list[dict[str, object]]) -> list[object]:
+        return [it["is_stale"] for it in models if it["model"] == "also-bought"]
+
+    assert (stale(now), stale(later.json()["models"])) == ([False], [True])
+    assert "also-bought is stale" in judged.out
+
+
 def test_nothing_applied_is_said(tmp_path: Path, antiphon: Antiphon) -> None:
     (tmp_path / "antiphon.yaml").write_text(SETTINGS)
 
@@ -111,9 +131,19 @@ def test_a_person_may_see_what_models_say_of_them_and_why(built: Path, antiphon:
     shown = antiphon("profile", "show", "u1", built)
     plain = antiphon("profile", "show", "u1", built, "--json").json()["models"]
 
-    assert "  churn: " in shown.out, shown
+    assert re.search(r"  churn: [01][.\d]*, above \d+ % of people", shown.out), shown
     assert 0 < plain["churn"]["value"] < 1
     assert len(plain["churn"]["why"]) > 0
+
+
+def test_groups_and_hours_of_a_person_are_shown_without_a_place_among_people() -> None:
+    group = {"label": "lost", "value": 1.0, "percentile": 0.0}
+    hour = {"label": "08", "value": 0.153, "percentile": 59.0}
+    score = {"label": "", "value": 0.153, "percentile": 59.0}
+
+    assert _answer(group, "cluster") == "lost (confidence 1)"
+    assert _answer(hour, "send_time") == "08:00, the hour of 15 % of what they do"
+    assert _answer(score, "score") == "0.153, above 59 % of people"
 
 
 def test_a_cluster_that_was_never_trained_says_how(built: Path, antiphon: Antiphon) -> None:

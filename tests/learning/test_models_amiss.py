@@ -18,6 +18,7 @@ from engine.learning.registry import Registry
 from engine.learning.shown import table
 from engine.learning.watching import Standing, standings
 from engine.steady import elapsed
+from engine.store import scores
 from engine.store.models import About
 from tests.engine.publishing import CART, FILES, Published
 from tests.learning.test_refreshing import built as built
@@ -83,7 +84,7 @@ def test_readers_are_named_by_what_a_file_calls_them(stage: Published) -> None:
     }
 
 
-def test_a_plan_says_of_a_new_model_nothing_and_of_one_never_trained_that_it_was_not(
+def test_the_first_plan_says_of_models_that_they_were_never_trained_and_so_does_every_next(
     stage: Published,
 ) -> None:
     first = stage.plan(READ).models
@@ -97,9 +98,10 @@ def test_a_plan_says_of_a_new_model_nothing_and_of_one_never_trained_that_it_was
         '! segment "risky" reads churn, which was never trained: nobody has an answer of it. '
         "antiphon model train churn"
     )
-    assert first == ()
+    assert first == again
     assert again[0] == said
     assert again[1].startswith('! campaign "cart", step "hour" reads their-hour, which was never')
+    assert "hours are chosen as if there were no model" in again[1]
     assert said in other
 
 
@@ -128,7 +130,10 @@ def test_a_first_training_that_was_refused_is_said_with_its_words(stage: Publish
 
     (said,) = stage.plan({**READ, "campaigns/cart.yaml": CART}).models
 
-    assert said.endswith("reads churn, of which nothing is read; run 1 was refused: too little")
+    assert said.endswith(
+        "reads churn, of which nothing is read (nobody has an answer of it); "
+        "run 1 was refused: too little"
+    )
 
 
 def test_chances_that_were_not_met_are_told_and_marked_in_the_list(stage: Published) -> None:
@@ -164,7 +169,42 @@ def test_a_damaged_recommender_falls_down_its_chain_says_so_once_and_is_listed(
     assert len([it for it in caplog.records if "cannot be read" in it.message]) == 1
     (said,) = listed(shop, is_opened=True)["also-bought"].warnings()
     assert said.startswith("also-bought is damaged: what run 1 has learnt cannot be read")
+    assert "); its fallbacks answer. " in said
     assert said.endswith("antiphon model train also-bought")
+
+
+def test_a_damaged_score_goes_on_answering_by_its_rows_and_the_list_says_so(
+    stage: Published,
+) -> None:
+    stage.apply(READ)
+    a_registry(stage).keep("churn", About("score", stage.now), a_lesson(), now=stage.now)
+    damage(stage, "churn")
+
+    (said,) = listed(stage, is_opened=True)["churn"].warnings()
+
+    assert "what it said of people still answers" in said
+    assert "fallbacks" not in said
+    with stage.process.database.read() as connection:
+        said_of = scores.details(connection, ProfileId(1))
+    assert said_of["churn"][0].value == 0.9
+
+
+def test_of_a_recommender_that_was_never_trained_a_plan_says_that_its_chain_answers(
+    stage: Published,
+) -> None:
+    shown = {
+        **FILES,
+        "models/also.yaml": "recommender: also-bought\nfallback: [popular, new]\n",
+        "campaigns/cart.yaml": CART.split("journey:")[0]
+        + "journey:\n  - recommend: {model: also-bought, n: 3}\n    id: picks\n",
+    }
+
+    (said,) = stage.plan(shown).models
+
+    assert said.endswith(
+        "reads also-bought, which was never trained: its fallbacks answer (popular, new). "
+        "antiphon model train also-bought"
+    )
 
 
 def test_a_damaged_champion_does_not_keep_the_next_from_being_trained(shop: Published) -> None:

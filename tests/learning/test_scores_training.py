@@ -30,7 +30,7 @@ def test_a_planted_effect_that_the_baseline_cannot_see_is_found_and_promoted() -
     done = it.verdict()
 
     assert done.is_better
-    assert "of boosting beats the baseline's" in done.why
+    assert "of boosting is better than the baseline's" in done.why
     features = [feature for feature, _ in it.metrics["importance"]]
     assert features[0] == "recency_days"
     assert set(features[:3]) == {"recency_days", "device", "frequency"}
@@ -108,7 +108,10 @@ def test_where_nothing_beats_the_baseline_auto_offers_the_baseline_and_says_so()
     assert offered.metrics["is_baseline"]
     assert offered.metrics["features"] == ["recency_days"]
     assert offered.verdict().is_better
-    assert "of the baseline beats knowing nothing" in offered.verdict().why
+    assert (
+        "of the baseline (recency, frequency and monetary alone) is better than"
+        in offered.verdict().why
+    )
     assert not named.verdict().is_better
     assert "is not surely better than the baseline's" in named.verdict().why
 
@@ -125,7 +128,7 @@ def test_a_champion_asked_on_the_same_people_is_kept_while_it_is_better() -> Non
     assert not beaten.verdict().is_better
     assert "is worse than the champion's by" in beaten.verdict().why
     assert beats.verdict().is_better
-    assert "and the champion by" in beats.verdict().why
+    assert "and better than the champion by" in beats.verdict().why
 
 
 def test_a_champion_known_by_its_figures_only_is_compared_by_both_intervals() -> None:
@@ -139,7 +142,8 @@ def test_a_champion_known_by_its_figures_only_is_compared_by_both_intervals() ->
     near = mine["value"] + mine["std_error"]
     assert not it.verdict(champion(far)).is_better
     assert it.verdict(champion(near)).is_better
-    assert "not surely worse than the champion" in it.verdict(champion(near)).why
+    assert "and as good as the champion (worse by" in it.verdict(champion(near)).why
+    assert "e-0" not in it.verdict(champion(mine["value"] - 1e-6)).why
     assert it.verdict({"primary": "rmse", "values": {}}).is_better  # another target: no rival
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from engine.core.errors import StoreError
 from engine.core.model.instants import DAY
+from engine.learning.apart import TrainingDied
+from engine.learning.ordering import OPERATIONS
 from engine.learning.refreshing import Learner, refresh
 from engine.steady import elapsed
 from tests.engine.publishing import Published
@@ -72,9 +74,25 @@ def test_a_process_that_is_killed_keeps_nothing_and_says_by_what(
 
     monkeypatch.setattr("engine.learning.apart.subprocess.Popen", watched)
 
-    with pytest.raises(StoreError, match=r'trained "churn" was ended by SIGKILL.* Nothing was'):
+    with pytest.raises(
+        StoreError, match=r'trained "churn" was ended by SIGKILL.* Nothing was kept$'
+    ):
         trained(either, "churn", tmp_path)
     assert either.rows("SELECT count(*) FROM model_run") == [(0,)]
+
+
+def test_whoever_asked_by_hand_for_a_training_that_was_killed_is_told_to_run_it_again(
+    either: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dies(*_: object, **__: object) -> None:
+        raise TrainingDied("the process was ended by SIGKILL. Nothing was kept")
+
+    process = either.process
+    learner = Learner(process.database, process.playbook, process.write, elapsed)
+    monkeypatch.setattr("engine.learning.ordering.refresh", dies)
+
+    with pytest.raises(StoreError, match="Nothing was kept; run it again"):
+        OPERATIONS["model_train"](learner, {"model": "churn"}, now=either.now)
 
 
 def test_an_error_in_it_is_told_by_its_last_line(either: Published, tmp_path: Path) -> None:

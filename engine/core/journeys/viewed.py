@@ -54,6 +54,7 @@ NOT_A_CLIENTS: Final = "exposed by its cap"
 NOT_LIVE: Final = "not live"
 NO_UNIT: Final = "no unit"
 ANOTHER_VARIANT: Final = "another variant than the first"
+UNKNOWN_ALLOCATION: Final = "unknown allocation"
 
 
 NO_ENROLLMENT: Final = EnrollmentId(0)
@@ -114,6 +115,9 @@ def take_exposure(scene: Scene, event: Event) -> None:
         probability = arms.shares.get(variant, 0.0)
     elif not flag and asked.told.context is None and any(each.where for each in arms.contexts):
         flag = "off_plan"  # Only the client knew its context, so nobody knows its chances.
+    if _is_of_no_allocation(scene, it, event):
+        _misreport(scene, it.name, UNKNOWN_ALLOCATION)
+        flag = flag or "off_plan"  # Weights that never were gave it chances that nobody knows.
     seen_at = min(event.at, event.accepted_at)
     scene.state.exposures[key] = Exposed(variant, phase, seen_at)
     source: Any = "api" if event.is_ours else "event"
@@ -177,6 +181,18 @@ def _told(experiment: Experiment, properties: dict[str, Any]) -> Told:
         is_known = type(leaf) is int and leaf in range(-1, len(names) - 1)
         context = names[int(leaf or 0)] if is_known else None
     return Told(version, context if names else None)
+
+
+def _is_of_no_allocation(scene: Scene, experiment: Experiment, event: Event) -> bool:
+    """Whether a report names weights that its experiment never had."""
+    # In others' events of a plain experiment the word may mean anything.
+    if experiment.bandit is None and not event.is_ours:
+        return False
+    said = [event.properties[key] for key in ALLOCATION_KEYS if key in event.properties]
+    if not said or said[0] is None:
+        return False
+    learnt = scene.program.allocations.get(experiment.name, ())
+    return type(said[0]) is not int or said[0] not in {0, *(each.version for each in learnt)}
 
 
 def _misreport(scene: Scene, experiment: str, why: str) -> None:

@@ -8,6 +8,7 @@ cuts, not by re-ranking everybody. Who never bought has no rank: that is a fact,
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from campaigns.models import RFM_CELLS
 from engine.learning.artifact import Artifact
 from engine.learning.refusals import Refused
 
@@ -32,10 +33,7 @@ CELLS: Final = {
 }
 """Names by recency (5: just now), then by the mean of frequency and money, half rounded up."""
 
-NAMES: Final = (
-    "champions", "loyal", "potential loyal", "new", "promising", "need attention",
-    "about to sleep", "at risk", "cannot lose", "hibernating", "lost", NEVER,
-)  # fmt: skip
+NAMES: Final = RFM_CELLS
 """Every cell there is, best first."""
 
 

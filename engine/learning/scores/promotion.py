@@ -14,6 +14,9 @@ from engine.learning.scores.metrics import LOWER_IS_BETTER
 SURE: Final = 2.575829
 """Standard errors to either side that hold 99 %."""
 USUAL: Final = 1.959964
+TELLING: Final = 0.001
+"""A difference below it is not given in digits where it may be chance."""
+BASELINE: Final = "recency, frequency and monetary alone"
 
 WORDS: Final[Mapping[str, str]] = {
     "auc": "AUC", "pr_auc": "PR-AUC", "log_loss": "log loss", "brier": "Brier score",
@@ -64,7 +67,7 @@ def decide(metrics: Mapping[str, Any], champion: Mapping[str, Any] | None) -> Pr
             f"{said} is worse than the champion's by {figure(-against[0])}{_of_what(metrics)}"
             f" (at least {figure(-against[1])}); the champion stays",
         )
-    return Promotion(True, f"{said} {_beaten(metrics)}{_kept_up(against)}")
+    return Promotion(True, f"{said} {_beaten(metrics)}{_kept_up(against)}{_tried(metrics)}")
 
 
 def beats(gain: Mapping[str, Any]) -> bool:
@@ -132,21 +135,29 @@ def _between(gain: Mapping[str, Any]) -> str:
 
 
 def _beaten(metrics: Mapping[str, Any]) -> str:
+    """Of what it is, and by how much it is better than what there is without it."""
     primary = metrics["primary"]
     if metrics["is_baseline"]:
-        gain = metrics["constant"]["gain"][primary]
-        tried = metrics.get("not_better")
-        why = f"; {tried['algorithm']} gained nothing over it" if tried else ""
-        return f"of the baseline beats knowing nothing by {figure(gain['value'])}{why}"
-    gain = metrics["baseline"]["gain"][primary]
+        gain = figure(metrics["constant"]["gain"][primary]["value"])
+        return f"of the baseline ({BASELINE}) is better than knowing nothing of anybody by {gain}"
+    gain = figure(metrics["baseline"]["gain"][primary]["value"])
     theirs = figure(metrics["baseline"]["values"][primary]["value"])
-    return f"of {metrics['algorithm']} beats the baseline's {theirs} by {figure(gain['value'])}"
+    return f"of {metrics['algorithm']} is better than the baseline's {theirs} by {gain}"
 
 
 def _kept_up(against: tuple[float, float] | None) -> str:
     if against is None:
         return ""
-    gain, _ = against
-    if gain >= 0:
-        return f", and the champion by {figure(gain)}"
-    return f", and is not surely worse than the champion ({figure(gain)})"
+    gain, high = against
+    if gain > high - gain:
+        return f", and better than the champion by {figure(gain)}"
+    if not gain:
+        return ", and exactly as good as the champion"
+    by = figure(abs(gain)) if abs(gain) >= TELLING else f"less than {TELLING:g}"
+    word = "better" if gain > 0 else "worse"
+    return f", and as good as the champion ({word} by {by}, which may be chance)"
+
+
+def _tried(metrics: Mapping[str, Any]) -> str:
+    tried = metrics.get("not_better") if metrics["is_baseline"] else None
+    return f"; {tried['algorithm']} was tried and gained nothing over it" if tried else ""
