@@ -58,6 +58,7 @@ class Told(msgspec.Struct, frozen=True):
     page: str = ""
     notes: tuple[str, ...] = ()
     instead: "Told | None" = None
+    is_unseating: bool = False
 
 
 def learn_apart(
@@ -131,6 +132,7 @@ def _lesson(told: Told) -> Lesson:
         page=told.page,
         notes=told.notes,
         instead=None if told.instead is None else _lesson(told.instead),
+        is_unseating=told.is_unseating,
     )
 
 
@@ -146,6 +148,7 @@ def _told(lesson: Lesson) -> Told:
         page=lesson.page,
         notes=tuple(lesson.notes),
         instead=None if lesson.instead is None else _told(lesson.instead),
+        is_unseating=lesson.is_unseating,
     )
 
 

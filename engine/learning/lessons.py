@@ -34,6 +34,7 @@ class Lesson:
         page: A report for people, HTML on its own; "" for none.
         notes: What whoever trains it should know, in sentences.
         instead: What is read where this is not better: the champion's model, asked anew.
+        is_unseating: Where this is not better: what is read was never proved, and now is refuted.
     """
 
     artifact: "Artifact | None"
@@ -46,6 +47,7 @@ class Lesson:
     page: str = ""
     notes: tuple[str, ...] = ()
     instead: "Lesson | None" = None
+    is_unseating: bool = False
 
 
 def config_hash(model: Model, learning: Learning) -> str:

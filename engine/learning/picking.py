@@ -307,11 +307,13 @@ def _row(
 
 
 def _reason(pick: Pick, rows: Mapping[str, Row], bought: Mapping[str, Instant]) -> str:
-    """Why, in words: `because you bought Tea`; "" for what everybody is shown."""
-    if not pick.reason:
+    """Why, in words: `because you bought Tea`; "" for what everybody is shown, and where it
+    is in the catalog no more: an article's number is no reason to anybody."""
+    item = pick.reason[0].item if pick.reason else ""
+    row = rows.get(item)
+    if row is None:
         return ""
-    item = pick.reason[0].item
-    title = rows.get(item, {}).get("title") or item
+    title = row.get("title") or item
     return f"because you {'bought' if item in bought else 'looked at'} {title}"
 
 

@@ -82,6 +82,8 @@ class Registry:
             self.write(lambda it: models.set_status(it, model, run, "candidate"))
             if lesson.instead is not None and champion is not None:
                 self._ask_again(model, champion, lesson.instead, as_of=about.as_of, now=now)
+            elif lesson.is_unseating:
+                self._uncrown(model, now=now)
             self._tidy(model)
             return Kept(model, run, about.kind, "candidate", lesson_verdict)
         n_woken = self._crown(model, run, about.kind, lesson, now=now)
@@ -121,6 +123,11 @@ class Registry:
         with self.database.read() as connection:
             older = _older(models.runs_of(connection, model), model, to)
             kept = models.artifact(connection, model, older.run) if older.has_artifact else b""
+            if older.retrain_by is not None and older.retrain_by <= now:
+                raise UsageError(
+                    f'run {older.run} of "{model}" had to forget somebody who was erased by '
+                    f"{iso(older.retrain_by)[:10]}. Train it again: antiphon model train {model}"
+                )
             if fault := fault_of(connection, older):
                 raise UsageError(f'run {older.run} of "{model}" cannot be read again: {fault}')
             values: dict[int, tuple[float, str]] = {}
@@ -139,8 +146,7 @@ class Registry:
         if kept:
             self._keep_artifact(model, run, kept, now=now)
         if older.retrain_by is not None:
-            by = older.retrain_by
-            self.write(lambda it: models.demand_retraining(it, [model], by=by))
+            self.write(partial(models.take_over_deadline, model=model, run=run, of=older.run))
         n_woken = self._crown(model, run, about.kind, lesson, now=now)
         return Kept(model, run, about.kind, "champion", verdict, len(values), n_woken)
 

@@ -1,5 +1,7 @@
 """Trains a `send_time:` model: the hour of the day at which each person acts."""
 
+from typing import Final
+
 from campaigns.models import SendTimeModel
 from engine.core.clocktime import iso
 from engine.learning.history import history, reading_of
@@ -9,6 +11,10 @@ from engine.learning.refusals import Refused
 from engine.learning.send_times import HourRows, Judgement, judge
 from engine.learning.send_times import learn as learnt
 from engine.learning.send_times.judging import UNJUDGED
+from engine.store.models import ModelRun
+
+CONFIDENCE: Final = "mean confidence"
+"""What a run that nobody could judge is measured by."""
 
 
 def learn(material: Material, model: SendTimeModel) -> Lesson:
@@ -39,14 +45,14 @@ def learn(material: Material, model: SendTimeModel) -> Lesson:
     told = judged.metrics() if judged is not None else {"primary": {}, "figures": []}
     return Lesson(
         artifact=found.artifact(),
-        is_better=judged is None or judged.is_better,
+        is_better=judged is not None and judged.is_better,
         verdict=f"{len(values):,} people have an hour of their own; everybody's is "
         f"{found.fallback:02d}:00; {UNJUDGED if judged is None else judged.why}",
         metrics={
-            "primary": told["primary"] or {"name": "mean confidence", "value": sure},
+            "primary": told["primary"] or {"name": CONFIDENCE, "value": sure},
             "figures": [
                 *told["figures"],
-                {"name": "mean confidence", "value": sure},
+                {"name": CONFIDENCE, "value": sure},
                 {"name": "people with an hour", "value": len(values)},
                 {"name": "acts learnt from", "value": float(found.n_acts.sum())},
             ],
@@ -56,6 +62,14 @@ def learn(material: Material, model: SendTimeModel) -> Lesson:
         data_hash=data_hash(answers.ids, answers.hours, answers.acts, answers.sends),
         values=values,
         page=page(found, judged, model, as_of=iso(material.as_of)[:10]),
+        is_unseating=judged is not None and _was_never_judged(material.champion),
+    )
+
+
+def _was_never_judged(champion: ModelRun | None) -> bool:
+    """As up to 0.5.0, which published hours that nobody could judge."""
+    return (
+        champion is not None and champion.about.metrics.get("primary", {}).get("name") == CONFIDENCE
     )
 
 

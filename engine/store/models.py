@@ -184,6 +184,15 @@ def demand_retraining(connection: Connection, models: Sequence[str], *, by: Inst
         )
 
 
+def take_over_deadline(connection: Connection, *, model: str, run: int, of: int) -> None:
+    """Have a run be trained anew by the day that one of the same model must be, or earlier."""
+    connection.execute(
+        "UPDATE model_run SET retrain_by = (SELECT min(r.retrain_by) FROM model_run r "
+        "WHERE r.model = ? AND r.run IN (?, ?)) WHERE model = ? AND run = ?",
+        (model, run, of, model, run),
+    )
+
+
 def overdue_champions(connection: Connection, *, now: Instant) -> list[str]:
     """The models of which a run is read that must have forgotten somebody by now."""
     rows = connection.execute(

@@ -1,6 +1,7 @@
 """Runs of a model: which is read, what stays when nothing is learnt, and the way back."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -256,6 +257,28 @@ def test_rolling_back_does_not_forget_that_somebody_must_be_forgotten(stage: Pub
         champion = models.champion_of(connection, "churn")
     assert champion is not None
     assert champion.retrain_by == by
+
+
+def test_nobody_goes_back_to_a_run_that_had_to_forget_somebody_by_now(stage: Published) -> None:
+    kept(stage, a_lesson(1))
+    with stage.process.database.write() as connection:
+        models.demand_retraining(connection, ["churn"], by=stage.now + DAY)
+    kept(stage, a_lesson(2))
+    stage.now += 2 * DAY
+
+    with pytest.raises(UsageError, match="had to forget somebody who was erased by"):
+        a_registry(stage).roll_back("churn", 1, now=stage.now)
+
+
+def test_a_champion_without_proof_falls_to_the_first_verdict_against_it(stage: Published) -> None:
+    kept(stage, a_lesson(1))
+    stage.settle()
+
+    kept(stage, replace(a_lesson(2), is_better=False, is_unseating=True))
+    stage.settle()
+
+    assert [status for _, status in statuses(stage)] == ["retired", "candidate"]
+    assert risky(stage) == []
 
 
 def test_a_withdrawn_model_says_nothing_of_anybody(stage: Published) -> None:

@@ -173,21 +173,36 @@ def test_lifetime_value_is_a_score_with_a_word_for_everybody(url: str) -> None:
 
 
 def test_a_champion_that_must_forget_and_cannot_be_trained_is_withdrawn(url: str) -> None:
-    stage = a_shop(url, files={**FILES, "models/hour.yaml": "send_time: hour\n"}, n=20)
+    groups = "cluster: groups\nk: 2\nmin_stability: 0.5\n"
+    stage = a_shop(url, files={**FILES, "models/groups.yaml": groups}, n=120)
     process = stage.process
     learner = Learner(process.database, process.playbook, process.write, elapsed)
-    refresh(learner, "hour", as_of=stage.now, now=stage.now)
-    process.write(lambda it: models.demand_retraining(it, ["hour"], by=stage.now + DAY))
+    refresh(learner, "groups", as_of=stage.now, now=stage.now)
+    process.write(lambda it: models.demand_retraining(it, ["groups"], by=stage.now + DAY))
 
-    kept = refresh(learner, "hour", as_of=stage.now - 1_000 * DAY, now=stage.now)
+    kept = refresh(learner, "groups", as_of=stage.now - 1_000 * DAY, now=stage.now)
     early = stage.rows("SELECT status FROM model_run WHERE run = 1")
     stage.now += 2 * DAY
-    refresh(learner, "hour", as_of=stage.now - 1_000 * DAY, now=stage.now)
+    refresh(learner, "groups", as_of=stage.now - 1_000 * DAY, now=stage.now)
     late = stage.rows("SELECT status FROM model_run WHERE run = 1")
     stage.close()
 
     assert kept.status == "refused"
     assert (early, late) == ([("champion",)], [("retired",)])
+
+
+def test_hours_that_nobody_can_judge_are_not_published(url: str) -> None:
+    stage = a_shop(url, files={**FILES, "models/hour.yaml": "send_time: hour\n"}, n=20)
+    process = stage.process
+    learner = Learner(process.database, process.playbook, process.write, elapsed)
+
+    done = refresh(learner, "hour", as_of=stage.now, now=stage.now)
+    said = stage.rows("SELECT count(*) FROM model_score")
+    stage.close()
+
+    assert done.status == "candidate"
+    assert "too few act often enough to tell" in done.verdict
+    assert said == [(0,)]
 
 
 def _order(user: str, at: int) -> dict[str, Any]:

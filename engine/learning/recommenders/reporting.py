@@ -63,7 +63,8 @@ def _lead(found: Evaluation) -> tuple[str, ...]:
     return (
         f"Trained on what was known before {on} and asked about what came after:"
         f" {found.n_people:,} people, {found.n_wanted:,} items that were new to them, of"
-        f" {found.n_items:,}. Lists are as served, fallbacks included.",
+        f" {found.n_items:,}. Lists are as served, fallbacks"
+        " included, but for stock and for what `exclude` says of prices, categories and items.",
         "This ranks models on one past. What showing them is worth, only an experiment says.",
     )
 

@@ -58,7 +58,7 @@ def _look() -> str:
 
 
 def _opening(found: SendTimes, judged: Judgement | None) -> str:
-    is_better = judged is None or judged.is_better
+    is_better = judged is not None and judged.is_better
     shown = [
         ("People with an hour of their own", f"{len(found.ids):,}", f"from {_acts(found)} acts"),
         ("Everybody's hour", f"{found.fallback:02d}:00", f"{percent(_top(found))} of all acts"),
