@@ -7,6 +7,7 @@ from experiments.errors import DataError
 from experiments.estimation.cace import complier_effect
 from experiments.estimation.clusters import clustered
 from experiments.estimation.counts import counted
+from experiments.estimation.covariates import usable
 from experiments.estimation.cuped import adjusted, unadjusted
 from experiments.estimation.proportions import miettinen_nurminen, successes
 from experiments.estimation.quantile import quantiles
@@ -88,7 +89,7 @@ def test_without_variation_in_one_the_other_decides():
     assert 0 < welch(found, alpha=0.05).pvalue < 1
 
 
-def test_an_outcome_that_its_covariate_explains_wholly_is_not_tested():
+def test_a_covariate_that_explains_the_outcome_wholly_is_left_out():
     past = [float(k) for k in range(20)]
     parts = [arm([2 * x + shift for x in past], past=past) for shift in (0.0, 1.0)]
     arms = [moments(part, ADJUSTED, covariates=("past",)) for part in parts]
@@ -96,8 +97,10 @@ def test_an_outcome_that_its_covariate_explains_wholly_is_not_tested():
 
     found = adjusted(*arms, total=total, adjust="lin")
 
+    plain = [part.variance / part.n for part in arms]
     assert found.treatment - found.control == pytest.approx(1.0, rel=1e-9)
-    assert found.difference_variance == pytest.approx(0.0, abs=1e-12)
+    assert found.difference_variance == pytest.approx(sum(plain), rel=1e-9)
+    assert "explains the outcome entirely" in usable(("past",), *arms).note
 
 
 def test_a_constant_outcome_with_a_covariate_is_not_tested_either():
